@@ -1,0 +1,44 @@
+#include <iterator>
+
+#include "health/core/command.h"
+#include "health/core/server_report.h"
+
+namespace pointsman::core {
+
+const char* to_string(Flavour flavour) { return flavour == Flavour::mariadb ? "MariaDB" : "MySQL"; }
+
+const char* to_string(FailureKind kind) {
+  switch (kind) {
+    case FailureKind::refused: return "refused";
+    case FailureKind::lost: return "lost";
+    case FailureKind::timeout: return "timeout";
+    case FailureKind::denied: return "denied";
+    case FailureKind::too_many: return "too_many";
+    case FailureKind::shutting_down: return "shutting_down";
+    case FailureKind::not_mysql: return "not_mysql";
+    case FailureKind::unreachable: return "unreachable";
+    case FailureKind::server_error: return "server_error";
+    case FailureKind::unsupported: return "unsupported";
+  }
+  return "?";
+}
+
+bool proves_life(FailureKind kind) {
+  switch (kind) {
+    case FailureKind::denied:
+    case FailureKind::too_many:
+    case FailureKind::shutting_down:
+    case FailureKind::server_error:
+    case FailureKind::unsupported: return true;
+    default: return false;
+  }
+}
+
+const char* name_of(const Command& command) {
+  static constexpr const char* names[] = {"stop_receiving", "resume_receiving", "wait_applied", "promote",
+                                          "make_read_only", "make_writable",    "follow",       "inspect"};
+  static_assert(std::size(names) == std::variant_size_v<Command>);
+  return names[command.index()];
+}
+
+}  // namespace pointsman::core

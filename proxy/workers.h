@@ -1,0 +1,77 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "conf/config.h"
+#include "health/core/time.h"
+#include "proxy/route.h"
+
+namespace pointsman::proxy {
+
+struct SessionInfo {
+  std::uint64_t id = 0;
+  std::string client;              // "10.0.0.7:51234"
+  std::optional<core::BackendId> backend;  // nullopt: held
+  core::Duration age{};
+  std::uint64_t bytes_from_client = 0;
+  std::uint64_t bytes_from_server = 0;
+  unsigned worker = 0;
+};
+
+struct SessionCounts {
+  std::uint64_t active = 0;  // relaying or connecting to a backend
+  std::uint64_t held = 0;
+  std::uint64_t total = 0;  // accepted since start
+  std::uint64_t refused_max_connections = 0;
+  std::uint64_t refused_max_held = 0;
+  std::uint64_t hold_timeouts = 0;
+  std::array<std::uint64_t, conf::max_backends> active_by_backend{};
+};
+
+// The worker threads: each a loop with its own SO_REUSEPORT listeners and sessions. The one thing that the control
+// loop's thread, which owns this, knows of the data path.
+class Workers {
+ public:
+  struct Options {
+    conf::Proxy proxy;  // threads == 0 means one per core
+  };
+
+  explicit Workers(Options options);
+  ~Workers();  // stops
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+
+  // Binds every address on every worker, then starts the threads. An address in use: an error that names it, and nothing is left running.
+  std::expected<void, std::string> start();
+  // Closes listeners and sessions, joins the threads; each worker's loop has closed cleanly.
+  void stop();
+
+  // Swapped atomically and announced to every worker; takes effect within one loop iteration of each.
+  void set_route(RoutePtr route);
+  // Like set_route, and calls `applied` (on a worker thread) when every worker has acted on it: no byte of any client
+  // is sent to a backend of an older route after that (closed, draining).
+  void set_route(RoutePtr route, std::function<void()> applied);
+
+  // When a session last got bytes from this backend; Instant::min() when never. Lock-free.
+  core::Instant last_traffic(core::BackendId backend) const;
+  SessionCounts counts() const;  // lock-free sums
+  // Asks each worker; `done` is called once on a worker thread. At most `limit` sessions are listed.
+  void list_sessions(std::size_t limit, std::function<void(std::vector<SessionInfo>)> done);
+  // Limits and timeouts of a reloaded configuration (max_connections, hold_timeout, max_held, release_rate,
+  // connect_timeout); listeners stay.
+  void reconfigure(const conf::Proxy& proxy);
+  // The addresses that are bound, with the ports that the kernel chose for port 0.
+  std::vector<conf::HostPort> listening() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pointsman::proxy
