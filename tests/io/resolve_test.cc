@@ -31,7 +31,6 @@ TEST(Resolver, Name) {
 }
 
 // A name that no resolver accepts: an error that names it.
-// left.
 TEST(Resolver, UnknownName) {
   Loop loop;
   std::optional<Resolver::Result> result;
