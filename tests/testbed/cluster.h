@@ -20,14 +20,14 @@ class Cluster {
   struct Options {
     Product product = Product::mariadb;
     unsigned servers = 2;
-    std::filesystem::path directory;    // "": a fresh one under the temporary directory
-    std::vector<std::string> settings;  // further lines for each server's my.cnf
-    std::vector<std::string> names;     // default db1, db2, ...
+    std::filesystem::path directory{};    // "": a fresh one under the temporary directory
+    std::vector<std::string> settings{};  // further lines for each server's my.cnf
+    std::vector<std::string> names{};     // default db1, db2, ...
     // Replicas acknowledge and the primary waits for one of them without end. Each server boots as a replica
     // that acknowledges.
     bool semi_sync = false;
     bool keep = false;
-    Accounts accounts;
+    Accounts accounts{};
   };
 
   static std::expected<std::unique_ptr<Cluster>, std::string> create(Options options);
@@ -56,6 +56,7 @@ class Cluster {
       : options_(std::move(options)), directory_(std::move(directory)) {}
   std::expected<void, std::string> boot();
   std::expected<void, std::string> replicate();
+  std::expected<void, std::string> enable_semi_sync();
   std::expected<void, std::string> prove();
 
   Options options_;

@@ -21,19 +21,20 @@ class Daemon {
   struct Backend {
     std::string name;
     conf::HostPort address;
+    std::map<std::string, std::string> keys{};  // further ones of [[backend]]: key -> TOML literal
   };
   struct Options {
-    std::filesystem::path program;    // "": $POINTSMAN_BIN, else the one of this build
-    std::filesystem::path directory;  // "": a fresh one under the temporary directory
-    std::vector<Backend> backends;
+    std::filesystem::path program{};    // "": $POINTSMAN_BIN, else the one of this build
+    std::filesystem::path directory{};  // "": a fresh one under the temporary directory
+    std::vector<Backend> backends{};
     Login monitor{"pointsman", "monitor-secret"};
     Login replication{"replica", "replica-secret"};
     unsigned threads = 1;
     // Section -> key -> TOML literal; wins over what we would write, e.g. {{"failover", {{"automatic",
     // "false"}}}}.
     // "" takes a key out.
-    std::map<std::string, std::map<std::string, std::string>> keys;
-    std::vector<std::string> arguments;  // further ones of `pointsman run -c FILE`
+    std::map<std::string, std::map<std::string, std::string>> keys{};
+    std::vector<std::string> arguments{};  // further ones of `pointsman run -c FILE`
     bool keep = false;
   };
 

@@ -20,12 +20,12 @@ using Millis = std::chrono::milliseconds;
 class Process {
  public:
   struct Options {
-    std::vector<std::string> argv;          // argv[0] is the program, looked up in PATH
-    std::vector<std::string> environment;   // NAME=VALUE, added to ours
-    std::filesystem::path directory;        // working directory; "": ours
-    std::filesystem::path output;           // standard output and error are appended to it; "": /dev/null
-    std::filesystem::path standard_output;  // when set, standard output goes there instead
-    bool inherit_terminal = false;          // output goes where ours goes
+    std::vector<std::string> argv{};          // argv[0] is the program, looked up in PATH
+    std::vector<std::string> environment{};   // NAME=VALUE, added to ours
+    std::filesystem::path directory{};        // working directory{}; "": ours
+    std::filesystem::path output{};           // standard output and error are appended to it; "": /dev/null
+    std::filesystem::path standard_output{};  // when set, standard output goes there instead
+    bool inherit_terminal = false;            // output goes where ours goes
   };
   // How it ended: `code` is the exit status, or -signal.
   struct End {
@@ -33,6 +33,8 @@ class Process {
   };
 
   static std::expected<Process, std::string> start(const Options& options);
+  // Output to these descriptors, which stay the caller's (-1: /dev/null), whatever `options` say of it.
+  static std::expected<Process, std::string> start_with(const Options& options, int out, int err);
 
   Process() = default;
   ~Process();  // SIGKILL, and waits for the end

@@ -27,11 +27,11 @@ class Server {
   struct Options {
     Product product = Product::mariadb;
     std::string name = "server";
-    std::filesystem::path directory;  // made for it; "": a fresh one under the temporary directory
+    std::filesystem::path directory{};  // made for it; "": a fresh one under the temporary directory
     std::uint32_t server_id = 1;
-    std::uint16_t port = 0;             // 0: a free one, kept over restarts
-    std::vector<std::string> settings;  // further lines for my.cnf, which win over ours
-    bool keep = false;                  // leave the folder behind
+    std::uint16_t port = 0;               // 0: a free one, kept over restarts
+    std::vector<std::string> settings{};  // further lines for my.cnf, which win over ours
+    bool keep = false;                    // leave the folder behind
     Millis start_timeout{60000};
     Millis stop_timeout{30000};
   };
@@ -87,7 +87,8 @@ class Server {
   TempDirectory directory_;
   PortLease lease_;
   std::uint16_t port_;
-  std::vector<std::string> command_;
+  std::vector<std::string> command_;                // program and what comes before the options
+  std::vector<std::string> installation_settings_;  // where the product keeps its own files
   Process process_;
 };
 

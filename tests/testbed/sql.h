@@ -43,10 +43,10 @@ struct Result {
 class Sql {
  public:
   struct Options {
-    std::filesystem::path socket;  // when set, instead of the address
-    conf::HostPort address;
+    std::filesystem::path socket{};  // when set, instead of the address
+    conf::HostPort address{};
     Login login{"root", ""};
-    std::string database;
+    std::string database{};
     std::chrono::seconds timeout{30};  // of connecting, of each read and of each write; whole seconds
   };
 
