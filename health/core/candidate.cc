@@ -1,0 +1,60 @@
+#include "health/core/candidate.h"
+
+namespace pointsman::core {
+
+GtidSet holdings(const Server& server) {
+  const ReplicaStatus* replica = server.replica();
+  return replica != nullptr ? server.report().executed.united(replica->received) : server.report().executed;
+}
+
+namespace {
+
+// Empty: eligible.
+std::string why_not(const Cluster& cluster, const Server& server, const ChoiceRules& rules) {
+  if (rules.only && *rules.only != server.id) return "another server was named";
+  if (server.maintenance) return "in maintenance";
+  if (!server.up()) {
+    return std::string(to_string(server.judgement.verdict)) + ": " + server.judgement.why;
+  }
+  if (rules.heard_after && *server.evidence.last_ok < *rules.heard_after) {
+    return "has not answered since the primary fell silent, so we may be the ones cut off";
+  }
+  if (!server.report().log_bin) return "writes no binary log, so nobody could replicate from it";
+  if (rules.forced) return "";
+  if (server.quarantined) return "quarantined: has transactions of its own (" + server.errant.to_string() + ")";
+  const ReplicaStatus* replica = server.replica();
+  if (replica == nullptr) return rules.from ? "replicates from nobody" : "";
+  if (rules.from && !cluster.follows(server, cluster.at(*rules.from))) {
+    return "replicates from " + conf::to_string(replica->source) + ", not from " + cluster.at(*rules.from).name();
+  }
+  if (replica->sql_errno != 0) {
+    return "its SQL thread stopped with error " + std::to_string(replica->sql_errno) + ": " + replica->sql_error;
+  }
+  return "";
+}
+
+}  // namespace
+
+Choice choose(const Cluster& cluster, const ChoiceRules& rules) {
+  Choice choice;
+  for (const auto& server : cluster.servers) {
+    if (rules.from == server.id) continue;
+    std::string why = why_not(cluster, server, rules);
+    if (!why.empty()) {
+      choice.refused.push_back({server.id, std::move(why)});
+      continue;
+    }
+    choice.eligible.push_back(server.id);
+    if (!choice.candidate) {
+      choice.candidate = server.id;
+      continue;
+    }
+    const GtidSet best = holdings(cluster.at(*choice.candidate));
+    const GtidSet here = holdings(server);
+    // Counted both ways: with several origins neither need contain the other.
+    if (here.minus(best).count() > best.minus(here).count()) choice.candidate = server.id;
+  }
+  return choice;
+}
+
+}  // namespace pointsman::core

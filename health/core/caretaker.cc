@@ -1,0 +1,256 @@
+#include "health/core/caretaker.h"
+
+#include <algorithm>
+
+namespace pointsman::core {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Duration first_pause = 500ms;
+constexpr Duration longest_pause = 15s;
+
+HistoryRecord about(const std::string& kind, const Cluster& cluster, const Server& server, std::string message) {
+  HistoryRecord record;
+  record.kind = kind;
+  record.epoch = cluster.epoch;
+  record.backend = server.name();
+  record.message = std::move(message);
+  return record;
+}
+
+}  // namespace
+
+void Caretaker::care(Instant now) {
+  Server* primary = cluster_.primary_server();
+  if (primary == nullptr) return;
+  for (auto& server : cluster_.servers) {
+    if (server.maintenance || !server.up() || occupied(server.id)) continue;
+    const auto patience = patience_.find(server.id);
+    if (patience != patience_.end() && now < patience->second.not_before) continue;
+    if (server.id == primary->id) {
+      care_for_primary(server, now);
+    } else {
+      care_for_other(server, *primary, now);
+    }
+  }
+}
+
+void Caretaker::care_for_primary(Server& primary, Instant now) {
+  primary.trouble.clear();
+  const auto mode = cluster_.config.replication.semi_sync;
+  if (!primary.writable()) {
+    // Only a restart is repaired: a person who sets read_only by hand means it.
+    if (primary.evidence.restarted_since_writable()) return start(Duty::reinstate, primary, MakeWritable{mode}, 10s, now);
+    primary.trouble = "the primary is read-only, and not by us: `pointsman failover --to " + primary.name() +
+                      " --force` makes it writable again";
+    return;
+  }
+  const auto& semi_sync = primary.report().semi_sync;
+  if (mode == conf::SemiSync::off || semi_sync.source_enabled) return;
+  if (!semi_sync.available) {
+    primary.trouble = "the semi-sync plugin is not installed, so commits do not wait for a replica";
+    return;
+  }
+  start(Duty::semi_sync, primary, MakeWritable{mode}, 10s, now);
+}
+
+void Caretaker::care_for_other(Server& server, const Server& primary, Instant now) {
+  if (server.writable()) {
+    server.trouble = "accepts writes although " + primary.name() + " is the primary";
+    return start(Duty::make_read_only, server, MakeReadOnly{.timeout = 2s, .end_clients = true}, 10s, now);
+  }
+  // Nothing is decided about others on the word of a primary that may have been replaced or restarted meanwhile.
+  if (!primary.up() || !primary.writable()) return;
+
+  if (const auto extra = errant(server, primary)) {
+    server.errant = *extra;
+    if (extra->empty() && server.quarantined) {
+      server.quarantined = false;
+      dirty_ = true;
+    }
+  } else {
+    return;
+  }
+  if (cluster_.follows(server, primary)) return watch_replica(server, primary);
+  care_for_stray(server, primary, now);
+}
+
+void Caretaker::care_for_stray(Server& server, const Server& primary, Instant now) {
+  if (!server.errant.empty()) return quarantine(server, primary);
+  if (server.report().sources > 1) {
+    server.trouble = "replicates from several sources, which is not supported";
+    return;
+  }
+  if (server.report().executed.empty() && !primary.report().executed.empty() && server.replica() == nullptr) {
+    server.trouble = "is empty and was never a replica: copy the data of " + primary.name() + " to it first";
+    return answer(server.id, false, server.name() + " " + server.trouble);
+  }
+  start(Duty::follow, server, Follow{primary.settings.address, cluster_.config.replication.semi_sync}, 20s, now);
+}
+
+void Caretaker::watch_replica(Server& server, const Server& primary) {
+  const ReplicaStatus& replica = *server.replica();
+  server.trouble.clear();
+  if (server.fenced && replica.io == ReplicaStatus::Io::yes) server.fenced = false;
+  if (!server.errant.empty()) {
+    server.trouble = "has transactions that " + primary.name() + " does not have: " + server.errant.to_string();
+  } else if (replica.sql_errno != 0) {
+    server.trouble = "its SQL thread stopped with error " + std::to_string(replica.sql_errno) + ": " + replica.sql_error;
+  } else if (replica.io != ReplicaStatus::Io::yes && replica.io_errno != 0) {
+    server.trouble = "does not receive: error " + std::to_string(replica.io_errno) + ": " + replica.io_error;
+  } else if (replica.io == ReplicaStatus::Io::no || !replica.sql) {
+    server.trouble = "its replication was stopped: `pointsman rejoin " + server.name() + "` starts it";
+  } else {
+    const auto& semi_sync = server.report().semi_sync;
+    if (cluster_.config.replication.semi_sync != conf::SemiSync::off && !semi_sync.replica_enabled) {
+      server.trouble = semi_sync.available ? "does not acknowledge (semi-sync is off on it): `pointsman rejoin " +
+                                                 server.name() + "` switches it on"
+                                           : "has no semi-sync plugin, so it cannot acknowledge commits";
+    }
+  }
+  const auto request = requests_.find(server.id);
+  if (request == requests_.end()) return;
+  if (server.trouble.empty()) return answer(server.id, true, server.name() + " replicates from " + primary.name());
+  if (!server.errant.empty()) return answer(server.id, false, server.name() + " " + server.trouble);
+}
+
+void Caretaker::quarantine(Server& server, const Server& primary) {
+  const std::string text = server.name() + " has " + std::to_string(server.errant.count()) + " transactions that " +
+                           primary.name() + " does not have: " + server.errant.to_string();
+  server.trouble = "quarantined: " + text;
+  answer(server.id, false, text + "; it cannot follow without losing them");
+  if (server.quarantined) return;
+  server.quarantined = true;
+  dirty_ = true;
+  HistoryRecord record = about("quarantine", cluster_, server, text);
+  record.lost = {server.errant.to_string()};
+  outbox_.record(std::move(record));
+}
+
+void Caretaker::rejoin(BackendId backend, RequestId request, Instant now) {
+  answer(backend, false, "another rejoin was asked for");
+  Server& server = cluster_.at(backend);
+  const Server* primary = cluster_.primary_server();
+  if (primary == nullptr || !primary->up()) return outbox_.reply(request, false, "there is no primary to replicate from");
+  if (primary->id == backend) return outbox_.reply(request, false, server.name() + " is the primary");
+  if (!server.up()) {
+    return outbox_.reply(request, false, server.name() + " is " + to_string(server.judgement.verdict) + ": " + server.judgement.why);
+  }
+  if (server.maintenance) return outbox_.reply(request, false, server.name() + " is in maintenance");
+  requests_[backend] = request;
+  patience_.erase(backend);
+  // A replica in its place whose replication is stopped or lacks semi-sync is set up anew; everything else is care's usual work.
+  const bool in_place = !server.writable() && cluster_.follows(server, *primary) && !occupied(backend);
+  const auto extra = errant(server, *primary);
+  if (in_place && extra && extra->empty() && !server.trouble.empty()) {
+    return start(Duty::follow, server, Follow{primary->settings.address, cluster_.config.replication.semi_sync}, 20s, now);
+  }
+  care(now);
+}
+
+void Caretaker::start(Duty duty, Server& server, Command command, Duration limit, Instant now) {
+  const CommandId id = outbox_.command(server.id, std::move(command));
+  errands_.push_back({duty, id, server.id, now, now + limit});
+}
+
+void Caretaker::on(const CommandFinished& event, Instant now) {
+  const auto found = std::find_if(errands_.begin(), errands_.end(), [&](const Errand& e) { return e.id == event.id; });
+  if (found == errands_.end()) return;
+  const Errand errand = *found;
+  errands_.erase(found);
+  if (!event.result) return failed(errand, event.result.error().text, now);
+
+  Server& server = cluster_.at(errand.backend);
+  switch (errand.duty) {
+    case Duty::make_read_only:
+      patience_.erase(errand.backend);
+      outbox_.record(about("fenced", cluster_, server, server.name() + " accepted writes beside the primary and was made read-only"));
+      return;
+    case Duty::reinstate:
+      patience_.erase(errand.backend);
+      outbox_.record(about("reinstated", cluster_, server, server.name() + " had restarted read-only and accepts writes again"));
+      return;
+    case Duty::semi_sync:
+      // Asked again only after a pause, should the server not keep it.
+      patience_[errand.backend].not_before = now + longest_pause;
+      outbox_.record(about("semi_sync", cluster_, server, server.name() + " is now the semi-sync source"));
+      return;
+    case Duty::follow: return finished_follow(errand, now);
+  }
+}
+
+void Caretaker::finished_follow(const Errand& errand, Instant now) {
+  Server& server = cluster_.at(errand.backend);
+  const Server* primary = cluster_.primary_server();
+  const ReplicaStatus* replica = server.replica();
+  if (primary == nullptr || replica == nullptr) return failed(errand, "no replication after the command", now);
+  if (replica->io != ReplicaStatus::Io::yes) {
+    const std::string why = replica->io_errno != 0 ? "error " + std::to_string(replica->io_errno) + ": " + replica->io_error
+                                                   : "not connected yet";
+    return failed(errand, "does not receive from " + primary->name() + ": " + why, now);
+  }
+  patience_.erase(errand.backend);
+  server.fenced = false;
+  server.trouble.clear();
+  if (server.quarantined) dirty_ = true;
+  server.quarantined = false;
+  HistoryRecord record = about("rejoin", cluster_, server, server.name() + " replicates from " + primary->name());
+  record.steps = {{"follow", now - errand.began, ""}};
+  record.from = server.name();
+  record.to = primary->name();
+  outbox_.record(std::move(record));
+  answer(server.id, true, server.name() + " replicates from " + primary->name());
+}
+
+void Caretaker::failed(const Errand& errand, const std::string& why, Instant now) {
+  Server& server = cluster_.at(errand.backend);
+  Patience& patience = patience_[errand.backend];
+  patience.pause = std::clamp(patience.pause * 2, first_pause, longest_pause);
+  patience.not_before = now + patience.pause;
+  server.trouble = why;
+  answer(server.id, false, server.name() + ": " + why);
+  if (patience.last_error == why) return;  // the same words are not repeated in the history
+  patience.last_error = why;
+  outbox_.record(about("trouble", cluster_, server, server.name() + ": " + why));
+}
+
+void Caretaker::on_time(Instant now) {
+  for (std::size_t i = 0; i < errands_.size();) {
+    if (now < errands_[i].deadline) {
+      ++i;
+      continue;
+    }
+    const Errand late = errands_[i];
+    errands_.erase(errands_.begin() + static_cast<std::ptrdiff_t>(i));
+    outbox_.add(AbortCommands{late.backend});
+    failed(late, "no answer within " + std::to_string(to_ms(late.deadline - late.began)) + " ms", now);
+  }
+}
+
+void Caretaker::drop_all() {
+  for (const auto& errand : errands_) outbox_.add(AbortCommands{errand.backend});
+  errands_.clear();
+  patience_.clear();
+  while (!requests_.empty()) answer(requests_.begin()->first, false, "a change of primary began");
+}
+
+void Caretaker::answer(BackendId backend, bool ok, const std::string& text) {
+  const auto found = requests_.find(backend);
+  if (found == requests_.end()) return;
+  outbox_.reply(found->second, ok, text);
+  requests_.erase(found);
+}
+
+bool Caretaker::occupied(BackendId backend) const {
+  return std::any_of(errands_.begin(), errands_.end(), [&](const Errand& e) { return e.backend == backend; });
+}
+
+Instant Caretaker::next_deadline() const {
+  Instant next = Instant::max();
+  for (const auto& errand : errands_) next = std::min(next, errand.deadline);
+  return next;
+}
+
+}  // namespace pointsman::core

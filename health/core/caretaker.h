@@ -1,0 +1,70 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "health/core/cluster.h"
+#include "health/core/event.h"
+#include "health/core/outbox.h"
+
+// Keeps every server beside the primary in its place while no change of primary runs: a returning old primary is made
+// read-only and turned round, a server with transactions of its own is quarantined, a stray one is repointed, and the
+// primary's own role (writable, semi-sync source) is restored after a restart.
+namespace pointsman::core {
+
+class Caretaker {
+ public:
+  Caretaker(Cluster& cluster, Outbox& outbox) : cluster_(cluster), outbox_(outbox) {}
+
+  // Looks at every server once; gives at most one command per server at a time. Call after each event.
+  void care(Instant now);
+  void on(const CommandFinished& event, Instant now);
+  void on_time(Instant now);
+  // A change of primary begins: what was asked for before belongs to an old epoch.
+  void drop_all();
+  // The operator asked; answered when the server follows or is refused.
+  void rejoin(BackendId backend, RequestId request, Instant now);
+
+  bool busy() const { return !errands_.empty(); }
+  Instant next_deadline() const;
+  // True once after the set of quarantined servers changed, so that it gets stored.
+  bool take_dirty() { return std::exchange(dirty_, false); }
+
+ private:
+  enum class Duty { make_read_only, follow, reinstate, semi_sync };
+  struct Errand {
+    Duty duty;
+    CommandId id;
+    BackendId backend;
+    Instant began;
+    Instant deadline;
+  };
+  struct Patience {  // after a failure the next try waits longer
+    Instant not_before = Instant::min();
+    Duration pause{};
+    std::string last_error;
+  };
+
+  void care_for_primary(Server& primary, Instant now);
+  void care_for_other(Server& server, const Server& primary, Instant now);
+  void care_for_stray(Server& server, const Server& primary, Instant now);
+  void watch_replica(Server& server, const Server& primary);
+  void quarantine(Server& server, const Server& primary);
+  void start(Duty duty, Server& server, Command command, Duration limit, Instant now);
+  void failed(const Errand& errand, const std::string& why, Instant now);
+  void finished_follow(const Errand& errand, Instant now);
+  void answer(BackendId backend, bool ok, const std::string& text);
+  bool occupied(BackendId backend) const;
+
+  Cluster& cluster_;
+  Outbox& outbox_;
+  std::vector<Errand> errands_;  // at most one per server
+  std::map<BackendId, Patience> patience_;
+  std::map<BackendId, RequestId> requests_;
+  bool dirty_ = false;
+};
+
+}  // namespace pointsman::core

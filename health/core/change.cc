@@ -1,0 +1,412 @@
+#include "health/core/change.h"
+
+#include <algorithm>
+#include <array>
+
+namespace pointsman::core {
+
+using namespace std::chrono_literals;
+using Kind = Change::Kind;
+using Step = Change::Step;
+
+const char* to_string(Change::Kind kind) { return kind == Kind::failover ? "failover" : "switchover"; }
+
+const char* to_string(Change::Step step) {
+  switch (step) {
+    case Step::close_route: return "close_route";
+    case Step::fence: return "fence";
+    case Step::choose: return "choose";
+    case Step::read_only: return "read_only";
+    case Step::catch_up: return "catch_up";
+    case Step::promote: return "promote";
+    case Step::route: return "route";
+    case Step::repoint: return "repoint";
+    case Step::undo_promotion: return "undo_promotion";
+    case Step::undo_read_only: return "undo_read_only";
+    case Step::undo_route: return "undo_route";
+    case Step::done: return "done";
+    case Step::failed: return "failed";
+  }
+  return "?";
+}
+
+// What happens when: each step, what it does, how long it may take, and where it leads. The whole of a change is read here.
+struct Change::Row {
+  Kind kind;
+  Step step;
+  void (Change::*enter)(Instant);
+  Duration limit;   // 0: failover.catchup_timeout
+  Step next;        // when all that the step waits for has come
+  Step on_failure;  // Step::failed: give up, what was stopped is resumed
+  const char* says;
+};
+
+const Change::Row& Change::row(Kind kind, Step step) {
+  static constexpr std::array rows = {
+      // clang-format off
+      Row{Kind::failover,   Step::fence,          &Change::enter_fence,          20s, Step::choose,         Step::failed,         "close the route and put the old primary out of service"},
+      Row{Kind::failover,   Step::choose,         &Change::enter_choose,          5s, Step::catch_up,       Step::failed,         "find the replica that has received most"},
+      Row{Kind::failover,   Step::catch_up,       &Change::enter_catch_up,        0s, Step::promote,        Step::failed,         "apply all that was received"},
+      Row{Kind::failover,   Step::promote,        &Change::enter_promote,        10s, Step::route,          Step::failed,         "make the replica the primary"},
+      Row{Kind::failover,   Step::route,          &Change::enter_route,           0s, Step::repoint,        Step::repoint,        "send the clients there"},
+      Row{Kind::failover,   Step::repoint,        &Change::enter_repoint,        15s, Step::done,           Step::done,           "let the other replicas follow"},
+
+      Row{Kind::switchover, Step::close_route,    &Change::enter_close_route,     1s, Step::read_only,      Step::undo_route,     "hold the clients"},
+      Row{Kind::switchover, Step::read_only,      &Change::enter_read_only,       3s, Step::catch_up,       Step::undo_read_only, "let running commits finish, accept no new ones"},
+      Row{Kind::switchover, Step::catch_up,       &Change::enter_catch_up,        5s, Step::promote,        Step::undo_read_only, "apply the last transaction on the successor"},
+      Row{Kind::switchover, Step::promote,        &Change::enter_promote,        10s, Step::route,          Step::undo_promotion, "make the successor the primary"},
+      Row{Kind::switchover, Step::route,          &Change::enter_route,           0s, Step::repoint,        Step::repoint,        "send the clients there"},
+      Row{Kind::switchover, Step::repoint,        &Change::enter_repoint,        15s, Step::done,           Step::done,           "let the old primary and the other replicas follow"},
+      Row{Kind::switchover, Step::undo_promotion, &Change::enter_undo_promotion,  2s, Step::undo_read_only, Step::undo_read_only, "make sure that the successor accepts no writes"},
+      Row{Kind::switchover, Step::undo_read_only, &Change::enter_undo_read_only,  5s, Step::undo_route,     Step::failed,         "let the old primary accept writes again"},
+      Row{Kind::switchover, Step::undo_route,     &Change::enter_undo_route,      0s, Step::failed,         Step::failed,         "send the clients to the old primary again"},
+      // clang-format on
+  };
+  const auto found = std::find_if(rows.begin(), rows.end(), [&](const Row& r) { return r.kind == kind && r.step == step; });
+  // Every step that enter() is ever called with has its row; a test walks the whole table.
+  return found != rows.end() ? *found : rows.front();
+}
+
+std::vector<Reply::PlannedStep> Change::plan(Kind kind, const std::string& from, const std::string& to) {
+  std::vector<Reply::PlannedStep> steps;
+  Step step = kind == Kind::failover ? Step::fence : Step::close_route;
+  while (step != Step::done) {
+    const Row& here = row(kind, step);
+    const bool on_old = step == Step::read_only || step == Step::fence;
+    const bool on_new = step == Step::catch_up || step == Step::promote || step == Step::route;
+    steps.push_back({to_string(step), on_old ? from : on_new ? to : "", here.says});
+    step = here.next;
+  }
+  return steps;
+}
+
+Change::Change(Cluster& cluster, Outbox& outbox, const PrimaryLedger& ledger, DurableState& durable, Order order, Instant now)
+    : cluster_(cluster), outbox_(outbox), ledger_(ledger), durable_(durable), order_(order), began_(now) {
+  cluster_.epoch = Epoch{cluster_.epoch.value + 1};
+  durable_.epoch = cluster_.epoch;
+  if (order_.from) verdict_ = to_string(cluster_.at(*order_.from).judgement.verdict);
+  if (order_.kind == Kind::failover) times_.push_back({"detect", now - order_.evidence_at, ""});
+  if (order_.kind == Kind::switchover) candidate_ = order_.to;
+  // The epoch and the mark become durable while the first steps run; the promotion waits for them.
+  store(name_of_from(), true);
+  enter(order_.kind == Kind::failover ? Step::fence : Step::close_route, now);
+}
+
+std::string Change::name_of_from() const { return order_.from ? cluster_.at(*order_.from).name() : ""; }
+
+void Change::store(const std::string& primary, bool marked) {
+  durable_.primary = primary;
+  durable_.change = marked ? std::optional(ChangeMark{to_string(order_.kind), name_of_from()}) : std::nullopt;
+  store_version_ = outbox_.store(durable_);
+  stored_ = false;
+}
+
+void Change::command(BackendId backend, Command what) { pending_[outbox_.command(backend, std::move(what))] = backend; }
+
+void Change::enter(Step step, Instant now) {
+  step_ = step;
+  step_began_ = now;
+  pending_.clear();
+  if (finished()) {
+    deadline_ = Instant::max();
+    return;
+  }
+  const Row& here = row(order_.kind, step);
+  deadline_ = now + (here.limit > 0s ? here.limit : Duration(cluster_.config.failover.catchup_timeout));
+  HistoryRecord journal;
+  journal.kind = "step";
+  journal.epoch = cluster_.epoch;
+  journal.message = std::string(to_string(order_.kind)) + " " + to_string(step) + ": " + here.says;
+  outbox_.record(std::move(journal));
+  (this->*here.enter)(now);
+}
+
+void Change::leave(Instant now, const std::string& note) {
+  times_.push_back({to_string(step_), now - step_began_, note});
+  HistoryRecord journal;
+  journal.kind = "step";
+  journal.epoch = cluster_.epoch;
+  journal.message = std::string(to_string(order_.kind)) + " " + to_string(step_) + " ended" + (note.empty() ? "" : ": " + note);
+  journal.steps = {times_.back()};
+  outbox_.record(std::move(journal));
+}
+
+void Change::advance(Instant now, const std::string& note) {
+  leave(now, note);
+  enter(row(order_.kind, step_).next, now);
+}
+
+void Change::fail(const std::string& why, Instant now) {
+  for (const auto& [id, backend] : pending_) outbox_.add(AbortCommands{backend});
+  if (failure_.empty()) failure_ = std::string(to_string(step_)) + ": " + why;
+  leave(now, why);
+  const Step next = row(order_.kind, step_).on_failure;
+  if (next == Step::failed) {
+    give_up(why, now);
+  } else {
+    enter(next, now);
+  }
+}
+
+void Change::give_up(const std::string&, Instant now) {
+  // A replica that is still one goes on receiving, should its source come back.
+  if (!promote_sent_) {
+    for (const BackendId backend : stopped_) outbox_.command(backend, ResumeReceiving{});
+    store(name_of_from(), false);
+  }
+  enter(Step::failed, now);
+}
+
+// --- events ---------------------------------------------------------------------------------------------------------
+
+void Change::on(const CommandFinished& event, Instant now) {
+  const auto found = pending_.find(event.id);
+  if (found == pending_.end() || finished()) return;
+  pending_.erase(found);
+  const std::string who = cluster_.at(event.backend).name();
+  const std::string error = event.result ? "" : who + ": " + event.result.error().text;
+
+  switch (step_) {
+    case Step::fence:
+      if (error.empty() && event.backend == order_.from) fenced_at_ = event.result->executed;
+      if (!error.empty()) troubles_.push_back(error);
+      if (!error.empty() && !order_.forced) return fail(error, now);
+      if (pending_.empty() && !fence_command_pending_) advance(now);
+      return;
+    case Step::choose:
+      if (error.empty()) stopped_.insert(event.backend);
+      if (!error.empty()) troubles_.push_back(error);
+      if (pending_.empty()) settle_choice(now);
+      return;
+    case Step::read_only:
+      if (!error.empty()) return fail(error, now);
+      target_ = event.result->executed;
+      return advance(now);
+    case Step::repoint:
+      if (!error.empty()) troubles_.push_back(error);
+      if (pending_.empty()) finish_repoint(now);
+      return;
+    case Step::undo_promotion:
+      if (!error.empty()) troubles_.push_back(error);
+      return advance(now);
+    default:
+      if (!error.empty()) return fail(error, now);
+      if (pending_.empty()) advance(now);
+  }
+}
+
+void Change::on(const RouteApplied& event, Instant now) {
+  if (event.token != route_token_) return;
+  route_applied_ = true;
+  if (step_ == Step::close_route) return advance(now);
+  if (step_ == Step::promote) promote_when_safe(now);
+}
+
+void Change::on(const StateStored& event, Instant now) {
+  if (event.version < store_version_ || finished()) return;  // a newer version holds all of an older one
+  if (event.result) {
+    stored_ = true;
+    if (step_ == Step::promote) promote_when_safe(now);
+    return;
+  }
+  const std::string why = "the state could not be stored (" + event.result.error() + "): no promotion without a durable epoch";
+  const bool before_promotion = !promote_sent_ && !serving();
+  if (before_promotion) return fail(why, now);
+  troubles_.push_back(why);
+}
+
+void Change::on(const FenceCommandFinished& event, Instant now) {
+  if (step_ != Step::fence || !fence_command_pending_) return;
+  fence_command_pending_ = false;
+  if (!event.result && !order_.forced) return fail("fence.command failed: " + event.result.error(), now);
+  if (!event.result) troubles_.push_back("fence.command failed: " + event.result.error());
+  if (pending_.empty()) advance(now, event.result ? "fence.command succeeded" : "");
+}
+
+void Change::on_time(Instant now) {
+  if (finished() || now < deadline_) return;
+  switch (step_) {
+    case Step::repoint:
+      for (const auto& [id, backend] : pending_) {
+        troubles_.push_back(cluster_.at(backend).name() + ": does not follow yet");
+        outbox_.add(AbortCommands{backend});
+      }
+      return finish_repoint(now);
+    case Step::choose:
+      for (const auto& [id, backend] : pending_) outbox_.add(AbortCommands{backend});
+      pending_.clear();
+      return settle_choice(now);
+    case Step::fence:
+      if (order_.forced) {
+        for (const auto& [id, backend] : pending_) outbox_.add(AbortCommands{backend});
+        troubles_.emplace_back("the fence was not confirmed");
+        return advance(now, "not confirmed");
+      }
+      return fail("not confirmed in time", now);
+    default: return fail("took longer than " + std::to_string(to_ms(deadline_ - step_began_)) + " ms", now);
+  }
+}
+
+void Change::on_verdict(BackendId backend, Instant now) {
+  if (finished() || serving() || step_ == Step::route) return;
+  const Server& server = cluster_.at(backend);
+  if (!calls_for_failover(server.judgement.verdict)) return;
+  const bool needed = candidate_ == backend && (step_ == Step::catch_up || step_ == Step::promote);
+  const bool old_needed = order_.kind == Kind::switchover && order_.from == backend && step_ == Step::read_only;
+  if (needed || old_needed) {
+    fail(server.name() + " is " + to_string(server.judgement.verdict) + ": " + server.judgement.why, now);
+  }
+}
+
+// --- steps ----------------------------------------------------------------------------------------------------------
+
+void Change::enter_close_route(Instant) {
+  route_applied_ = false;
+  route_token_ = outbox_.route(cluster_.epoch, RouteMode::draining, order_.from, "switchover in progress");
+}
+
+void Change::enter_fence(Instant now) {
+  route_applied_ = false;
+  route_token_ = outbox_.route(cluster_.epoch, RouteMode::closed, std::nullopt, "failover in progress");
+  const auto end_writes = MakeReadOnly{.timeout = 2000ms, .end_clients = true};
+  std::string note;
+  for (const auto& server : cluster_.servers) {
+    // Ordered by hand with the old primary (or another writable server) alive: it must stop first.
+    const bool other_writer = server.writable() && server.id != order_.to && (server.id == order_.from || !order_.from);
+    if (other_writer && (server.up() || server.is(Verdict::degraded))) command(server.id, end_writes);
+  }
+  if (order_.from && cluster_.at(*order_.from).is(Verdict::dead)) {
+    // A standing order: a server that was only frozen finds it in its socket when it thaws. Nobody waits for its answer.
+    outbox_.command(*order_.from, end_writes);
+    if (!cluster_.config.fence.command.empty()) {
+      outbox_.add(RunFenceCommand{*order_.from});
+      fence_command_pending_ = true;
+    } else {
+      note = "no agent and no fence.command: silence for deadtime is all that is known";
+    }
+  }
+  if (pending_.empty() && !fence_command_pending_) advance(now, note);
+}
+
+void Change::enter_choose(Instant now) {
+  for (const auto& server : cluster_.servers) {
+    if (server.id == order_.from || server.maintenance || !server.up() || server.replica() == nullptr) continue;
+    if (order_.to && *order_.to != server.id) continue;
+    command(server.id, StopReceiving{});
+  }
+  if (pending_.empty()) settle_choice(now);
+}
+
+void Change::settle_choice(Instant now) {
+  ChoiceRules rules;
+  rules.from = order_.from;
+  rules.only = order_.to;
+  rules.forced = order_.forced;
+  const Choice choice = pointsman::core::choose(cluster_, rules);
+  if (!choice.candidate) {
+    std::string why = "nobody can take over";
+    for (const auto& refusal : choice.refused) why += "; " + cluster_.at(refusal.backend).name() + ": " + refusal.why;
+    return fail(why, now);
+  }
+  candidate_ = choice.candidate;
+  const Server& candidate = cluster_.at(*candidate_);
+  const GtidSet missing = missing_from(candidate, ledger_, cluster_.config.monitor.interval / 2);
+  if (!missing.empty() && !order_.forced && !cluster_.config.failover.allow_loss) {
+    return fail(candidate.name() + " never received " + std::to_string(missing.count()) + " transactions (" +
+                    missing.to_string() + ")", now);
+  }
+  target_ = holdings(candidate);
+  // Under semi-sync what only the old primary has was never acknowledged; the rest may have been.
+  const GtidSet promised = ledger_.semi_sync_active() ? fenced_at_ : ledger_.known().united(fenced_at_);
+  const GtidSet lost = promised.minus(target_);
+  if (!lost.empty()) lost_.push_back(lost.to_string());
+  std::string note = candidate.name();
+  for (const auto& refusal : choice.refused) note += ", not " + cluster_.at(refusal.backend).name() + " (" + refusal.why + ")";
+  advance(now, note);
+}
+
+void Change::enter_read_only(Instant) { command(*order_.from, MakeReadOnly{.timeout = 2000ms, .end_clients = false}); }
+
+void Change::enter_catch_up(Instant now) {
+  const Server& candidate = cluster_.at(*candidate_);
+  if (candidate.report().executed.contains(target_)) return advance(now, "nothing to apply");
+  const auto limit = std::chrono::duration_cast<std::chrono::milliseconds>(deadline_ - now);
+  command(*candidate_, WaitApplied{target_, limit});
+}
+
+void Change::enter_promote(Instant now) { promote_when_safe(now); }
+
+// Not before the epoch is durable and no session can reach the old primary any more.
+void Change::promote_when_safe(Instant now) {
+  const bool sessions_ended = route_applied_ || order_.kind == Kind::switchover;
+  if (promote_sent_ || !stored_ || !sessions_ended) return;
+  if (order_.kind == Kind::switchover && !cluster_.at(*candidate_).up()) return fail("the successor is not up", now);
+  promote_sent_ = true;
+  command(*candidate_, Promote{cluster_.config.replication.semi_sync});
+}
+
+void Change::enter_route(Instant now) {
+  if (order_.from) cluster_.at(*order_.from).fenced = true;
+  cluster_.at(*candidate_).fenced = false;
+  cluster_.at(*candidate_).quarantined = false;
+  cluster_.at(*candidate_).errant = {};
+  cluster_.primary = candidate_;
+  outbox_.route(cluster_.epoch, cluster_.paused ? RouteMode::holding : RouteMode::open, candidate_,
+                cluster_.paused ? "paused by the operator" : "");
+  std::erase(durable_.quarantined, cluster_.at(*candidate_).name());
+  store(cluster_.at(*candidate_).name(), false);
+  total_ = now - order_.evidence_at;
+  advance(now);
+}
+
+void Change::enter_repoint(Instant now) {
+  const Server& primary = cluster_.at(*candidate_);
+  const Follow follow{primary.settings.address, cluster_.config.replication.semi_sync};
+  for (auto& server : cluster_.servers) {
+    if (server.id == primary.id || server.maintenance || server.quarantined) continue;
+    const bool planned_old = order_.kind == Kind::switchover && server.id == order_.from;
+    // The new primary's report is from after its promotion: what a replica has beyond it was never on any line to it.
+    const bool replica_in_step = server.replica() != nullptr && server.id != order_.from &&
+                                 primary.report().executed.contains(server.report().executed);
+    if (server.up() && (planned_old || replica_in_step)) command(server.id, follow);
+  }
+  if (pending_.empty()) finish_repoint(now);
+}
+
+void Change::finish_repoint(Instant now) {
+  if (order_.from && order_.kind == Kind::switchover) cluster_.at(*order_.from).fenced = false;
+  advance(now);
+}
+
+void Change::enter_undo_promotion(Instant) { command(*candidate_, MakeReadOnly{.timeout = 1000ms, .end_clients = true}); }
+
+void Change::enter_undo_read_only(Instant) { command(*order_.from, MakeWritable{cluster_.config.replication.semi_sync}); }
+
+void Change::enter_undo_route(Instant now) {
+  outbox_.route(cluster_.epoch, cluster_.paused ? RouteMode::holding : RouteMode::open, order_.from,
+                cluster_.paused ? "paused by the operator" : "");
+  // The old primary serves and the successor accepts no writes: nothing is uncertain any more.
+  promote_sent_ = false;
+  store(name_of_from(), false);
+  leave(now);
+  enter(Step::failed, now);
+}
+
+HistoryRecord Change::record(Instant now) const {
+  HistoryRecord record;
+  record.kind = to_string(order_.kind);
+  record.epoch = cluster_.epoch;
+  record.from = name_of_from();
+  record.to = candidate_ ? cluster_.at(*candidate_).name() : "";
+  record.verdict = verdict_;
+  record.steps = times_;
+  record.total = total_ ? *total_ : now - order_.evidence_at;
+  record.lost = lost_;
+  record.failed = !succeeded() && !serving();
+  std::string text = record.failed ? "failed: " + failure_ : record.from + " -> " + record.to;
+  for (const auto& trouble : troubles_) text += "; " + trouble;
+  record.message = std::string(to_string(order_.kind)) + " " + text;
+  return record;
+}
+
+}  // namespace pointsman::core

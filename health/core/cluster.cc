@@ -1,0 +1,71 @@
+#include "health/core/cluster.h"
+
+namespace pointsman::core {
+
+const char* to_string(Role role) {
+  switch (role) {
+    case Role::primary: return "primary";
+    case Role::replica: return "replica";
+    case Role::fenced: return "fenced";
+    case Role::quarantined: return "quarantined";
+    case Role::maintenance: return "maintenance";
+    case Role::unknown: return "unknown";
+  }
+  return "?";
+}
+
+Cluster::Cluster(conf::Config settings, Instant now) : config(std::move(settings)) {
+  automatic = config.failover.automatic;
+  servers.reserve(config.backends.size());
+  for (const auto& backend : config.backends) {
+    servers.emplace_back(static_cast<BackendId>(servers.size()), backend, now);
+  }
+}
+
+std::optional<BackendId> Cluster::find(std::string_view name) const {
+  for (const auto& server : servers) {
+    if (server.name() == name) return server.id;
+  }
+  return std::nullopt;
+}
+
+const Server* Cluster::source_of(const Server& server) const {
+  const ReplicaStatus* status = server.replica();
+  if (status == nullptr) return nullptr;
+  for (const auto& other : servers) {
+    if (other.id != server.id && other.settings.address == status->source) return &other;
+  }
+  // The same server under another address (a name, a private network). Ids count only when they tell two servers apart.
+  for (const auto& other : servers) {
+    const bool known = other.answered() && status->source_server_id != 0;
+    if (other.id != server.id && known && other.report().server_id == status->source_server_id &&
+        other.report().server_id != server.report().server_id) {
+      return &other;
+    }
+  }
+  return nullptr;
+}
+
+Role Cluster::role_of(const Server& server) const {
+  if (server.maintenance) return Role::maintenance;
+  if (primary == server.id) return Role::primary;
+  if (server.quarantined) return Role::quarantined;
+  if (server.fenced) return Role::fenced;
+  const Server* source = primary_server();
+  if (source != nullptr && server.answered() && follows(server, *source)) return Role::replica;
+  return Role::unknown;
+}
+
+JudgeTimes Cluster::judge_times() const {
+  return {config.monitor.interval, config.monitor.timeout, config.heartbeat.deadtime, config.failover.refused_confirm};
+}
+
+std::optional<GtidSet> errant(const Server& server, const Server& primary) {
+  if (!server.evidence.report_from || !primary.evidence.report_from) return std::nullopt;
+  GtidSet extra = server.report().executed.minus(primary.report().executed);
+  if (extra.empty()) return extra;
+  if (*primary.evidence.report_from <= *server.evidence.report_from) return std::nullopt;
+  return extra;
+}
+
+}  // namespace pointsman::core

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "conf/config.h"
+#include "health/core/evidence.h"
+#include "health/core/ids.h"
+#include "health/core/verdict.h"
+
+// The decision core's picture of the servers. Mutable only inside health/core, read by status.
+namespace pointsman::core {
+
+enum class Role { primary, replica, fenced, quarantined, maintenance, unknown };
+const char* to_string(Role role);
+
+struct Server {
+  Server(BackendId its_id, conf::Backend its_settings, Instant now)
+      : id(its_id), settings(std::move(its_settings)), evidence(now) {}
+
+  BackendId id;
+  conf::Backend settings;
+  Evidence evidence;
+  Judgement judgement;
+
+  bool maintenance = false;
+  bool fenced = false;         // was the primary, has not been taken back yet
+  GtidSet errant;              // transactions that the primary does not have
+  bool quarantined = false;    // has such, and serves nobody until an operator decides
+  std::string trouble;         // what keeps it from being a good replica, a sentence; empty: nothing
+
+  const std::string& name() const { return settings.name; }
+  bool is(Verdict verdict) const { return judgement.verdict == verdict; }
+  bool up() const { return is(Verdict::up); }
+  bool answered() const { return evidence.answered(); }
+  const ServerReport& report() const { return evidence.report; }
+  bool writable() const { return answered() && !report().read_only; }
+  const ReplicaStatus* replica() const {
+    return answered() && report().replica ? &*report().replica : nullptr;
+  }
+};
+
+struct Cluster {
+  Cluster(conf::Config settings, Instant now);
+
+  conf::Config config;
+  std::vector<Server> servers;  // index == BackendId, order of the configuration
+
+  Epoch epoch;
+  std::optional<BackendId> primary;  // of record: who has the role, alive or not
+  bool automatic = true;
+  bool paused = false;
+
+  Server& at(BackendId id) { return servers[index(id)]; }
+  const Server& at(BackendId id) const { return servers[index(id)]; }
+  std::optional<BackendId> find(std::string_view name) const;
+  Server* primary_server() { return primary ? &at(*primary) : nullptr; }
+  const Server* primary_server() const { return primary ? &at(*primary) : nullptr; }
+
+  // The backend that this one replicates from: by the server id that the receiver was told, else by address.
+  const Server* source_of(const Server& server) const;
+  bool follows(const Server& replica, const Server& source) const { return source_of(replica) == &source; }
+  Role role_of(const Server& server) const;
+  JudgeTimes judge_times() const;
+};
+
+// Transactions that `server` has and `primary` has not; nullopt while that cannot be known, because the primary's report is
+// older than the server's (so what only looks extra may just have been replicated).
+std::optional<GtidSet> errant(const Server& server, const Server& primary);
+
+}  // namespace pointsman::core

@@ -1,0 +1,342 @@
+#include "health/core/controller.h"
+
+#include <algorithm>
+
+namespace pointsman::core {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Duration retry_pause = 1s;
+// A step that comes later than promised by more than this means that we were not running.
+constexpr Duration stall_tolerance = 250ms;
+
+}  // namespace
+
+const char* to_string(State state) {
+  switch (state) {
+    case State::steady: return "steady";
+    case State::failing_over: return "failing_over";
+    case State::switching_over: return "switching_over";
+    case State::no_primary: return "no_primary";
+    case State::paused: return "paused";
+  }
+  return "?";
+}
+
+const char* to_string(RouteMode mode) {
+  switch (mode) {
+    case RouteMode::open: return "open";
+    case RouteMode::holding: return "holding";
+    case RouteMode::draining: return "draining";
+    case RouteMode::closed: return "closed";
+  }
+  return "?";
+}
+
+Controller::Controller(conf::Config config, DurableState stored, Instant now)
+    : cluster_(std::move(config), now),
+      durable_(std::move(stored)),
+      caretaker_(cluster_, outbox_),
+      reason_("starting: no server has answered yet"),
+      promised_(now) {
+  cluster_.epoch = durable_.epoch;
+  cluster_.paused = durable_.paused;
+  if (durable_.automatic) cluster_.automatic = *durable_.automatic;
+  for (auto& server : cluster_.servers) {
+    const auto listed = [&](const std::vector<std::string>& names) {
+      return std::find(names.begin(), names.end(), server.name()) != names.end();
+    };
+    server.maintenance = listed(durable_.maintenance);
+    server.quarantined = listed(durable_.quarantined);
+  }
+}
+
+Actions Controller::begin() {
+  want_route(RouteMode::closed, std::nullopt, reason_);
+  return outbox_.take();
+}
+
+State Controller::state() const {
+  if (change_ && change_->order().kind == Change::Kind::switchover) return State::switching_over;
+  if (change_) return State::failing_over;
+  if (cluster_.paused) return State::paused;
+  return outbox_.current_route().mode == RouteMode::open ? State::steady : State::no_primary;
+}
+
+Actions Controller::step(const Event& event, Instant now) {
+  forgive_stall(now);
+  absorb(event, now);
+  judge_all(now);
+  decide(now);
+
+  promised_ = now + cluster_.config.monitor.interval;
+  for (const auto& server : cluster_.servers) {
+    if (server.judgement.until) promised_ = std::min(promised_, std::max(*server.judgement.until, now));
+  }
+  if (change_) promised_ = std::min(promised_, std::max(change_->deadline(), now));
+  promised_ = std::min(promised_, std::max(caretaker_.next_deadline(), now));
+  if (retry_at_ > now) promised_ = std::min(promised_, retry_at_);
+  return outbox_.take();
+}
+
+// Silence counts only while we were listening.
+void Controller::forgive_stall(Instant now) {
+  if (now - promised_ <= stall_tolerance) return;
+  for (auto& server : cluster_.servers) server.evidence.forgive(now - promised_);
+}
+
+// --- evidence -------------------------------------------------------------------------------------------------------
+
+void Controller::absorb(const Event& event, Instant now) {
+  std::visit(
+      [&](const auto& e) {
+        using E = std::decay_t<decltype(e)>;
+        if constexpr (std::is_same_v<E, ProbeSucceeded>) {
+          absorb_probe(e);
+        } else if constexpr (std::is_same_v<E, ProbeFailed>) {
+          absorb_failure(e);
+        } else if constexpr (std::is_same_v<E, TrafficSeen>) {
+          cluster_.at(e.backend).evidence.on_traffic(e.at);
+        } else if constexpr (std::is_same_v<E, ReconnectChecked>) {
+          cluster_.at(e.backend).evidence.on_reconnect_checked(e.refused_in_row, e.accepted, now);
+          outbox_.add(ProbeNow{e.backend});
+        } else if constexpr (std::is_same_v<E, CommandFinished>) {
+          if (e.result) cluster_.at(e.backend).evidence.on_report(*e.result, e.started, now);
+          if (change_) change_->on(e, now);
+          caretaker_.on(e, now);
+        } else if constexpr (std::is_same_v<E, RouteApplied>) {
+          if (change_) change_->on(e, now);
+        } else if constexpr (std::is_same_v<E, StateStored>) {
+          store_error_ = e.result ? "" : e.result.error();
+          if (change_) change_->on(e, now);
+        } else if constexpr (std::is_same_v<E, FenceCommandFinished>) {
+          if (change_) change_->on(e, now);
+        } else if constexpr (std::is_same_v<E, Tick>) {
+        } else {
+          handle(e, now);
+        }
+      },
+      event);
+  if (change_) change_->on_time(now);
+  caretaker_.on_time(now);
+}
+
+void Controller::absorb_probe(const ProbeSucceeded& event) {
+  Server& server = cluster_.at(event.backend);
+  const bool first = !server.answered();
+  server.evidence.on_probe_ok(event.report, event.started, event.finished, event.finished - event.started);
+  if (first) note("seen", &server, server.name() + " answers: " + event.report.version);
+  if (cluster_.primary == event.backend && server.writable()) {
+    ledger_.on_report(event.report, event.finished, cluster_.config.monitor.interval * 4);
+  }
+}
+
+void Controller::absorb_failure(const ProbeFailed& event) {
+  Server& server = cluster_.at(event.backend);
+  const bool was_connected = !server.evidence.failure && server.answered();
+  server.evidence.on_probe_failed(event.failure, event.finished);
+  if (!was_connected || event.failure.kind != FailureKind::lost) return;
+  // The quickest proof of a crash; and by the time it is there, what the others have should be known afresh.
+  outbox_.add(CheckReconnect{event.backend, cluster_.config.failover.refused_confirm});
+  if (cluster_.primary != event.backend) return;
+  for (const auto& other : cluster_.servers) {
+    if (other.id != event.backend) outbox_.add(ProbeNow{other.id});
+  }
+}
+
+void Controller::judge_all(Instant now) {
+  const JudgeTimes times = cluster_.judge_times();
+  for (auto& server : cluster_.servers) {
+    const Verdict before = server.judgement.verdict;
+    server.judgement = judge(server.evidence, times, now);
+    const Verdict after = server.judgement.verdict;
+    if (before == after) continue;
+    // Suspicion comes and goes; only what follows from it is history.
+    const bool worth_noting = after != Verdict::suspect && before != Verdict::suspect;
+    const bool decided = after != Verdict::suspect && after != Verdict::up;
+    if (worth_noting || decided) {
+      note("verdict", &server, server.name() + " is " + to_string(after) + ": " + server.judgement.why);
+    }
+    if (change_) change_->on_verdict(server.id, now);
+  }
+}
+
+// --- decisions ------------------------------------------------------------------------------------------------------
+
+void Controller::decide(Instant now) {
+  if (change_ && change_->finished()) conclude_change(now);
+  if (change_) return;
+  if (adopting_) return try_adoption(now);
+
+  Server& primary = *cluster_.primary_server();
+  if (calls_for_failover(primary.judgement.verdict)) {
+    consider_failover(primary, now);
+  } else if (!primary.is(Verdict::suspect)) {
+    outage_since_.reset();
+    refusal_recorded_ = false;
+  }
+  if (change_) return;
+  keep_route(now);
+  caretaker_.care(now);
+  if (caretaker_.take_dirty()) persist();
+  maybe_fail_back(now);
+}
+
+void Controller::try_adoption(Instant now) {
+  Adoption adoption = decide_primary(cluster_, durable_);
+  if (adoption.kind == Adoption::Kind::wait || adoption.kind == Adoption::Kind::ambiguous) {
+    const bool news = adoption.kind == Adoption::Kind::ambiguous && reason_ != adoption.why;
+    reason_ = adoption.why;
+    if (news) note("no_primary", nullptr, reason_);
+    return want_route(RouteMode::closed, std::nullopt, reason_);
+  }
+  const Server& primary = cluster_.at(*adoption.primary);
+  adopting_ = false;
+  cluster_.primary = primary.id;
+  cluster_.at(primary.id).quarantined = false;
+  ledger_.forget();
+  const bool same = durable_.primary == primary.name() && !durable_.change && cluster_.epoch.value > 0;
+  // An interrupted change used its epoch already; a new primary, even one found, never shares one with another.
+  if (!same) cluster_.epoch = Epoch{cluster_.epoch.value + 1};
+  if (durable_.change) {
+    for (const auto& server : cluster_.servers) {
+      const bool stopped = server.up() && server.replica() != nullptr && server.replica()->io == ReplicaStatus::Io::no;
+      if (stopped && server.id != primary.id) outbox_.command(server.id, ResumeReceiving{});
+    }
+  }
+  if (!same) persist();
+  note("adopted", &primary, primary.name() + " is the primary: " + adoption.why);
+  decide(now);
+}
+
+void Controller::consider_failover(Server& primary, Instant now) {
+  if (!outage_since_) outage_since_ = now;
+  if (now < retry_at_) return;
+  const auto reasons = vetoes({cluster_, primary, ledger_, recent_failovers_, now});
+  if (reasons.empty()) {
+    Change::Order order;
+    order.kind = Change::Kind::failover;
+    order.from = primary.id;
+    order.automatic = true;
+    order.evidence_at = primary.is(Verdict::crashed) ? primary.evidence.lost_at.value_or(primary.evidence.last_contact())
+                                                     : primary.evidence.last_contact();
+    return begin_change(order, now);
+  }
+  reason_ = primary.name() + " is " + to_string(primary.judgement.verdict) + " and nobody takes over: ";
+  for (const auto& why : reasons) reason_ += (why == reasons.front() ? "" : "; ") + why;
+  // The others' answers may be older than the crash: what they say next often lifts the veto.
+  if (refusal_recorded_ || now - *outage_since_ < 2 * Duration(cluster_.config.monitor.interval)) return;
+  refusal_recorded_ = true;
+  note("refused", &primary, reason_);
+}
+
+void Controller::begin_change(Change::Order order, Instant now) {
+  caretaker_.drop_all();
+  reason_ = std::string(to_string(order.kind)) + " in progress";
+  change_ = std::make_unique<Change>(cluster_, outbox_, ledger_, durable_, order, now);
+  if (change_->finished()) conclude_change(now);
+}
+
+void Controller::conclude_change(Instant now) {
+  const std::unique_ptr<Change> ended = std::move(change_);
+  HistoryRecord record = ended->record(now);
+  const Change::Order& order = ended->order();
+  if (ended->succeeded()) {
+    reason_.clear();
+    adopting_ = false;
+    ledger_.forget();
+    if (order.kind == Change::Kind::failover) last_failover_took_ = record.total;
+    if (order.automatic) {
+      recent_failovers_.push_back(now);
+      while (recent_failovers_.size() > cluster_.config.failover.max_in_window) recent_failovers_.pop_front();
+      if (cluster_.config.failover.failback && order.kind == Change::Kind::failover) fail_back_to_ = order.from;
+    } else {
+      fail_back_to_.reset();
+    }
+    outage_since_.reset();
+    refusal_recorded_ = false;
+  } else {
+    retry_at_ = now + retry_pause;
+    reason_ = record.message;
+    if (ended->uncertain() || !order.from) {
+      adopting_ = true;
+      cluster_.primary.reset();
+    }
+  }
+  outbox_.record(record);
+  if (order.request) {
+    Reply reply{*order.request, ended->succeeded(), record.message, record, {}, {}};
+    outbox_.reply(std::move(reply));
+  }
+}
+
+void Controller::keep_route(Instant) {
+  const Server& primary = *cluster_.primary_server();
+  if (calls_for_failover(primary.judgement.verdict)) return want_route(RouteMode::closed, std::nullopt, reason_);
+  if (!primary.answered()) {
+    reason_ = primary.name() + ", the primary of record, has not answered yet: " + primary.judgement.why;
+    return want_route(RouteMode::closed, std::nullopt, reason_);
+  }
+  if (primary.up() && !primary.writable() && primary.evidence.restarted_since_writable()) {
+    reason_ = primary.name() + " has restarted read-only and is about to accept writes again";
+    return want_route(RouteMode::closed, std::nullopt, reason_);
+  }
+  const bool serving = outbox_.current_route().mode != RouteMode::closed;
+  if (!serving && !(primary.up() && primary.writable())) return;  // not before it is known to be well
+  reason_.clear();
+  if (cluster_.paused) return want_route(RouteMode::holding, primary.id, "paused by the operator");
+  want_route(RouteMode::open, primary.id, "");
+}
+
+void Controller::want_route(RouteMode mode, std::optional<BackendId> backend, const std::string& reason) {
+  const SetRoute& now = outbox_.current_route();
+  const bool same = now.token != 0 && now.mode == mode && now.backend == backend && now.epoch == cluster_.epoch && now.reason == reason;
+  if (!same) outbox_.route(cluster_.epoch, mode, backend, reason);
+}
+
+void Controller::maybe_fail_back(Instant now) {
+  if (!fail_back_to_ || !cluster_.automatic || now < retry_at_) return;
+  const Server& home = cluster_.at(*fail_back_to_);
+  SwitchoverWanted wish;
+  wish.to = home.id;
+  std::optional<BackendId> to = wish.to;
+  if (!refuse_switchover(wish, to).empty()) return;
+  fail_back_to_.reset();
+  Change::Order order;
+  order.kind = Change::Kind::switchover;
+  order.from = cluster_.primary;
+  order.to = to;
+  order.automatic = true;
+  order.evidence_at = now;
+  begin_change(order, now);
+}
+
+void Controller::persist() {
+  durable_.epoch = cluster_.epoch;
+  if (cluster_.primary && !change_) {
+    durable_.primary = cluster_.primary_server()->name();
+    durable_.change.reset();
+  }
+  durable_.paused = cluster_.paused;
+  durable_.maintenance.clear();
+  durable_.quarantined.clear();
+  for (const auto& server : cluster_.servers) {
+    if (server.maintenance) durable_.maintenance.push_back(server.name());
+    if (server.quarantined) durable_.quarantined.push_back(server.name());
+  }
+  outbox_.store(durable_);
+}
+
+void Controller::note(const std::string& kind, const Server* server, std::string message) {
+  HistoryRecord record;
+  record.kind = kind;
+  record.epoch = cluster_.epoch;
+  if (server != nullptr) record.backend = server->name();
+  if (server != nullptr && kind == "verdict") record.verdict = to_string(server->judgement.verdict);
+  record.message = std::move(message);
+  outbox_.record(std::move(record));
+}
+
+}  // namespace pointsman::core

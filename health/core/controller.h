@@ -1,0 +1,105 @@
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "health/core/action.h"
+#include "health/core/adoption.h"
+#include "health/core/caretaker.h"
+#include "health/core/change.h"
+#include "health/core/cluster.h"
+#include "health/core/durable_state.h"
+#include "health/core/event.h"
+#include "health/core/outbox.h"
+#include "health/core/veto.h"
+
+// The decision core: events in, actions out. Pure: no clock, no thread, no I/O; the driver and the simulated world call it alike.
+//
+//   evidence -> verdict (judge) -> who is primary (adoption) -> vetoes -> Change (failover, switchover) -> route
+//                                                                     \-> Caretaker (everybody else in his place)
+//
+// One thread. The driver performs the returned actions in order, and calls step(Tick) at next_deadline() at the latest.
+namespace pointsman::core {
+
+enum class State { steady, failing_over, switching_over, no_primary, paused };
+const char* to_string(State state);
+
+class Controller {
+ public:
+  // `stored` is what an earlier daemon left, default when there was none.
+  Controller(conf::Config config, DurableState stored, Instant now);
+
+  // Actions to perform at once, before the first event.
+  Actions begin();
+  Actions step(const Event& event, Instant now);
+  Instant next_deadline() const { return promised_; }
+
+  State state() const;
+  const Cluster& cluster() const { return cluster_; }
+  const SetRoute& route() const { return outbox_.current_route(); }
+  // Why nobody is routed, a sentence; empty when somebody is.
+  const std::string& reason() const { return reason_; }
+  const Change* change() const { return change_.get(); }
+  bool store_failing() const { return !store_error_.empty(); }
+  std::vector<std::string> warnings() const;
+
+  // What would happen if the primary died now.
+  struct Explanation {
+    std::string candidate;
+    std::string verdict_needed;
+    std::optional<Duration> expected;  // of the last failover from evidence to route; nullopt: none yet
+    std::string loss;
+    std::vector<std::string> vetoes;
+    std::string text;
+  };
+  Explanation explain(Instant now) const;
+
+ private:
+  void absorb(const Event& event, Instant now);
+  void absorb_probe(const ProbeSucceeded& event);
+  void absorb_failure(const ProbeFailed& event);
+  void judge_all(Instant now);
+  void decide(Instant now);
+  void try_adoption(Instant now);
+  void consider_failover(Server& primary, Instant now);
+  void begin_change(Change::Order order, Instant now);
+  void conclude_change(Instant now);
+  void keep_route(Instant now);
+  void want_route(RouteMode mode, std::optional<BackendId> backend, const std::string& reason);
+  void maybe_fail_back(Instant now);
+  void forgive_stall(Instant now);
+  void persist();
+  void note(const std::string& kind, const Server* server, std::string message);
+
+  void handle(const SwitchoverWanted& wish, Instant now);
+  void handle(const FailoverWanted& wish, Instant now);
+  void handle(const RejoinWanted& wish, Instant now);
+  void handle(const MaintenanceWanted& wish, Instant now);
+  void handle(const AutomaticWanted& wish, Instant now);
+  void handle(const PauseWanted& wish, Instant now);
+  void handle(const Reconfigured& event, Instant now);
+  std::string refuse_switchover(const SwitchoverWanted& wish, std::optional<BackendId>& to) const;
+
+  Cluster cluster_;
+  DurableState durable_;
+  Outbox outbox_;
+  PrimaryLedger ledger_;
+  Caretaker caretaker_;
+  std::unique_ptr<Change> change_;
+
+  bool adopting_ = true;       // who is primary is still to be found out
+  std::string reason_;
+  std::string store_error_;
+  std::deque<Instant> recent_failovers_;  // automatic, within failover.window; bounded by max_in_window
+  std::optional<Duration> last_failover_took_;
+  std::optional<Instant> outage_since_;   // the primary's verdict calls for a failover since then
+  bool refusal_recorded_ = false;
+  Instant retry_at_ = Instant::min();     // after a failed change nothing is tried before
+  std::optional<BackendId> fail_back_to_;
+  Instant promised_;                      // next_deadline() of the last step
+};
+
+}  // namespace pointsman::core

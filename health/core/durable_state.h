@@ -1,0 +1,31 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "health/core/ids.h"
+
+// What outlives the daemon. Written whole, atomically and durably, before it is relied upon.
+namespace pointsman::core {
+
+// A change of primary was under way. Present from before the first server is touched until its outcome is stored.
+struct ChangeMark {
+  std::string kind;  // "failover" or "switchover"
+  std::string from;  // name; "" when there was no primary
+  bool operator==(const ChangeMark&) const = default;
+};
+
+struct DurableState {
+  Epoch epoch;          // highest ever used
+  std::string primary;  // name; "" when none is known
+  std::optional<ChangeMark> change;
+  std::optional<bool> automatic;  // the operator's word; nullopt: as configured
+  bool paused = false;
+  std::vector<std::string> maintenance;  // names
+  std::vector<std::string> quarantined;  // names
+
+  bool operator==(const DurableState&) const = default;
+};
+
+}  // namespace pointsman::core

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "conf/config.h"
+#include "health/core/command.h"
+#include "health/core/ids.h"
+#include "health/core/server_report.h"
+#include "health/core/time.h"
+
+// Everything that the decision core can learn.
+namespace pointsman::core {
+
+struct ProbeSucceeded {
+  BackendId backend;
+  ServerReport report;
+  Instant started;
+  Instant finished;
+};
+struct ProbeFailed {
+  BackendId backend;
+  Failure failure;
+  Instant finished;
+};
+struct TrafficSeen {
+  BackendId backend;
+  Instant at;
+};
+// Answer to CheckReconnect.
+struct ReconnectChecked {
+  BackendId backend;
+  unsigned refused_in_row = 0;
+  bool accepted = false;
+};
+struct CommandFinished {
+  CommandId id;
+  BackendId backend;
+  CommandResult result;
+  Instant started;
+};
+// Answer to SetRoute: every worker has acted on it.
+struct RouteApplied {
+  std::uint64_t token = 0;
+};
+// Answer to StoreState.
+struct StateStored {
+  std::uint64_t version = 0;
+  std::expected<void, std::string> result;
+};
+// Answer to RunFenceCommand.
+struct FenceCommandFinished {
+  BackendId backend;
+  std::expected<void, std::string> result;
+};
+// Time passed; nothing else.
+struct Tick {};
+
+// An operator's wishes; each is answered by a Reply with its id.
+struct SwitchoverWanted {
+  RequestId id;
+  std::optional<BackendId> to;
+  bool dry_run = false;
+};
+struct FailoverWanted {
+  RequestId id;
+  std::optional<BackendId> to;
+  bool force = false;
+};
+struct RejoinWanted {
+  RequestId id;
+  BackendId backend;
+};
+struct MaintenanceWanted {
+  RequestId id;
+  BackendId backend;
+  bool on = false;
+};
+struct AutomaticWanted {
+  RequestId id;
+  bool on = false;
+};
+struct PauseWanted {
+  RequestId id;
+  bool on = false;
+};
+// A configuration read again; its backends are the same ones.
+struct Reconfigured {
+  conf::Config config;
+};
+
+using Event = std::variant<ProbeSucceeded, ProbeFailed, TrafficSeen, ReconnectChecked, CommandFinished, RouteApplied,
+                           StateStored, FenceCommandFinished, Tick, SwitchoverWanted, FailoverWanted, RejoinWanted,
+                           MaintenanceWanted, AutomaticWanted, PauseWanted, Reconfigured>;
+
+}  // namespace pointsman::core

@@ -1,0 +1,74 @@
+#include "health/core/evidence.h"
+
+#include <algorithm>
+
+namespace pointsman::core {
+
+void Evidence::on_probe_ok(const ServerReport& fresh, Instant started, Instant finished, Duration probe_latency) {
+  on_report(fresh, started, finished);
+  last_ok = finished;
+  last_ok_started = started;
+  latency = probe_latency;
+  failure.reset();
+  failed_at.reset();
+  lost_at.reset();
+  refused_since.reset();
+  refused = 0;
+}
+
+void Evidence::on_report(const ServerReport& fresh, Instant started, Instant now) {
+  const bool both_replicate = report_from && report.replica && fresh.replica;
+  if (both_replicate && report.replica->events_received != fresh.replica->events_received) received_change_at = now;
+  if (!fresh.replica) received_change_at.reset();
+  report = fresh;
+  report_from = started;
+  if (!fresh.read_only) writable_seen_at = now;
+}
+
+bool Evidence::restarted_since_writable() const {
+  if (!writable_seen_at) return true;
+  return *report_from - report.uptime > *writable_seen_at;
+}
+
+void Evidence::on_probe_failed(const Failure& what, Instant finished) {
+  failure = what;
+  failed_at = finished;
+  if (proves_life(what.kind)) alive_at = finished;
+  if (what.kind == FailureKind::lost) lost_at = lost_at.value_or(finished);
+  if (what.kind == FailureKind::refused) {
+    on_reconnect_checked(1, false, finished);
+  } else if (what.kind != FailureKind::lost) {
+    refused = 0;
+    refused_since.reset();
+  }
+}
+
+void Evidence::on_reconnect_checked(unsigned refused_in_row, bool accepted, Instant now) {
+  if (refused_in_row > 0) {
+    refused += refused_in_row;
+    refused_since = refused_since.value_or(now);
+  }
+  if (accepted) {
+    refused = 0;
+    refused_since.reset();
+  }
+}
+
+void Evidence::on_traffic(Instant at) { last_traffic = std::max(at, last_traffic.value_or(at)); }
+
+Instant Evidence::last_contact() const {
+  Instant latest = watched_since;
+  for (const auto& sign : {last_ok, last_traffic, alive_at}) {
+    if (sign) latest = std::max(latest, *sign);
+  }
+  return latest;
+}
+
+void Evidence::forgive(Duration stall) {
+  watched_since += stall;
+  for (auto* sign : {&last_ok, &last_traffic, &alive_at, &refused_since}) {
+    if (*sign) **sign += stall;
+  }
+}
+
+}  // namespace pointsman::core

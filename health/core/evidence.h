@@ -1,0 +1,56 @@
+#pragma once
+
+#include <optional>
+
+#include "health/core/server_report.h"
+#include "health/core/time.h"
+
+// What is known of one server, and when it was learnt. Nothing here decides anything.
+namespace pointsman::core {
+
+struct Evidence {
+  explicit Evidence(Instant since) : watched_since(since) {}
+
+  Instant watched_since;
+
+  // SQL probe.
+  std::optional<Instant> last_ok;          // end of the last successful probe
+  std::optional<Instant> last_ok_started;  // its beginning: what the report says was true at or after this
+  Duration latency{};
+  ServerReport report;                 // of the last successful probe or command; meaningful when last_ok
+  std::optional<Instant> report_from;  // the report was true at or after this
+  std::optional<Failure> failure;      // since last_ok
+  std::optional<Instant> failed_at;    // of `failure`
+  std::optional<Instant> alive_at;     // last error that the server itself sent
+
+  std::optional<Instant> writable_seen_at;  // last report that it accepts writes
+
+  // TCP. All since last_ok.
+  std::optional<Instant> lost_at;        // an established connection got EOF or a reset
+  std::optional<Instant> refused_since;  // beginning of an unbroken row of refused connects
+  unsigned refused = 0;                  // its length
+
+  // Client sessions.
+  std::optional<Instant> last_traffic;  // last bytes from this server on any session
+
+  // The replica's receiver, while this server replicates.
+  std::optional<Instant> received_change_at;  // events_received was last seen to grow
+
+  void on_probe_ok(const ServerReport& fresh, Instant started, Instant finished, Duration probe_latency);
+  void on_probe_failed(const Failure& what, Instant finished);
+  // Refused connects of a confirmation, or an accepted one (refused_in_row == 0).
+  void on_reconnect_checked(unsigned refused_in_row, bool accepted, Instant now);
+  void on_report(const ServerReport& fresh, Instant started, Instant now);
+  void on_traffic(Instant at);
+
+  // The last sign of life of any kind; watched_since when there was none.
+  Instant last_contact() const;
+  // It was started after it was last seen to accept writes (uptime has whole seconds, which errs towards yes).
+  bool restarted_since_writable() const;
+  bool answered() const { return last_ok.has_value(); }
+
+  // We were not running for `stall` (a suspended or overloaded host): our silence is not the server's.
+  void forgive(Duration stall);
+};
+
+}  // namespace pointsman::core

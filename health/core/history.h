@@ -1,0 +1,34 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "health/core/ids.h"
+#include "health/core/time.h"
+
+// What `events` shows: one record for each thing that happened, finished changes with the time of each step.
+namespace pointsman::core {
+
+struct StepTime {
+  std::string name;
+  Duration took{};
+  std::string note;
+};
+
+struct HistoryRecord {
+  std::string kind;  // "failover", "switchover", "rejoin", "quarantine", "adopted", "refused", "step", ...
+  Epoch epoch;
+  std::string message;  // a sentence
+  std::string backend;  // of records about one server
+  std::string from;
+  std::string to;
+  std::string verdict;
+  std::vector<StepTime> steps;
+  std::optional<Duration> total;   // from the evidence to the opened route
+  std::vector<std::string> lost;   // GTIDs that may be lost
+  bool failed = false;
+  bool is_change() const { return kind == "failover" || kind == "switchover"; }
+};
+
+}  // namespace pointsman::core

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "health/core/action.h"
+#include "health/core/cluster.h"
+
+namespace pointsman::core {
+
+// Collects the actions of one step and numbers what will be answered.
+class Outbox {
+ public:
+  CommandId command(BackendId backend, Command command) {
+    const auto id = static_cast<CommandId>(++last_command_);
+    actions_.emplace_back(SendCommand{id, backend, std::move(command)});
+    return id;
+  }
+  // Returns the token that RouteApplied will carry.
+  std::uint64_t route(Epoch epoch, RouteMode mode, std::optional<BackendId> backend, std::string reason) {
+    route_ = {++last_token_, epoch, mode, backend, std::move(reason)};
+    actions_.emplace_back(route_);
+    return route_.token;
+  }
+  // Returns the version that StateStored will carry.
+  std::uint64_t store(const DurableState& state) {
+    actions_.emplace_back(StoreState{++last_version_, state});
+    return last_version_;
+  }
+  void record(HistoryRecord record) { actions_.emplace_back(Record{std::move(record)}); }
+  void reply(RequestId id, bool ok, std::string text) { reply({id, ok, std::move(text), {}, {}, {}}); }
+  void reply(Reply reply) { actions_.emplace_back(std::move(reply)); }
+  void add(Action action) { actions_.push_back(std::move(action)); }
+
+  // The route that was asked for last.
+  const SetRoute& current_route() const { return route_; }
+  Actions take() { return std::exchange(actions_, {}); }
+
+ private:
+  Actions actions_;
+  SetRoute route_;
+  std::uint64_t last_command_ = 0;
+  std::uint64_t last_token_ = 0;
+  std::uint64_t last_version_ = 0;
+};
+
+}  // namespace pointsman::core

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "health/core/evidence.h"
+#include "health/core/time.h"
+
+// From evidence to verdict: the only place where "it does not answer" becomes "it is dead".
+namespace pointsman::core {
+
+enum class Verdict {
+  up,        // serves
+  degraded,  // alive, not well: never a reason to fail over
+  suspect,   // something failed, no rule holds yet
+  crashed,   // mysqld gone, host alive: nothing to fence
+  hung,      // mysqld runs and answers nobody; needs an agent to be told from dead
+  cut_off,   // unreachable for clients, host alive on a link; needs an agent
+  dead,      // silence everywhere
+};
+const char* to_string(Verdict verdict);
+
+// The server cannot serve: a primary with such a verdict is to be replaced.
+bool calls_for_failover(Verdict verdict);
+
+struct Judgement {
+  Verdict verdict = Verdict::suspect;
+  std::string why;                // in words, with the evidence
+  std::optional<Instant> until;   // when this verdict changes if nothing is heard; nullopt: only by an event
+};
+
+struct JudgeTimes {
+  Duration interval{};  // between probes
+  Duration timeout{};   // of a probe
+  Duration deadtime{};
+  unsigned refused_confirm = 2;
+};
+
+// The rules of the design's table, first that holds wins:
+//   fresh probe -> up;  lost and refused in a row, or refused for deadtime -> crashed;
+//   an answer that proves life, or traffic -> degraded;  silence for deadtime -> dead;  else suspect.
+Judgement judge(const Evidence& evidence, const JudgeTimes& times, Instant now);
+
+}  // namespace pointsman::core

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "health/core/candidate.h"
+#include "health/core/cluster.h"
+
+// Why an automatic failover does not happen although the primary does not serve.
+namespace pointsman::core {
+
+// What the primary was known to have, kept so that a replica that is behind can be told from one that merely has not
+// received the very last transactions, which were in flight when the primary died.
+class PrimaryLedger {
+ public:
+  void forget() { samples_.clear(); }
+  void on_report(const ServerReport& report, Instant at, Duration keep);
+
+  // Everything that was ever reported.
+  GtidSet known() const { return samples_.empty() ? GtidSet{} : samples_.back().executed; }
+  // What had been there for at least `in_flight` at the last report: a replica without it is behind.
+  GtidSet settled(Duration in_flight) const;
+  // At the last report commits waited for a replica, so a replica has every acknowledged one.
+  bool semi_sync_active() const { return !samples_.empty() && samples_.back().semi_sync_active; }
+  bool has_samples() const { return !samples_.empty(); }
+
+ private:
+  struct Sample {
+    Instant at;
+    GtidSet executed;
+    bool semi_sync_active = false;
+  };
+  std::deque<Sample> samples_;  // bounded by `keep`, at least the newest two
+};
+
+struct FailoverGuard {
+  const Cluster& cluster;
+  const Server& primary;
+  const PrimaryLedger& ledger;
+  const std::deque<Instant>& recent_failovers;  // automatic ones
+  Instant now;
+};
+
+// The choice rules that apply when `primary` has its present verdict.
+ChoiceRules rules_for(const Server& primary, Duration deadtime);
+
+// Transactions that would certainly be missing if `candidate` took over now.
+GtidSet missing_from(const Server& candidate, const PrimaryLedger& ledger, Duration in_flight);
+
+// Every reason against failing over now, sentences; empty: go.
+std::vector<std::string> vetoes(const FailoverGuard& guard);
+
+}  // namespace pointsman::core
