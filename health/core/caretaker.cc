@@ -64,14 +64,10 @@ void Caretaker::care_for_other(Server& server, const Server& primary, Instant no
   // Nothing is decided about others on the word of a primary that may have been replaced or restarted meanwhile.
   if (!primary.up() || !primary.writable()) return;
 
-  if (const auto extra = errant(server, primary)) {
-    server.errant = *extra;
-    if (extra->empty() && server.quarantined) {
-      server.quarantined = false;
-      dirty_ = true;
-    }
-  } else {
-    return;
+  if (!audit(server, primary)) return;
+  if (server.errant.empty() && server.quarantined) {
+    server.quarantined = false;
+    dirty_ = true;
   }
   if (cluster_.follows(server, primary)) return watch_replica(server, primary);
   care_for_stray(server, primary, now);
@@ -143,8 +139,7 @@ void Caretaker::rejoin(BackendId backend, RequestId request, Instant now) {
   patience_.erase(backend);
   // A replica in its place whose replication is stopped or lacks semi-sync is set up anew; everything else is care's usual work.
   const bool in_place = !server.writable() && cluster_.follows(server, *primary) && !occupied(backend);
-  const auto extra = errant(server, *primary);
-  if (in_place && extra && extra->empty() && !server.trouble.empty()) {
+  if (in_place && server.errant.empty() && !server.trouble.empty()) {
     return start(Duty::follow, server, Follow{primary->settings.address, cluster_.config.replication.semi_sync}, 20s, now);
   }
   care(now);

@@ -60,12 +60,20 @@ JudgeTimes Cluster::judge_times() const {
   return {config.monitor.interval, config.monitor.timeout, config.heartbeat.deadtime, config.failover.refused_confirm};
 }
 
-std::optional<GtidSet> errant(const Server& server, const Server& primary) {
-  if (!server.evidence.report_from || !primary.evidence.report_from) return std::nullopt;
-  GtidSet extra = server.report().executed.minus(primary.report().executed);
-  if (extra.empty()) return extra;
-  if (*primary.evidence.report_from <= *server.evidence.report_from) return std::nullopt;
-  return extra;
+bool audit(Server& server, const Server& primary) {
+  if (!server.evidence.report_from || !primary.evidence.report_from) return false;
+  const GtidSet& known = primary.report().executed;
+  if (known.contains(server.report().executed)) {
+    server.errant = {};
+    server.claim.reset();
+    return true;
+  }
+  // A claim is kept until the primary has spoken after it: with probes in lockstep the newest reports never come in the right order.
+  if (!server.claim) server.claim = {server.report().executed, *server.evidence.report_until};
+  if (*primary.evidence.report_from < server.claim->taken) return false;
+  server.errant = server.claim->executed.minus(known);
+  server.claim.reset();
+  return true;
 }
 
 }  // namespace pointsman::core

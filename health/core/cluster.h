@@ -28,7 +28,12 @@ struct Server {
 
   bool maintenance = false;
   bool fenced = false;         // was the primary, has not been taken back yet
-  GtidSet errant;              // transactions that the primary does not have
+  GtidSet errant;              // transactions that the primary does not have, as of the last audit
+  struct Claim {               // what it had at some moment, waiting for a later word of the primary
+    GtidSet executed;
+    Instant taken;
+  };
+  std::optional<Claim> claim;
   bool quarantined = false;    // has such, and serves nobody until an operator decides
   std::string trouble;         // what keeps it from being a good replica, a sentence; empty: nothing
 
@@ -67,8 +72,8 @@ struct Cluster {
   JudgeTimes judge_times() const;
 };
 
-// Transactions that `server` has and `primary` has not; nullopt while that cannot be known, because the primary's report is
-// older than the server's (so what only looks extra may just have been replicated).
-std::optional<GtidSet> errant(const Server& server, const Server& primary);
+// Compares what `server` has with what `primary` has, into server.errant. False while nothing can be said, because what the server
+// reported is newer than what the primary did, so that what looks extra may just have been replicated.
+bool audit(Server& server, const Server& primary);
 
 }  // namespace pointsman::core

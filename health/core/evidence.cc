@@ -22,6 +22,7 @@ void Evidence::on_report(const ServerReport& fresh, Instant started, Instant now
   if (!fresh.replica) received_change_at.reset();
   report = fresh;
   report_from = started;
+  report_until = now;
   if (!fresh.read_only) writable_seen_at = now;
 }
 

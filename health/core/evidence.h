@@ -18,7 +18,8 @@ struct Evidence {
   std::optional<Instant> last_ok_started;  // its beginning: what the report says was true at or after this
   Duration latency{};
   ServerReport report;                 // of the last successful probe or command; meaningful when last_ok
-  std::optional<Instant> report_from;  // the report was true at or after this
+  std::optional<Instant> report_from;  // the report was taken at or after this
+  std::optional<Instant> report_until;  // and at or before this
   std::optional<Failure> failure;      // since last_ok
   std::optional<Instant> failed_at;    // of `failure`
   std::optional<Instant> alive_at;     // last error that the server itself sent

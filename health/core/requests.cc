@@ -28,8 +28,9 @@ std::string why_not_ready(const Cluster& cluster, const Server& target, const Se
   if (*replica->lag > max_switchover_lag) {
     return name + " is " + std::to_string(replica->lag->count()) + " s behind: wait until it has caught up";
   }
-  const auto extra = errant(target, primary);
-  if (extra && !extra->empty()) return name + " has transactions that " + primary.name() + " does not have: " + extra->to_string();
+  if (!target.errant.empty()) {
+    return name + " has transactions that " + primary.name() + " does not have: " + target.errant.to_string();
+  }
   return "";
 }
 
