@@ -1,0 +1,28 @@
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "conf/config.h"
+
+// Addresses as the operator writes them. Pure: nothing is resolved. Any thread.
+namespace pointsman::conf {
+
+// "host:port": a name, an IPv4 address, or an IPv6 address in brackets ("[::1]:3306", "[fe80::1%eth0]:694");
+// the port is 0 to 65535. The error says what is wrong with the text, without repeating it.
+std::expected<HostPort, std::string> parse_address(std::string_view text);
+
+// What is wrong with "10.0.0.0/8" or "fd00::/8" as a network; nullopt: nothing. Bits behind the prefix must
+// be zero.
+std::optional<std::string> network_fault(std::string_view text);
+
+// 0.0.0.0 or ::, which stand for every address of this host.
+bool is_wildcard(const HostPort& address);
+// An address or name that means this host itself.
+bool is_loopback(const HostPort& address);
+// Both name the same endpoint as far as their text tells; names are compared without case.
+bool same_endpoint(const HostPort& a, const HostPort& b);
+
+}  // namespace pointsman::conf
