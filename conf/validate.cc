@@ -197,9 +197,8 @@ class Validator {
         const std::string key = backend_key(i, name);
         if (!usable({key}) || value.empty()) return;
         if (const std::string* owner = seen.owner(value, who)) {
-          report({where, key},
-                 "backend." + std::string(name) + " " + shown +
-                     (*owner == who ? " is there twice" : " is already that of backend " + *owner));
+          report({where, key}, "backend." + std::string(name) + " " + shown +
+                                   (*owner == who ? " is there twice" : " is already that of " + *owner));
         }
       };
       once(names, backend.name, quoted(backend.name), "name", backend_key(i, "name"));
