@@ -10,8 +10,9 @@
 
 namespace pointsman::mysql {
 
-// One thread that carries out commands on one server, in the order given, over a connection that is kept open and
-// checked while idle, so that a failover never waits for a connect. Separate from the prober: a hung probe never delays a fence.
+// One thread that carries out commands on one server, in the order given, over a connection that is kept open
+// and checked while idle, so that a failover never waits for a connect. Separate from the prober: a hung
+// probe never delays a fence.
 class Commander {
  public:
   struct Options {
@@ -32,7 +33,8 @@ class Commander {
 
   // Any thread. At most max_queued wait; a further one fails at once.
   void submit(core::CommandId id, core::Command command);
-  // Any thread. Frees a stuck call by shutting down its socket; the running and the queued commands fail with kind timeout.
+  // Any thread. Frees a stuck call by shutting down its socket; the running and the queued commands fail with
+  // kind timeout.
   void abort();
 
   static constexpr std::size_t max_queued = 32;

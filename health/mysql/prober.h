@@ -16,10 +16,11 @@ struct ProbeResult {
   std::expected<core::ServerReport, core::Failure> outcome;
 };
 
-// One thread that asks one server how it is: every `interval`, and at once on probe_now(). Between two probes it
-// watches its idle connection, so that the end of mysqld is reported (kind lost) when the kernel closes
-// the socket and not at the next interval; a lost connection is followed at once by a new connect, whose outcome is reported too.
-// Owned by the control loop's thread. A stuck call is freed by shutting down its socket after `timeout`.
+// One thread that asks one server how it is: every `interval`, and at once on probe_now(). Between two probes
+// it watches its idle connection, so that the end of mysqld is reported (kind lost) when the kernel closes
+// the socket and not at the next interval; a lost connection is followed at once by a new connect, whose
+// outcome is reported too. Owned by the control loop's thread. A stuck call is freed by shutting down its
+// socket after `timeout`.
 class Prober {
  public:
   struct Options {

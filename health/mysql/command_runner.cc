@@ -1,0 +1,250 @@
+#include "health/mysql/command_runner.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "health/mysql/boot_clock.h"
+#include "health/mysql/concat.h"
+#include "health/mysql/report_parts.h"
+
+namespace pointsman::mysql {
+namespace {
+
+using core::CommandResult;
+using core::Failure;
+using core::FailureKind;
+using Io = core::ReplicaStatus::Io;
+
+// The server has no event for "the receiver has read everything", nor for "the receiver is connected".
+constexpr core::Duration drain_pause = std::chrono::milliseconds(1);
+constexpr core::Duration settle_pause = std::chrono::milliseconds(5);
+// A wait inside the server does not end when the applier breaks, so it is taken in slices.
+constexpr std::chrono::milliseconds longest_slice{1000};
+constexpr unsigned lock_wait_timeout_errno = 1205;
+constexpr unsigned no_such_thread_errno = 1094;
+constexpr unsigned not_owner_errno = 1095;
+
+core::Instant soon() {
+  return boot_now() + CommandRunner::statement_timeout;
+}
+
+bool contains(std::initializer_list<std::string_view> list, std::string_view text) {
+  return std::ranges::any_of(list, [&](auto entry) { return equal_nocase(entry, text); });
+}
+
+}  // namespace
+
+Failure CommandRunner::failure(FailureKind kind, std::string_view text) const {
+  return {kind, 0, concat(session_.connection().address(), ": ", text)};
+}
+
+CommandRunner::Outcome CommandRunner::execute(std::string_view sql, std::string_view shown) {
+  return run(session_.connection(), sql, soon(), shown);
+}
+
+CommandResult CommandRunner::report() {
+  return session_.report(soon());
+}
+
+CommandResult CommandRunner::operator()(const core::Inspect&) {
+  return report();
+}
+
+CommandResult CommandRunner::operator()(const core::StopReceiving& command) {
+  auto& dialect = session_.dialect();
+  const auto end_of_drain = boot_now() + command.drain;
+  for (;;) {
+    const auto replica = dialect.replica_status(session_.connection(), soon());
+    if (!replica) return std::unexpected(replica.error());
+    if (!*replica) return report();
+    // A receiver that has lost its source has read all that the source had sent.
+    if ((*replica)->io != Io::yes || boot_now() >= end_of_drain) break;
+    if (!session_.connection().pause(drain_pause)) break;
+  }
+  if (auto done = execute(dialect.stop_receiver()); !done) return std::unexpected(done.error());
+  if (auto done = start_stopped_threads(false); !done) return std::unexpected(done.error());
+  return report();
+}
+
+CommandResult CommandRunner::operator()(const core::ResumeReceiving&) {
+  if (auto done = start_stopped_threads(true); !done) return std::unexpected(done.error());
+  return report();
+}
+
+CommandRunner::Outcome CommandRunner::start_stopped_threads(bool receiver) {
+  auto& dialect = session_.dialect();
+  const auto replica = dialect.replica_status(session_.connection(), soon());
+  if (!replica) return std::unexpected(replica.error());
+  if (!*replica) return {};
+  if (!(*replica)->sql && (*replica)->sql_errno == 0) {
+    if (auto done = execute(dialect.start_applier()); !done) return done;
+  }
+  if (receiver && (*replica)->io == Io::no) return execute(dialect.start_receiver());
+  return {};
+}
+
+CommandResult CommandRunner::operator()(const core::WaitApplied& command) {
+  const auto deadline = boot_now() + command.timeout;
+  for (;;) {
+    auto now = report();
+    if (!now || now->executed.contains(command.target)) return now;
+    const auto missing = now->executed.empty() ? command.target : command.target.minus(now->executed);
+    if (!now->replica) {
+      return std::unexpected(
+          failure(FailureKind::server_error,
+                  concat("replicates from nobody and has not applied ", missing.to_string())));
+    }
+    if (!now->replica->sql) {
+      auto broken = failure(FailureKind::server_error,
+                            concat("the applier is stopped: ", now->replica->sql_errno, " ",
+                                   now->replica->sql_error, "; not applied: ", missing.to_string()));
+      broken.server_errno = now->replica->sql_errno;
+      return std::unexpected(std::move(broken));
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - boot_now());
+    if (left <= left.zero()) {
+      return std::unexpected(
+          failure(FailureKind::timeout,
+                  concat("not applied within ", command.timeout.count(), " ms: ", missing.to_string())));
+    }
+    const auto slice = std::min(left, longest_slice);
+    const auto waited = session_.connection().query(session_.dialect().wait_applied(command.target, slice),
+                                                    boot_now() + slice + statement_timeout);
+    if (!waited) return std::unexpected(waited.error());
+    // Trusted beyond our own comparison: MariaDB compares positions, which are less than what its binary log
+    // can tell.
+    if (waited->at(0, 0) == "0") return report();
+  }
+}
+
+CommandResult CommandRunner::operator()(const core::Promote& command) {
+  auto& dialect = session_.dialect();
+  if (auto done = execute(dialect.stop_replication()); !done) return std::unexpected(done.error());
+  if (auto done = execute(dialect.forget_replication()); !done) return std::unexpected(done.error());
+  if (auto done = dialect.become_source(session_.connection(), command.semi_sync, soon()); !done) {
+    return std::unexpected(done.error());
+  }
+  return report();
+}
+
+CommandResult CommandRunner::operator()(const core::MakeWritable& command) {
+  if (auto done = session_.dialect().become_source(session_.connection(), command.semi_sync, soon()); !done) {
+    return std::unexpected(done.error());
+  }
+  return report();
+}
+
+// The server waits for running statements and commits up to lock_wait_timeout, in whole seconds. Our own
+// deadline is later, so that it is the server that gives up, and the variable surely keeps its old value.
+CommandRunner::Outcome CommandRunner::become_read_only(std::chrono::milliseconds timeout) {
+  const auto seconds = std::max(std::chrono::ceil<std::chrono::seconds>(timeout), std::chrono::seconds(1));
+  if (auto done = execute(concat("SET SESSION lock_wait_timeout = ", seconds.count())); !done) return done;
+  auto done =
+      session_.dialect().make_read_only(session_.connection(), boot_now() + seconds + statement_timeout);
+  if (!done && done.error().server_errno == lock_wait_timeout_errno) {
+    done.error().kind = FailureKind::timeout;
+    done.error().text +=
+        concat(" (after ", seconds.count(),
+               " s: a long statement, LOCK TABLES, or a commit that waits for a semi-synchronous"
+               " replica holds it up; still writable)");
+  }
+  return done;
+}
+
+CommandResult CommandRunner::operator()(const core::MakeReadOnly& command) {
+  auto done = become_read_only(command.timeout);
+  if (!done && done.error().kind == FailureKind::timeout && session_.is_open() && command.end_clients) {
+    done = make_read_only_by_force();
+  }
+  if (done && command.end_clients) done = end_client_sessions();
+  if (!done) return std::unexpected(done.error());
+  return report();
+}
+
+CommandRunner::Outcome CommandRunner::make_read_only_by_force() {
+  Outcome done;
+  for (std::size_t round = 0; round < max_kill_rounds; ++round) {
+    if (done = end_client_sessions(); !done) return done;
+    done = become_read_only(std::chrono::seconds(1));
+    if (done || done.error().kind != FailureKind::timeout || !session_.is_open()) return done;
+  }
+  return done;
+}
+
+CommandRunner::Outcome CommandRunner::end_client_sessions() {
+  const auto list = session_.connection().query("SHOW PROCESSLIST", soon());
+  if (!list) return std::unexpected(list.error());
+  for (std::size_t row = 0; row < list->rows(); ++row) {
+    const auto user = list->text(row, {"User"});
+    const auto command = list->text(row, {"Command"});
+    if (user == settings_.monitor_user || user == settings_.replication.user) continue;
+    if (contains({"system user", "event_scheduler", "unauthenticated user"}, user)) continue;
+    if (contains({"Binlog Dump", "Binlog Dump GTID", "Daemon"}, command)) continue;
+    const auto killed = execute(concat("KILL ", list->number(row, {"Id"})));
+    if (killed) continue;
+    // Gone by itself; or an account above ours (MySQL's SYSTEM_USER), which super_read_only stops all the
+    // same.
+    const auto number = killed.error().server_errno;
+    if (number != no_such_thread_errno && number != not_owner_errno) return killed;
+  }
+  return {};
+}
+
+bool CommandRunner::follows_already(const core::ServerReport& report, const core::Follow& command) const {
+  if (!report.replica || !report.read_only || report.semi_sync.source_enabled) return false;
+  const auto& replica = *report.replica;
+  const bool semi_sync_right = !report.semi_sync.available ||
+                               report.semi_sync.replica_enabled == (command.semi_sync != conf::SemiSync::off);
+  return semi_sync_right && replica.by_gtid && replica.io == Io::yes && replica.sql &&
+         replica.source.host == network_host(command.source.host) &&
+         replica.source.port == command.source.port;
+}
+
+// The order is what keeps `required` true. Turning the source role off releases every commit that waits for a
+// replica, and its client would be told that it is safe. So: read-only first, which waits for those commits
+// (they hold the commit lock); when they do not end, their clients are ended, which ends the wait without an
+// answer to anybody; only when nobody can commit any more is the role turned.
+CommandResult CommandRunner::operator()(const core::Follow& command) {
+  auto& dialect = session_.dialect();
+  const auto before = report();
+  if (!before || follows_already(*before, command)) return before;
+  if (!before->read_only) {
+    auto done = become_read_only(std::chrono::seconds(1));
+    if (!done && done.error().kind == FailureKind::timeout && session_.is_open())
+      done = make_read_only_by_force();
+    if (!done) return std::unexpected(done.error());
+  }
+  // Not on a replica that only changes its source: its readers need not notice.
+  if (!before->read_only || before->semi_sync.source_enabled) {
+    if (auto done = end_client_sessions(); !done) return std::unexpected(done.error());
+  }
+  if (auto done = execute(dialect.stop_replication()); !done) return std::unexpected(done.error());
+  if (auto done = dialect.become_replica(session_.connection(), command.semi_sync, soon()); !done) {
+    return std::unexpected(done.error());
+  }
+  // Only now is it final: nobody writes, nothing is applied.
+  const auto stopped = report();
+  if (!stopped) return stopped;
+  if (const auto start = dialect.set_start(stopped->executed); !start.empty()) {
+    if (auto done = execute(start); !done) return std::unexpected(done.error());
+  }
+  const auto source = dialect.set_source({command.source, settings_.replication, settings_.heartbeat});
+  if (auto done = execute(source.sql, source.shown); !done) return std::unexpected(done.error());
+  if (auto done = execute(dialect.start_replication()); !done) return std::unexpected(done.error());
+  if (auto done = wait_until_connected(); !done) return std::unexpected(done.error());
+  return report();
+}
+
+CommandRunner::Outcome CommandRunner::wait_until_connected() {
+  const auto deadline = boot_now() + follow_settle;
+  while (boot_now() < deadline) {
+    const auto replica = session_.dialect().replica_status(session_.connection(), soon());
+    if (!replica) return std::unexpected(replica.error());
+    if (!*replica || (*replica)->io == Io::yes || (*replica)->io_errno != 0) break;
+    if (!session_.connection().pause(settle_pause)) break;
+  }
+  return {};
+}
+
+}  // namespace pointsman::mysql

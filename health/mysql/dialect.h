@@ -1,0 +1,81 @@
+#pragma once
+
+#include <chrono>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "conf/config.h"
+#include "health/core/server_report.h"
+#include "health/core/time.h"
+#include "health/mysql/connection.h"
+
+namespace pointsman::mysql {
+
+// One statement to send; `shown` stands for it in error texts when it carries a secret.
+struct Statement {
+  std::string sql;
+  std::string shown;
+};
+
+// Everything in which MariaDB and MySQL differ. An instance belongs to one open connection and may remember
+// what it found there (MySQL: under which of two names the semi-synchronous plugin was loaded).
+class Dialect {
+ public:
+  using Outcome = std::expected<void, core::Failure>;
+
+  struct Source {
+    conf::HostPort address;
+    conf::Account account;
+    core::Duration heartbeat{};  // how often a silent source must give a sign of life
+  };
+
+  virtual ~Dialect() = default;
+
+  virtual core::Flavour flavour() const = 0;
+
+  // All that the server says of itself, in as few round trips as possible: a probe is this.
+  virtual std::expected<core::ServerReport, core::Failure> report(Connection& connection,
+                                                                  core::Instant deadline) = 0;
+  // Only its replication; nullopt: replicates from nobody.
+  virtual std::expected<std::optional<core::ReplicaStatus>, core::Failure> replica_status(
+      Connection& connection, core::Instant deadline) = 0;
+
+  virtual std::string stop_receiver() const = 0;
+  virtual std::string start_receiver() const = 0;
+  virtual std::string start_applier() const = 0;
+  virtual std::string stop_replication() const = 0;
+  virtual std::string start_replication() const = 0;
+  virtual std::string forget_replication() const = 0;  // of a stopped replica
+
+  // Yields 0 when `target` is applied, anything else after `slice`.
+  virtual std::string wait_applied(const core::GtidSet& target, std::chrono::milliseconds slice) const = 0;
+
+  // Sets both semi-synchronous roles for a primary, then `read_only` off as the very last thing.
+  virtual Outcome become_source(Connection& connection, conf::SemiSync mode, core::Instant deadline) = 0;
+  // Sets both semi-synchronous roles for a replica.
+  virtual Outcome become_replica(Connection& connection, conf::SemiSync mode, core::Instant deadline) = 0;
+  // Waits for running commits as long as the session's lock_wait_timeout; on failure nothing has changed.
+  virtual Outcome make_read_only(Connection& connection, core::Instant deadline) = 0;
+
+  // Where to start from (empty: nothing to say) and from whom, for a stopped replica.
+  virtual std::string set_start(const core::GtidSet& executed) const = 0;
+  virtual Statement set_source(const Source& source) const = 0;
+};
+
+// By what the server called itself when it was connected to, "8.4.3" or "5.5.5-10.11.6-MariaDB-log". Kind
+// unsupported for versions without the GTID replication that everything here rests on.
+std::expected<std::unique_ptr<Dialect>, core::Failure> choose_dialect(const Connection& connection);
+
+// "8.0.36-log" -> 80036. A MariaDB's "5.5.5-" prefix, which old replicas needed, is skipped.
+unsigned version_number(std::string_view version);
+
+std::unique_ptr<Dialect> make_mariadb_dialect();
+std::unique_ptr<Dialect> make_mysql_dialect(unsigned version);
+
+// How long a primary in mode `preferred` waits for a replica before it goes on without.
+inline constexpr std::chrono::milliseconds preferred_semi_sync_timeout{1000};
+
+}  // namespace pointsman::mysql
