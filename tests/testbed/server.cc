@@ -1,6 +1,7 @@
 #include "tests/testbed/server.h"
 
 #include <csignal>
+#include <ostream>
 #include <thread>
 #include <utility>
 
@@ -76,6 +77,8 @@ constexpr std::size_t max_socket_path = 107;
 const char* to_string(Product product) {
   return product == Product::mariadb ? "mariadb" : "mysql";
 }
+
+void PrintTo(Product product, std::ostream* out) { *out << to_string(product); }
 
 std::expected<Product, std::string> parse_product(std::string_view name) {
   if (name == "mariadb") return Product::mariadb;

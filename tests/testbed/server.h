@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <expected>
 #include <filesystem>
+#include <iosfwd>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@ namespace pointsman::testbed {
 
 enum class Product { mariadb, mysql };
 const char* to_string(Product product);
+void PrintTo(Product product, std::ostream* out);  // GoogleTest's name for "how to show it"
 std::expected<Product, std::string> parse_product(std::string_view name);
 
 // A real database server in a folder of its own, on a port of 127.0.0.1, with the durability of production

@@ -18,6 +18,8 @@ namespace pointsman::testbed {
 struct SqlError {
   unsigned code = 0;  // the server's or the client library's errno, e.g. 1290, 2013
   std::string text;   // what was tried, and what the answer was
+
+  bool operator==(const SqlError&) const = default;
 };
 
 struct Login {
