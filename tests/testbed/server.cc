@@ -78,7 +78,9 @@ const char* to_string(Product product) {
   return product == Product::mariadb ? "mariadb" : "mysql";
 }
 
-void PrintTo(Product product, std::ostream* out) { *out << to_string(product); }
+void PrintTo(Product product, std::ostream* out) {
+  *out << to_string(product);
+}
 
 std::expected<Product, std::string> parse_product(std::string_view name) {
   if (name == "mariadb") return Product::mariadb;
