@@ -121,11 +121,20 @@ CommandResult CommandRunner::operator()(const core::WaitApplied& command) {
 CommandResult CommandRunner::operator()(const core::Promote& command) {
   auto& dialect = session_.dialect();
   if (auto done = execute(dialect.stop_replication()); !done) return std::unexpected(done.error());
-  if (auto done = execute(dialect.forget_replication()); !done) return std::unexpected(done.error());
+  const bool forget_later = dialect.forgetting_is_slow();
+  if (!forget_later) {
+    if (auto done = execute(dialect.forget_replication()); !done) return std::unexpected(done.error());
+  }
   if (auto done = dialect.become_source(session_.connection(), command.semi_sync, soon()); !done) {
     return std::unexpected(done.error());
   }
-  return report();
+  auto promoted = report();
+  if (promoted && forget_later) {
+    // It is stopped, and AfterPromotion removes it when nothing else is queued.
+    promoted->replica.reset();
+    promoted->sources = 0;
+  }
+  return promoted;
 }
 
 CommandResult CommandRunner::operator()(const core::MakeWritable& command) {
@@ -166,7 +175,10 @@ CommandRunner::Outcome CommandRunner::make_read_only_by_force() {
   Outcome done;
   for (std::size_t round = 0; round < max_kill_rounds; ++round) {
     if (done = end_client_sessions(); !done) return done;
-    done = become_read_only(std::chrono::seconds(1));
+    done = session_.dialect().release_waiting_commits(session_.connection(), soon());
+    if (done) done = become_read_only(std::chrono::seconds(1));
+    const auto admitted = session_.dialect().admit_clients(session_.connection(), soon());
+    if (done && !admitted) done = admitted;
     if (done || done.error().kind != FailureKind::timeout || !session_.is_open()) return done;
   }
   return done;

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 
+#include "health/mysql/after_promotion.h"
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/command_runner.h"
 #include "health/mysql/concat.h"
@@ -36,11 +37,12 @@ constexpr core::Duration longest_backoff = std::chrono::seconds(1);
 
 class Commander::Impl {
  public:
-  Impl(Options options, Done done)
+  Impl(Options options, Done done, Warn warn)
       : options_(std::move(options)),
         settings_{options_.replication, options_.monitor.user, options_.replication_heartbeat},
         done_(std::move(done)),
         session_({options_.address, options_.monitor}, interrupt_),
+        after_promotion_(warn ? std::move(warn) : [](const std::string&) {}),
         thread_([this] { run(); }) {
     pthread_setname_np(thread_.native_handle(), "command");
   }
@@ -124,7 +126,18 @@ class Commander::Impl {
       interrupt_.clear();
     }
     last_used_ = boot_now();
+    plan_after(entry.command, result.has_value());
     done_(entry.id, std::move(result));
+  }
+
+  // A server that is made read-only or a replica has nothing left to do as a primary.
+  void plan_after(const core::Command& command, bool ok) {
+    if (const auto* promote = std::get_if<core::Promote>(&command); promote != nullptr && ok) {
+      after_promotion_.begin(promote->semi_sync);
+    } else if (std::holds_alternative<core::Follow>(command) ||
+               std::holds_alternative<core::MakeReadOnly>(command)) {
+      after_promotion_.cancel();
+    }
   }
 
   // The warm connection, or a new one when that has ended unseen.
@@ -150,12 +163,19 @@ class Commander::Impl {
         backoff_ = std::min(backoff_ * 2, longest_backoff);
       }
     }
+    if (session_.is_open() && after_promotion_.pending() && now >= after_promotion_.due()) {
+      after_promotion_.work(session_);
+      last_used_ = boot_now();
+    }
     const bool open = session_.is_open();
     std::array<pollfd, 3> fds{
         {{interrupt_.fd(), POLLIN, 0}, {wake_.fd(), POLLIN, 0}, {session_.connection().fd(), POLLIN, 0}}};
-    const bool ready = poll_until(fds, open ? last_used_ + ping_interval : next_connect_);
+    auto until = open ? last_used_ + ping_interval : next_connect_;
+    if (open && after_promotion_.pending()) until = std::min(until, after_promotion_.due());
+    poll_until(fds, until);
     wake_.clear();
-    if (open && (!ready || fds[2].revents != 0)) check_warm(fds[2].revents != 0);
+    const bool readable = fds[2].revents != 0;
+    if (open && (readable || boot_now() >= last_used_ + ping_interval)) check_warm(readable);
   }
 
   void check_warm(bool readable) {
@@ -186,12 +206,13 @@ class Commander::Impl {
   core::Instant last_used_{};
   core::Instant next_connect_{};
   core::Duration backoff_ = first_backoff;
+  AfterPromotion after_promotion_;
 
   std::thread thread_;  // last: everything above is ready when it starts
 };
 
-Commander::Commander(Options options, Done done)
-    : impl_(std::make_unique<Impl>(std::move(options), std::move(done))) {}
+Commander::Commander(Options options, Done done, Warn warn)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(done), std::move(warn))) {}
 Commander::~Commander() = default;
 void Commander::submit(core::CommandId id, core::Command command) {
   impl_->submit(id, std::move(command));

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "conf/config.h"
 #include "health/core/command.h"
@@ -25,13 +26,16 @@ class Commander {
   };
   // Called on the command thread; must not block.
   using Done = std::function<void(core::CommandId, core::CommandResult)>;
+  // What went wrong outside of any command, for the log (see AfterPromotion). Called on the command thread;
+  // must not block.
+  using Warn = std::function<void(const std::string& text)>;
 
-  Commander(Options options, Done done);
+  Commander(Options options, Done done, Warn warn = {});
   ~Commander();  // aborts, joins; no call of `done` after it
   Commander(const Commander&) = delete;
   Commander& operator=(const Commander&) = delete;
 
-  // Any thread. At most max_queued wait; a further one fails at once.
+  // Any thread. At most max_queued wait; a further one fails at once, on the calling thread.
   void submit(core::CommandId id, core::Command command);
   // Any thread. Frees a stuck call by shutting down its socket; the running and the queued commands fail with
   // kind timeout.

@@ -49,6 +49,8 @@ class Dialect {
   virtual std::string stop_replication() const = 0;
   virtual std::string start_replication() const = 0;
   virtual std::string forget_replication() const = 0;  // of a stopped replica
+  // Then a promotion does it when writes are allowed already.
+  virtual bool forgetting_is_slow() const { return false; }
 
   // Yields 0 when `target` is applied, anything else after `slice`.
   virtual std::string wait_applied(const core::GtidSet& target, std::chrono::milliseconds slice) const = 0;
@@ -59,6 +61,12 @@ class Dialect {
   virtual Outcome become_replica(Connection& connection, conf::SemiSync mode, core::Instant deadline) = 0;
   // Waits for running commits as long as the session's lock_wait_timeout; on failure nothing has changed.
   virtual Outcome make_read_only(Connection& connection, core::Instant deadline) = 0;
+
+  // When commits that wait for a semi-synchronous replica hold up make_read_only(), and their clients'
+  // sessions have been ended: makes them end without an answer to anybody and keeps new clients out;
+  // admit_clients() undoes the latter.
+  virtual Outcome release_waiting_commits(Connection&, core::Instant) { return {}; }
+  virtual Outcome admit_clients(Connection&, core::Instant) { return {}; }
 
   // Where to start from (empty: nothing to say) and from whom, for a stopped replica.
   virtual std::string set_start(const core::GtidSet& executed) const = 0;
