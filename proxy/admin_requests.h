@@ -1,0 +1,54 @@
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "health/io/mailbox.h"
+#include "proxy/admin_server.h"
+#include "proxy/control.h"
+#include "proxy/history.h"
+#include "proxy/workers.h"
+
+namespace pointsman::proxy {
+
+// Answers the admin socket's requests: what is asked is looked up, what is ordered goes to the core. Control
+// loop's thread.
+class AdminRequests {
+ public:
+  struct Parts {
+    Control& control;
+    Workers& workers;
+    History& history;
+    io::Mailbox& mailbox;
+    core::Instant started;
+    std::function<std::expected<std::string, std::string>()>
+        reload;  // a sentence about what changed, or why nothing did
+  };
+
+  explicit AdminRequests(Parts parts) : parts_(std::move(parts)) {}
+
+  void handle(const nlohmann::json& request, const std::shared_ptr<Responder>& responder);
+  // To everybody who follows the events.
+  void publish(const nlohmann::json& event);
+
+  static constexpr std::size_t default_events = 50;
+  static constexpr std::size_t max_sessions = 1000;
+
+ private:
+  using ResponderPtr = std::shared_ptr<Responder>;
+
+  nlohmann::json status() const;
+  void events(const nlohmann::json& request, const ResponderPtr& responder);
+  void sessions(const nlohmann::json& request, const ResponderPtr& responder);
+  void change(const nlohmann::json& request, const ResponderPtr& responder, bool planned);
+  void order(const nlohmann::json& request, const ResponderPtr& responder, const std::string& command);
+
+  Parts parts_;
+  std::list<ResponderPtr> followers_;
+};
+
+}  // namespace pointsman::proxy

@@ -1,0 +1,225 @@
+#include "proxy/control.h"
+
+#include <cstring>
+#include <utility>
+
+#include "health/io/clock.h"
+#include "proxy/external_program.h"
+#include "proxy/records_json.h"
+#include "proxy/state_dir.h"
+#include "proxy/wall_clock.h"
+
+namespace pointsman::proxy {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr core::Duration fence_command_timeout = 15s;
+
+}  // namespace
+
+Control::Control(Parts parts, conf::Config config, core::DurableState stored, std::string state_dir)
+    : loop_(parts.loop),
+      mailbox_(parts.mailbox),
+      background_(parts.background),
+      workers_(parts.workers),
+      history_(parts.history),
+      log_(parts.log),
+      config_(std::move(config)),
+      state_dir_(std::move(state_dir)),
+      controller_(config_, std::move(stored), io::now()),
+      traffic_fed_(config_.backends.size(), core::Instant::min()),
+      timer_(loop_, [this] { tick(); }),
+      state_since_(io::now()) {}
+
+Control::~Control() { stop(); }
+
+void Control::begin() {
+  for (std::size_t i = 0; i < config_.backends.size(); ++i) {
+    monitors_.push_back(std::make_unique<BackendMonitor>(
+        loop_, mailbox_, static_cast<core::BackendId>(i), config_, [this](core::Event event) { feed(std::move(event)); },
+        [this] { publish_route(); }));
+  }
+  perform(controller_.begin());
+  feed(core::Tick{});
+}
+
+void Control::stop() {
+  stopped_ = true;
+  timer_.stop();
+  monitors_.clear();
+  replies_.clear();
+}
+
+core::Duration Control::in_state() const { return io::now() - state_since_; }
+
+void Control::request(const std::function<core::Event(core::RequestId)>& make, OnReply on_reply) {
+  const auto id = static_cast<core::RequestId>(++last_request_);
+  replies_[id] = std::move(on_reply);
+  feed(make(id));
+}
+
+void Control::reconfigure(const conf::Config& config) {
+  const auto same_account = [](const conf::Account& a, const conf::Account& b) { return a.user == b.user && a.password == b.password; };
+  const bool monitors_change = !same_account(config_.monitor.account, config.monitor.account) ||
+                               !same_account(config_.replication.account, config.replication.account) ||
+                               config_.monitor.interval != config.monitor.interval ||
+                               config_.monitor.timeout != config.monitor.timeout ||
+                               config_.proxy.connect_timeout != config.proxy.connect_timeout;
+  config_ = config;
+  workers_.reconfigure(config_.proxy);
+  if (monitors_change) {
+    for (auto& monitor : monitors_) monitor->reconfigure(config_);
+  }
+  feed(core::Reconfigured{config_});
+}
+
+// --- in -------------------------------------------------------------------------------------------------------------
+
+void Control::feed(core::Event event) {
+  if (stopped_) return;
+  const core::Instant now = io::now();
+  if (auto* finished = std::get_if<core::CommandFinished>(&event)) {
+    const auto sent = sent_.extract(finished->id);
+    finished->started = sent ? sent.mapped() : now;
+  }
+  // Traffic outranks a failed probe, so it must be known when the failure is judged.
+  if (std::holds_alternative<core::ProbeFailed>(event) || std::holds_alternative<core::Tick>(event)) feed_traffic(now);
+  perform(controller_.step(event, now));
+  if (const core::State state = controller_.state(); state != state_) {
+    state_ = state;
+    state_since_ = now;
+    log_.info("state", {{"state", core::to_string(state)}, {"epoch", controller_.cluster().epoch.value}, {"why", controller_.reason()}});
+    if (on_state_change) on_state_change();
+  }
+  arm(io::now());
+}
+
+void Control::feed_traffic(core::Instant now) {
+  for (std::size_t i = 0; i < monitors_.size(); ++i) {
+    const auto id = static_cast<core::BackendId>(i);
+    const core::Instant last = workers_.last_traffic(id);
+    if (last <= traffic_fed_[i]) continue;
+    traffic_fed_[i] = last;
+    perform(controller_.step(core::TrafficSeen{id, last}, now));
+  }
+}
+
+void Control::tick() { feed(core::Tick{}); }
+
+void Control::arm(core::Instant now) {
+  if (!stopped_) timer_.start_after(std::max(controller_.next_deadline() - now, core::Duration::zero()));
+}
+
+// --- out ------------------------------------------------------------------------------------------------------------
+
+void Control::perform(core::Actions actions) {
+  for (auto& action : actions) {
+    if (stopped_) return;
+    std::visit([this](auto& a) { perform(a); }, action);
+  }
+}
+
+void Control::perform(core::SendCommand& action) {
+  sent_[action.id] = io::now();
+  log_.debug("command", {{"backend", config_.backends[core::index(action.backend)].name}, {"command", core::name_of(action.command)}});
+  monitor(action.backend).command(action.id, std::move(action.command));
+}
+
+void Control::perform(core::AbortCommands& action) { monitor(action.backend).abort_commands(); }
+
+void Control::perform(core::CheckReconnect& action) { monitor(action.backend).check_reconnect(action.attempts); }
+
+void Control::perform(core::ProbeNow& action) { monitor(action.backend).probe_now(); }
+
+void Control::perform(core::SetRoute& action) {
+  route_ = action;
+  publish_route();
+}
+
+// Also called when a name was resolved: the address is part of the snapshot.
+void Control::publish_route() {
+  static constexpr Route::Mode modes[] = {Route::Mode::open, Route::Mode::holding, Route::Mode::draining, Route::Mode::closed};
+  if (route_.token == 0) return;
+  auto route = std::make_shared<Route>();
+  route->epoch = route_.epoch;
+  route->mode = modes[static_cast<std::size_t>(route_.mode)];
+  route->backend = route_.backend;
+  route->reason = route_.reason;
+  if (route_.backend && index(*route_.backend) < monitors_.size()) {
+    if (const auto& address = monitor(*route_.backend).address()) {
+      route->address = address->storage;
+      route->address_length = address->length;
+    } else if (route->mode == Route::Mode::open) {
+      route->mode = Route::Mode::holding;
+      route->reason = "the name " + config_.backends[core::index(*route_.backend)].address.host + " cannot be resolved";
+    }
+  }
+  workers_.set_route(std::move(route), [this, token = route_.token] {
+    (void)mailbox_.post([this, token] { feed(core::RouteApplied{token}); });
+  });
+}
+
+void Control::perform(core::StoreState& action) {
+  to_store_ = std::move(action);
+  store_next();
+}
+
+void Control::store_next() {
+  if (storing_ || !to_store_) return;
+  auto job = std::make_shared<core::StoreState>(std::move(*to_store_));
+  to_store_.reset();
+  auto result = std::make_shared<std::expected<void, std::string>>();
+  storing_ = background_.submit([job, result, dir = state_dir_] { *result = StateDir::save(dir, job->state); },
+                                [this, job, result] {
+                                  storing_ = false;
+                                  if (!*result) log_.error("state_not_stored", {{"why", result->error()}});
+                                  feed(core::StateStored{job->version, *result});
+                                  store_next();
+                                });
+  // Only a bug fills the queue of background work; the core's deadline then ends the wait.
+  if (!storing_) log_.error("state_not_stored", {{"why", "too much background work"}});
+}
+
+void Control::perform(core::RunFenceCommand& action) {
+  const auto id = action.backend;
+  auto result = std::make_shared<std::expected<void, std::string>>();
+  const bool begun = background_.submit(
+      [result, command = config_.fence.command, name = config_.backends[core::index(id)].name] {
+        *result = run_program(command, fence_options(name), fence_command_timeout);
+      },
+      [this, id, result] { feed(core::FenceCommandFinished{id, *result}); });
+  if (!begun) log_.error("fence_not_started", {{"why", "too much background work"}});
+}
+
+void Control::perform(core::Record& action) {
+  const core::HistoryRecord& record = action.record;
+  history_.append(event_json(record, wall_clock_ms()));
+  std::string steps;
+  for (const auto& step : record.steps) {
+    steps += (steps.empty() ? "" : " ") + step.name + "=" + std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(step.took).count()) + "us";
+  }
+  std::vector<LogField> fields{{"epoch", record.epoch.value}};
+  const auto add = [&](const char* key, const std::string& value) {
+    if (!value.empty()) fields.push_back({key, value});
+  };
+  add("backend", record.backend);
+  add("from", record.from);
+  add("to", record.to);
+  add("verdict", record.verdict);
+  add("steps", steps);
+  if (record.total) fields.push_back({"total_ms", core::to_ms_exact(*record.total)});
+  for (const auto& lost : record.lost) add("lost", lost);
+  add("why", record.message);
+  const bool for_a_person = record.kind == "quarantine" || record.kind == "refused" || record.kind == "no_primary" || record.failed;
+  const conf::LogLevel level = record.kind == "step" ? conf::LogLevel::debug : for_a_person ? conf::LogLevel::error : conf::LogLevel::info;
+  log_.write(level, record.kind, fields);
+}
+
+void Control::perform(core::Reply& action) {
+  const auto waiting = replies_.extract(action.id);
+  if (waiting) waiting.mapped()(action);
+}
+
+}  // namespace pointsman::proxy

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "conf/config.h"
+#include "health/core/controller.h"
+#include "health/io/background.h"
+#include "health/io/loop.h"
+#include "health/io/mailbox.h"
+#include "health/io/timer.h"
+#include "proxy/backend_monitor.h"
+#include "proxy/history.h"
+#include "proxy/log.h"
+#include "proxy/workers.h"
+
+namespace pointsman::proxy {
+
+// Drives the decision core: feeds it with what monitors, workers, disk and operators say, performs what it wants, and keeps its
+// one timer. Decides nothing itself. Control loop's thread.
+class Control {
+ public:
+  struct Parts {
+    io::Loop& loop;
+    io::Mailbox& mailbox;
+    io::Background& background;
+    Workers& workers;
+    History& history;
+    Log& log;
+  };
+  // An operator's request that the core answered.
+  using OnReply = std::function<void(const core::Reply&)>;
+
+  Control(Parts parts, conf::Config config, core::DurableState stored, std::string state_dir);
+  ~Control();
+  Control(const Control&) = delete;
+  Control& operator=(const Control&) = delete;
+
+  void begin();
+  // `make` is given the id that the reply will have.
+  void request(const std::function<core::Event(core::RequestId)>& make, OnReply on_reply);
+  // The backends must be those of the running configuration.
+  void reconfigure(const conf::Config& config);
+  // Takes no part in anything any more: threads joined, nothing called back.
+  void stop();
+
+  const core::Controller& controller() const { return controller_; }
+  core::Duration in_state() const;
+  const conf::Config& config() const { return config_; }
+  std::function<void()> on_state_change;
+
+ private:
+  void feed(core::Event event);
+  void tick();
+  void feed_traffic(core::Instant now);
+  void arm(core::Instant now);
+  void perform(core::Actions actions);
+  void perform(core::SendCommand& action);
+  void perform(core::AbortCommands& action);
+  void perform(core::CheckReconnect& action);
+  void perform(core::ProbeNow& action);
+  void perform(core::SetRoute& action);
+  void perform(core::StoreState& action);
+  void perform(core::RunFenceCommand& action);
+  void perform(core::Record& action);
+  void perform(core::Reply& action);
+  void publish_route();
+  void store_next();
+  BackendMonitor& monitor(core::BackendId id) { return *monitors_[core::index(id)]; }
+
+  io::Loop& loop_;
+  io::Mailbox& mailbox_;
+  io::Background& background_;
+  Workers& workers_;
+  History& history_;
+  Log& log_;
+  conf::Config config_;
+  const std::string state_dir_;
+
+  core::Controller controller_;
+  std::vector<std::unique_ptr<BackendMonitor>> monitors_;  // index == BackendId
+  std::vector<core::Instant> traffic_fed_;
+  io::Timer timer_;
+  std::map<core::CommandId, core::Instant> sent_;  // commands without an answer yet; bounded by the command queues
+  core::SetRoute route_;
+  std::optional<core::StoreState> to_store_;       // the newest that is not being written
+  bool storing_ = false;
+  std::map<core::RequestId, OnReply> replies_;
+  std::uint64_t last_request_ = 0;
+  core::State state_ = core::State::no_primary;
+  core::Instant state_since_;
+  bool stopped_ = false;
+};
+
+}  // namespace pointsman::proxy

@@ -1,0 +1,150 @@
+#include "proxy/daemon.h"
+
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "conf/describe.h"
+#include "conf/differences.h"
+#include "conf/loader.h"
+#include "health/core/controller.h"
+#include "health/io/background.h"
+#include "health/io/clock.h"
+#include "health/io/loop.h"
+#include "health/io/mailbox.h"
+#include "health/io/signal.h"
+#include "proxy/admin_requests.h"
+#include "proxy/admin_server.h"
+#include "proxy/control.h"
+#include "proxy/history.h"
+#include "proxy/log.h"
+#include "proxy/state_dir.h"
+#include "proxy/systemd.h"
+#include "proxy/workers.h"
+
+namespace pointsman::proxy {
+namespace {
+
+int refuse(const std::string& why) {
+  std::fprintf(stderr, "pointsman: %s\n", why.c_str());
+  return 1;
+}
+
+// Everything that lives as long as the daemon runs, in the order of its making.
+class Daemon {
+ public:
+  Daemon(conf::Config config, std::unique_ptr<Log> log, StateDir state_dir, core::DurableState stored, Systemd& systemd)
+      : config_(std::move(config)),
+        log_(std::move(log)),
+        state_dir_(std::move(state_dir)),
+        systemd_(systemd),
+        mailbox_(loop_),
+        background_(loop_),
+        history_(background_, state_dir_.path()),
+        workers_({config_.proxy}),
+        control_({loop_, mailbox_, background_, workers_, history_, *log_}, config_, std::move(stored), state_dir_.path()),
+        requests_({control_, workers_, history_, mailbox_, io::now(), [this] { return reload(); }}),
+        admin_(loop_, config_.admin.socket,
+               [this](const nlohmann::json& request, std::shared_ptr<Responder> responder) { requests_.handle(request, responder); }),
+        watchdog_(loop_, [this] { systemd_.watchdog(); }),
+        terminate_(loop_, SIGTERM, [this] { stop("SIGTERM"); }),
+        interrupt_(loop_, SIGINT, [this] { stop("SIGINT"); }),
+        hangup_(loop_, SIGHUP, [this] { on_hangup(); }) {}
+
+  int run() {
+    history_.load();
+    history_.on_event = [this](const nlohmann::json& event) { requests_.publish(event); };
+    control_.on_state_change = [this] { tell_systemd(); };
+    if (auto started = admin_.start(); !started) return refuse(started.error());
+    if (auto started = workers_.start(); !started) return refuse(started.error());
+    for (const auto& address : workers_.listening()) log_->info("listening", {{"address", conf::to_string(address)}});
+    for (const auto& advice : conf::advice(config_)) log_->warn("advice", {{"text", advice}});
+    control_.begin();
+    systemd_.ready("looking for the primary");
+    if (const auto interval = systemd_.watchdog_interval()) watchdog_.start_every(*interval);
+    loop_.run();
+    return 0;
+  }
+
+ private:
+  void stop(const char* why) {
+    log_->info("stopping", {{"why", why}});
+    systemd_.stopping();
+    control_.stop();
+    workers_.stop();
+    history_.flush_now();
+    loop_.stop();
+  }
+
+  void on_hangup() {
+    log_->reopen();
+    const auto result = reload();
+    if (!result) log_->error("reload_refused", {{"why", result.error()}});
+  }
+
+  std::expected<std::string, std::string> reload();
+  void tell_systemd() {
+    const core::Controller& controller = control_.controller();
+    const core::Server* primary = controller.cluster().primary_server();
+    const bool routed = controller.route().mode == core::RouteMode::open && primary != nullptr;
+    systemd_.status(routed ? "primary " + primary->name() : std::string(core::to_string(controller.state())) + ": " + controller.reason());
+  }
+
+  conf::Config config_;
+  std::unique_ptr<Log> log_;
+  StateDir state_dir_;
+  Systemd& systemd_;
+  io::Loop loop_;
+  io::Mailbox mailbox_;
+  io::Background background_;
+  History history_;
+  Workers workers_;
+  Control control_;
+  AdminRequests requests_;
+  AdminServer admin_;
+  io::Timer watchdog_;
+  io::Signal terminate_;
+  io::Signal interrupt_;
+  io::Signal hangup_;
+};
+
+std::expected<std::string, std::string> Daemon::reload() {
+  const auto refused = [](const std::string& why) { return std::unexpected("the configuration was not changed: " + why); };
+  const auto list = [](const std::vector<conf::Problem>& problems) {
+    std::string all;
+    for (const auto& problem : problems) all += (all.empty() ? "" : "\n") + conf::to_string(problem);
+    return all;
+  };
+  const auto read = conf::load(config_.file);
+  if (!read) return refused(list(read.error()));
+  auto next = conf::reloaded(config_, *read);
+  if (!next) return refused(list(next.error()));
+  std::string text;
+  for (const auto& difference : conf::differences(config_, *read)) text += (text.empty() ? "" : "; ") + conf::to_string(difference);
+  config_ = std::move(*next);
+  log_->set_level(config_.log.level);
+  control_.reconfigure(config_);
+  if (text.empty()) text = "nothing has changed";
+  log_->info("reloaded", {{"what", text}});
+  return text;
+}
+
+}  // namespace
+
+int run_daemon(conf::Config config) {
+  Systemd systemd = Systemd::from_environment();
+  std::signal(SIGPIPE, SIG_IGN);
+  auto log = Log::open(config.log);
+  if (!log) return refuse(log.error());
+  auto state_dir = StateDir::open(config.proxy.state_dir);
+  if (!state_dir) return refuse(state_dir.error());
+  auto stored = state_dir->load();
+  if (!stored) return refuse(stored.error());
+  // Proved now, while it costs nobody anything: without it there is no failover later.
+  if (auto saved = StateDir::save(state_dir->path(), *stored); !saved) return refuse(saved.error());
+  Daemon daemon(std::move(config), std::move(*log), std::move(*state_dir), std::move(*stored), systemd);
+  return daemon.run();
+}
+
+}  // namespace pointsman::proxy

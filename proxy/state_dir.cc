@@ -1,0 +1,130 @@
+#include "proxy/state_dir.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+namespace pointsman::proxy {
+namespace {
+
+constexpr int format_version = 1;
+
+std::string system_says(const std::string& what, const std::string& path) {
+  return what + " " + path + ": " + std::strerror(errno);
+}
+
+// Closes on every way out.
+class File {
+ public:
+  File(const std::string& path, int flags, mode_t mode = 0) : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  ~File() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  bool ok() const { return fd_ >= 0; }
+  int fd() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+std::expected<void, std::string> write_synced(const std::string& path, const std::string& text) {
+  File file(path, O_WRONLY | O_CREAT | O_TRUNC, 0640);
+  if (!file.ok()) return std::unexpected(system_says("cannot create", path));
+  for (std::size_t done = 0; done < text.size();) {
+    const ssize_t n = ::write(file.fd(), text.data() + done, text.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return std::unexpected(system_says("cannot write", path));
+    done += static_cast<std::size_t>(n);
+  }
+  if (::fsync(file.fd()) != 0) return std::unexpected(system_says("cannot sync", path));
+  return {};
+}
+
+std::expected<void, std::string> sync_directory(const std::string& path) {
+  File directory(path, O_RDONLY | O_DIRECTORY);
+  if (!directory.ok() || ::fsync(directory.fd()) != 0) return std::unexpected(system_says("cannot sync directory", path));
+  return {};
+}
+
+nlohmann::json to_json(const core::DurableState& state) {
+  nlohmann::json out = {{"format", format_version},       {"epoch", state.epoch.value},
+                        {"primary", state.primary},       {"paused", state.paused},
+                        {"maintenance", state.maintenance}, {"quarantined", state.quarantined}};
+  if (state.automatic) out["automatic"] = *state.automatic;
+  if (state.change) out["change"] = {{"kind", state.change->kind}, {"from", state.change->from}};
+  return out;
+}
+
+core::DurableState from_json(const nlohmann::json& in) {
+  core::DurableState state;
+  if (in.at("format").get<int>() != format_version) throw std::runtime_error("written by another version");
+  state.epoch.value = in.at("epoch").get<std::uint64_t>();
+  state.primary = in.at("primary").get<std::string>();
+  state.paused = in.at("paused").get<bool>();
+  state.maintenance = in.at("maintenance").get<std::vector<std::string>>();
+  state.quarantined = in.at("quarantined").get<std::vector<std::string>>();
+  if (in.contains("automatic")) state.automatic = in["automatic"].get<bool>();
+  if (in.contains("change")) {
+    state.change = core::ChangeMark{in["change"].at("kind").get<std::string>(), in["change"].at("from").get<std::string>()};
+  }
+  return state;
+}
+
+}  // namespace
+
+std::expected<StateDir, std::string> StateDir::open(const std::string& path) {
+  if (::mkdir(path.c_str(), 0750) != 0 && errno != EEXIST) return std::unexpected(system_says("cannot create proxy.state_dir", path));
+  const std::string lock_path = path + "/lock";
+  File lock(lock_path, O_RDWR | O_CREAT, 0640);
+  if (!lock.ok()) return std::unexpected(system_says("cannot write to proxy.state_dir: cannot open", lock_path));
+  if (::flock(lock.fd(), LOCK_EX | LOCK_NB) != 0) {
+    return std::unexpected("another pointsman runs with proxy.state_dir " + path);
+  }
+  return StateDir(path, lock.release());
+}
+
+StateDir::~StateDir() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+StateDir::StateDir(StateDir&& other) noexcept : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
+
+std::expected<core::DurableState, std::string> StateDir::load() const {
+  const std::string file = path_ + "/state.json";
+  std::ifstream in(file);
+  if (!in) {
+    if (::access(file.c_str(), F_OK) != 0 && errno == ENOENT) return core::DurableState{};
+    return std::unexpected(system_says("cannot read", file));
+  }
+  std::stringstream text;
+  text << in.rdbuf();
+  // The library reports a wrong shape by exceptions; they end here.
+  try {
+    return from_json(nlohmann::json::parse(text.str()));
+  } catch (const std::exception& e) {
+    return std::unexpected(file + " cannot be understood (" + e.what() +
+                           "); when you know which server is the primary, move the file away and start again");
+  }
+}
+
+std::expected<void, std::string> StateDir::save(const std::string& path, const core::DurableState& state) {
+  const std::string beside = path + "/state.json.new";
+  const std::string file = path + "/state.json";
+  if (auto written = write_synced(beside, to_json(state).dump(2) + "\n"); !written) return written;
+  if (::rename(beside.c_str(), file.c_str()) != 0) return std::unexpected(system_says("cannot rename to", file));
+  return sync_directory(path);
+}
+
+}  // namespace pointsman::proxy
