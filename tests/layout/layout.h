@@ -25,8 +25,9 @@ std::vector<Complaint> check(const Tree& tree);
 // The sources below `root`, without build folders and hidden ones.
 Tree read_tree(const std::filesystem::path& root);
 
-// `source` with comments, and what stands in string and character literals of code lines, turned to blanks;
+enum class Literals { keep, blank };
+// `source` with comments, and on request what stands in string and character literals, turned to blanks;
 // lines stay lines.
-std::string without_comments(std::string_view source);
+std::string without_comments(std::string_view source, Literals literals);
 
 }  // namespace pointsman::layout
