@@ -1,0 +1,266 @@
+#include "bench/stage.h"
+
+#include <thread>
+#include <utility>
+
+#include "tests/testbed/installation.h"
+
+namespace pointsman::bench {
+
+namespace fs = std::filesystem;
+using testbed::Product;
+using testbed::Server;
+
+namespace {
+
+using Outcome = std::expected<void, std::string>;
+
+constexpr Stage::Millis start_timeout{30000};
+constexpr Stage::Millis look_pause{10};  // between two looks at the servers, which tell nobody of a change
+constexpr std::chrono::seconds catch_up_timeout{60};
+constexpr std::chrono::seconds rebuild_timeout{300};
+
+Outcome fail(const Server& server, const std::string& what) {
+  return std::unexpected(server.name() + ": " + what);
+}
+
+bool is_on(const std::string& value) {
+  return value == "1" || value == "ON";
+}
+
+// The value of a status variable of which the two products have different names; "" when there is neither.
+std::string status_of(testbed::Sql& sql, const std::string& mariadb, const std::string& mysql) {
+  const auto row =
+      sql.query("SHOW GLOBAL STATUS WHERE Variable_name IN ('" + mariadb + "', '" + mysql + "')");
+  return row ? row->value("Value") : "";
+}
+
+}  // namespace
+
+const char* to_string(conf::SemiSync mode) {
+  switch (mode) {
+    case conf::SemiSync::required:
+      return "required";
+    case conf::SemiSync::preferred:
+      return "preferred";
+    case conf::SemiSync::off:
+      return "off";
+  }
+  return "?";
+}
+
+std::expected<conf::SemiSync, std::string> parse_semi_sync(const std::string& name) {
+  for (const auto mode : {conf::SemiSync::required, conf::SemiSync::preferred, conf::SemiSync::off}) {
+    if (name == to_string(mode)) return mode;
+  }
+  return std::unexpected("no semi-sync mode '" + name + "'; one of: required, preferred, off");
+}
+
+std::expected<std::unique_ptr<Stage>, std::string> Stage::create(Options options) {
+  std::unique_ptr<Stage> stage(new Stage(std::move(options)));
+  if (auto started = stage->start(); !started) return std::unexpected(started.error());
+  return stage;
+}
+
+Outcome Stage::start() {
+  const bool placed = !options_.directory.empty();
+  auto cluster = testbed::Cluster::create({.product = options_.product,
+                                           .directory = placed ? options_.directory / "servers" : fs::path(),
+                                           .semi_sync = options_.semi_sync != conf::SemiSync::off,
+                                           .keep = options_.keep});
+  if (!cluster) return std::unexpected(cluster.error());
+  cluster_ = std::move(*cluster);
+  table_ = cluster_->accounts().database + ".writes";
+
+  auto daemon_options = testbed::Daemon::options_for(*cluster_);
+  if (placed) daemon_options.directory = options_.directory / "pointsman";
+  daemon_options.keep = options_.keep;
+  daemon_options.threads = options_.threads;
+  daemon_options.keys["replication"]["semi_sync"] = std::string("\"") + to_string(options_.semi_sync) + "\"";
+  // A series of kills must not run into the limit that protects a production from flapping.
+  daemon_options.keys["failover"]["max_in_window"] = "1000";
+  auto daemon = testbed::Daemon::create(std::move(daemon_options), start_timeout);
+  if (!daemon) return std::unexpected("pointsman does not become steady: " + daemon.error());
+  daemon_ = std::move(*daemon);
+
+  auto sql = daemon_->connect(cluster_->accounts().application);
+  if (!sql) return std::unexpected("through the proxy: " + sql.error().text);
+  if (auto made = sql->execute(create_table_statement(table_)); !made) {
+    return std::unexpected("through the proxy: " + made.error().text);
+  }
+  return wait_settled(0, start_timeout);
+}
+
+std::expected<std::size_t, std::string> Stage::find_primary() {
+  std::optional<std::size_t> found;
+  for (std::size_t i = 0; i < cluster_->size(); ++i) {
+    Server& server = cluster_->server(i);
+    if (!server.running()) continue;
+    auto sql = server.root();
+    if (!sql) continue;
+    const auto read_only = sql->scalar("SELECT @@GLOBAL.read_only");
+    if (!read_only || is_on(*read_only)) continue;
+    if (found) return std::unexpected("both servers accept writes");
+    found = i;
+  }
+  if (!found) return std::unexpected("no server accepts writes");
+  return *found;
+}
+
+Outcome Stage::check_primary(Server& server) {
+  auto sql = server.root();
+  if (!sql) return fail(server, sql.error().text);
+  const auto read_only = sql->scalar("SELECT @@GLOBAL.read_only");
+  if (!read_only) return fail(server, read_only.error().text);
+  if (is_on(*read_only)) return fail(server, "should be the primary and is read-only");
+  const auto replication = sql->query(testbed::show_replication(options_.product));
+  if (!replication) return fail(server, replication.error().text);
+  if (!replication->rows.empty()) return fail(server, "should be the primary and replicates from another");
+  if (options_.semi_sync == conf::SemiSync::off) return {};
+  if (!is_on(status_of(*sql, "Rpl_semi_sync_master_status", "Rpl_semi_sync_source_status")) ||
+      status_of(*sql, "Rpl_semi_sync_master_clients", "Rpl_semi_sync_source_clients") == "0") {
+    return fail(server, "semi-sync is not active on the primary");
+  }
+  return {};
+}
+
+Outcome Stage::check_replica(Server& server, const Server& source) {
+  auto sql = server.root();
+  if (!sql) return fail(server, sql.error().text);
+  const auto read_only = sql->scalar("SELECT @@GLOBAL.read_only");
+  if (!read_only) return fail(server, read_only.error().text);
+  if (!is_on(*read_only)) return fail(server, "should be a replica and accepts writes");
+  const auto status = sql->query(testbed::show_replication(options_.product));
+  if (!status) return fail(server, status.error().text);
+  if (status->rows.empty()) return fail(server, "should be a replica and replicates from nobody");
+  const bool mariadb = options_.product == Product::mariadb;
+  const std::string port = status->value(mariadb ? "Master_Port" : "Source_Port");
+  if (port != std::to_string(source.address().port)) {
+    return fail(server, "replicates from port " + port + ", not from " + source.name());
+  }
+  if (status->value(mariadb ? "Slave_IO_Running" : "Replica_IO_Running") != "Yes" ||
+      status->value(mariadb ? "Slave_SQL_Running" : "Replica_SQL_Running") != "Yes") {
+    return fail(server, "replication does not run: " + status->value("Last_IO_Error") + " " +
+                            status->value("Last_SQL_Error"));
+  }
+  return {};
+}
+
+Outcome Stage::check_daemon(std::size_t primary) {
+  const auto status = daemon_->status();
+  if (!status) return std::unexpected(status.error());
+  const std::string name = cluster_->server(primary).name();
+  if (status->value("state", "") != "steady" || !(*status)["primary"].is_string() ||
+      (*status)["primary"] != name) {
+    return std::unexpected("pointsman is not steady with " + name + ": " + status->dump(1));
+  }
+  for (const auto& backend : (*status)["backends"]) {
+    const std::string wanted = backend.value("name", "") == name ? "primary" : "replica";
+    if (backend.value("role", "") != wanted || backend.value("verdict", "") != "up") {
+      return std::unexpected("pointsman does not see " + backend.value("name", "") + " as a " + wanted +
+                             " that is up: " + backend.dump(1));
+    }
+  }
+  return {};
+}
+
+Outcome Stage::wait_settled(std::size_t primary, Millis timeout) {
+  Server& source = cluster_->server(primary);
+  Server& replica = cluster_->server(other(primary));
+  const auto deadline = Clock::now() + timeout;
+  for (;;) {
+    Outcome settled = check_primary(source);
+    if (settled) settled = check_replica(replica, source);
+    if (settled) settled = check_daemon(primary);
+    if (settled) return cluster_->wait_caught_up(replica, source, catch_up_timeout);
+    if (Clock::now() >= deadline) {
+      return std::unexpected("not settled within " + std::to_string(timeout.count()) +
+                             " ms: " + settled.error() + "\nthe daemon's log says:\n" + daemon_->log_tail());
+    }
+    std::this_thread::sleep_for(look_pause);
+  }
+}
+
+Outcome Stage::wait_primary(std::size_t primary, Millis timeout) {
+  const std::string name = cluster_->server(primary).name();
+  const auto seen = daemon_->wait_status(
+      [&name](const nlohmann::json& status) {
+        return status.contains("primary") && status["primary"] == name &&
+               status.value("state", "") == "steady";
+      },
+      timeout);
+  if (!seen) return std::unexpected(seen.error());
+  return {};
+}
+
+std::string Stage::role_of(std::size_t server) {
+  const auto status = daemon_->status();
+  if (!status || !status->contains("backends")) return "";
+  for (const auto& backend : (*status)["backends"]) {
+    if (backend.value("name", "") == cluster_->server(server).name()) return backend.value("role", "");
+  }
+  return "";
+}
+
+Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
+  Server& server = cluster_->server(index);
+  server.kill();
+  std::error_code error;
+  fs::remove_all(server.data_directory(), error);
+  if (error) return fail(server, "cannot remove its data: " + error.message());
+  const auto installation = testbed::Installation::find(options_.product);
+  if (!installation) return std::unexpected(installation.error());
+  if (auto made = installation->make_data_directory(server.data_directory()); !made) return made;
+  if (auto started = server.start(); !started) return started;
+
+  // The primary still has the log of its first transaction, so replication itself brings everything, the
+  // accounts included. Without a flush at each commit it does so in seconds.
+  const auto set_flushing = [&server](bool on) -> Outcome {
+    auto sql = server.root();
+    if (!sql) return fail(server, sql.error().text);
+    const std::string value = on ? "1" : "0";
+    const auto set = sql->execute_all(
+        {"SET GLOBAL sync_binlog = " + value, "SET GLOBAL innodb_flush_log_at_trx_commit = " + value});
+    if (!set) return fail(server, set.error().text);
+    return {};
+  };
+  if (auto done = set_flushing(false); !done) return done;
+  if (auto done = cluster_->follow(server, cluster_->server(primary)); !done) return done;
+  if (auto done = cluster_->wait_caught_up(server, cluster_->server(primary), rebuild_timeout); !done)
+    return done;
+  if (auto done = set_flushing(true); !done) return done;
+
+  const auto rejoined = daemon_->command({"rejoin", server.name()});
+  if (!rejoined) return std::unexpected(rejoined.error());
+  if (rejoined->code != 0) return fail(server, "pointsman rejoin: " + rejoined->err);
+  return {};
+}
+
+std::unique_ptr<Writer> Stage::start_writer(unsigned run, unsigned number) {
+  return std::make_unique<Writer>(Writer::Options{.address = daemon_->address(),
+                                                  .login = cluster_->accounts().application,
+                                                  .database = cluster_->accounts().database,
+                                                  .table = table_,
+                                                  .run = run,
+                                                  .number = number});
+}
+
+Outcome Stage::look_up(std::size_t index, unsigned run, std::vector<std::vector<Commit>>& writers) {
+  auto sql = cluster_->server(index).root();
+  if (!sql) return fail(cluster_->server(index), sql.error().text);
+  for (std::size_t writer = 0; writer < writers.size(); ++writer) {
+    const auto rows = sql->query("SELECT n, server FROM " + table_ + " WHERE run = " + std::to_string(run) +
+                                 " AND writer = " + std::to_string(writer) + " ORDER BY n");
+    if (!rows) return fail(cluster_->server(index), rows.error().text);
+    auto row = rows->rows.begin();
+    for (Commit& commit : writers[writer]) {  // both in the order of n
+      const auto number_of = [](const testbed::Result::Row& r) { return std::stoull(r[0].value_or("0")); };
+      while (row != rows->rows.end() && number_of(*row) < commit.number) ++row;
+      const bool found = row != rows->rows.end() && number_of(*row) == commit.number;
+      commit.server = found ? static_cast<unsigned>(std::stoul((*row)[1].value_or("0"))) : 0;
+    }
+  }
+  return {};
+}
+
+}  // namespace pointsman::bench

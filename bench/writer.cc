@@ -1,0 +1,97 @@
+#include "bench/writer.h"
+
+#include <utility>
+
+namespace pointsman::bench {
+
+std::string create_table_statement(const std::string& table) {
+  return "CREATE TABLE IF NOT EXISTS " + table +
+         " (run INT UNSIGNED NOT NULL, writer INT UNSIGNED NOT NULL, n BIGINT UNSIGNED NOT NULL,"
+         " server INT UNSIGNED NOT NULL, PRIMARY KEY (run, writer, n)) ENGINE=InnoDB";
+}
+
+Writer::Writer(Options options)
+    : options_(std::move(options)),
+      target_{.address = options_.address,
+              .login = options_.login,
+              .database = options_.database,
+              .timeout = options_.timeout},
+      thread_([this](const std::stop_token& stop) { write(stop); }) {}
+
+Writer::~Writer() {
+  stop();
+}
+
+void Writer::stop() {
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+std::vector<Commit> Writer::record() const {
+  const std::scoped_lock lock(mutex_);
+  return record_;
+}
+
+std::vector<Writer::Interruption> Writer::interruptions() const {
+  const std::scoped_lock lock(mutex_);
+  return interruptions_;
+}
+
+void Writer::write(const std::stop_token& stop) {
+  while (!stop.stop_requested() && record_.size() < max_commits &&
+         interruptions_.size() < max_interruptions) {
+    if (sql_) {
+      write_row();
+    } else {
+      reconnect();
+    }
+  }
+  sql_.reset();
+}
+
+void Writer::reconnect() {
+  auto connected = testbed::Sql::connect(target_);
+  if (connected) {
+    connected_ = Clock::now();
+    sql_ = std::move(*connected);
+    if (interrupted_) {
+      const std::scoped_lock lock(mutex_);
+      interruptions_.back().connected = connected_;
+    }
+    return;
+  }
+  failed_try();
+}
+
+void Writer::failed_try() {
+  if (interrupted_) {
+    const std::scoped_lock lock(mutex_);
+    ++interruptions_.back().failed;
+  }
+  std::this_thread::sleep_for(options_.retry_pause);
+}
+
+void Writer::write_row() {
+  const std::uint64_t number = next_++;
+  const auto done =
+      sql_->execute("INSERT INTO " + options_.table + " VALUES (" + std::to_string(options_.run) + ", " +
+                    std::to_string(options_.number) + ", " + std::to_string(number) + ", @@server_id)");
+  const Moment now = Clock::now();
+  if (!done) {
+    sql_.reset();
+    if (interrupted_) return failed_try();  // logged in, but not to a server that takes writes
+    const std::scoped_lock lock(mutex_);
+    interruptions_.push_back({.began = now, .connected = {}, .committed = {}, .error = done.error().text});
+    interrupted_ = true;
+    return;
+  }
+  {
+    const std::scoped_lock lock(mutex_);
+    record_.push_back({.number = number, .acknowledged = now});
+    if (std::exchange(interrupted_, false)) interruptions_.back().committed = now;
+  }
+  committing_since_.store(connected_.time_since_epoch().count(), std::memory_order_relaxed);
+  count_.fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace pointsman::bench
