@@ -14,6 +14,8 @@
 
 namespace pointsman::proxy {
 
+class Log;
+
 struct SessionInfo {
   std::uint64_t id = 0;
   std::string client;              // "10.0.0.7:51234"
@@ -30,7 +32,8 @@ struct SessionCounts {
   std::uint64_t total = 0;  // accepted since start
   std::uint64_t refused_max_connections = 0;
   std::uint64_t refused_max_held = 0;
-  std::uint64_t hold_timeouts = 0;
+  std::uint64_t hold_timeouts = 0;  // clients that got an ERR packet because no server took them in time
+  std::uint64_t accept_pauses = 0;  // times that accepting paused for want of file descriptors or memory
   std::array<std::uint64_t, conf::max_backends> active_by_backend{};
 };
 
@@ -40,6 +43,7 @@ class Workers {
  public:
   struct Options {
     conf::Proxy proxy;  // threads == 0 means one per core
+    Log* log = nullptr;  // outlives the Workers
   };
 
   explicit Workers(Options options);
@@ -54,14 +58,15 @@ class Workers {
 
   // Swapped atomically and announced to every worker; takes effect within one loop iteration of each.
   void set_route(RoutePtr route);
-  // Like set_route, and calls `applied` (on a worker thread) when every worker has acted on it: no byte of any client
-  // is sent to a backend of an older route after that (closed, draining).
+  // Like set_route, and calls `applied` when every worker has acted on it: after that no byte of any client is read for a
+  // backend of an older route (closed, draining), and closed: none is sent to it, also not what the kernel still had queued.
+  // Called once, on a worker's thread, or on this one when the workers do not run.
   void set_route(RoutePtr route, std::function<void()> applied);
 
   // When a session last got bytes from this backend; Instant::min() when never. Lock-free.
   core::Instant last_traffic(core::BackendId backend) const;
   SessionCounts counts() const;  // lock-free sums
-  // Asks each worker; `done` is called once on a worker thread. At most `limit` sessions are listed.
+  // Asks each worker; `done` is called once, on a worker's thread, or on this one when the workers do not run. At most `limit` sessions are listed.
   void list_sessions(std::size_t limit, std::function<void(std::vector<SessionInfo>)> done);
   // Limits and timeouts of a reloaded configuration (max_connections, hold_timeout, max_held, release_rate,
   // connect_timeout); listeners stay.

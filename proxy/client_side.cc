@@ -1,0 +1,56 @@
+#include "proxy/client_side.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "proxy/mysql_packet.h"
+#include "proxy/session.h"
+
+namespace pointsman::proxy {
+
+PeerAddress::PeerAddress(const io::Address& address)
+    : length_(std::min<socklen_t>(address.length, static_cast<socklen_t>(bytes_.size()))) {
+  std::memcpy(bytes_.data(), &address.storage, length_);
+}
+
+std::string PeerAddress::to_string() const {
+  return io::Address::from(reinterpret_cast<const sockaddr*>(bytes_.data()), length_).to_string();
+}
+
+int ClientSide::accept(int fd) {
+  const int status = adopt(fd);
+  if (status == 0) watch_.add(fd, *this);
+  return status;
+}
+
+void ClientSide::start() {
+  unwatch();
+  resume(Pause::not_started);
+}
+
+void ClientSide::send_error(std::uint16_t error_number, std::string_view text) {
+  // A few hundred bytes into an empty socket: the kernel takes them at once or the client is gone.
+  static_cast<void>(send(mysql_packet::initial_error(error_number, text)));
+}
+
+void ClientSide::unwatch() {
+  watch_.remove(fd(), *this);
+}
+
+void ClientSide::on_bytes(std::span<const char> bytes) {
+  session_.client_sent(bytes);
+}
+void ClientSide::on_read_end(int status) {
+  session_.client_ended(status);
+}
+void ClientSide::on_drained() {
+  session_.client_drained();
+}
+void ClientSide::on_send_failed() {
+  session_.client_unreachable();
+}
+void ClientSide::on_disconnect() {
+  session_.client_left();
+}
+
+}  // namespace pointsman::proxy

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "health/io/address.h"
+#include "proxy/disconnect_watch.h"
+#include "proxy/stream.h"
+
+namespace pointsman::proxy {
+
+class Session;
+
+// A client's address in the size of an IPv6 one; sockaddr_storage is five times as large.
+class PeerAddress {
+ public:
+  explicit PeerAddress(const io::Address& address);
+  std::string to_string() const;
+
+ private:
+  std::array<char, 28> bytes_{};  // a sockaddr_in or sockaddr_in6
+  socklen_t length_ = 0;
+};
+
+// The client's end of a session. Owned by the session; worker's thread.
+//
+// Until a server has greeted the client nothing is read from it, so it can still be given to any server;
+// whether it is still there is watched without reading.
+class ClientSide final : public Stream, private DisconnectWatch::Watched {
+ public:
+  ClientSide(Session& session, const StreamEnv& env, DisconnectWatch& watch, const io::Address& peer)
+      : Stream(env), session_(session), watch_(watch), peer_(peer) {}
+  ~ClientSide() { unwatch(); }
+
+  // Takes the accepted socket over; libuv's status.
+  int accept(int fd);
+  // A server has greeted: reading begins.
+  void start();
+  // Instead of a greeting: why there will be none. The session ends afterwards.
+  void send_error(std::uint16_t error_number, std::string_view text);
+  // Before close().
+  void unwatch();
+
+  std::string address() const { return peer_.to_string(); }
+
+ private:
+  void on_connected(int) override {}
+  void on_bytes(std::span<const char> bytes) override;
+  void on_read_end(int status) override;
+  void on_drained() override;
+  void on_send_failed() override;
+  void on_disconnect() override;
+
+  Session& session_;
+  DisconnectWatch& watch_;
+  PeerAddress peer_;
+};
+
+}  // namespace pointsman::proxy

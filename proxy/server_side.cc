@@ -1,0 +1,67 @@
+#include "proxy/server_side.h"
+
+#include <cerrno>
+#include <memory>
+
+#include <sys/socket.h>
+
+#include "health/io/clock.h"
+#include "proxy/session.h"
+#include "proxy/sockets.h"
+
+namespace pointsman::proxy {
+
+ServerSide::ServerSide(Session& session, io::Loop& loop, const StreamEnv& env, LoopClock& clock,
+                       core::BackendId backend, std::atomic<std::int64_t>& last_traffic_ns)
+    : Stream(env),
+      session_(session),
+      clock_(clock),
+      last_traffic_ns_(last_traffic_ns),
+      started_(io::now()),
+      timeout_(std::make_unique<io::Timer>(loop, [this] { session_.server_failed(UV_ETIMEDOUT); })),
+      backend_(backend) {}
+
+int ServerSide::start(const Route& route, core::Duration connect_timeout, core::Duration greeting_timeout) {
+  const int fd = socket(route.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return uv_translate_sys_error(errno);
+  tune(fd);
+  greeting_timeout_ = greeting_timeout;
+  timeout_->start_after(connect_timeout);
+  return connect(fd, reinterpret_cast<const sockaddr*>(&route.address));
+}
+
+void ServerSide::abandon() {
+  timeout_.reset();
+  close_with_reset();
+}
+
+void ServerSide::on_connected(int status) {
+  if (status != 0) return session_.server_failed(status);
+  connected_ = true;
+  timeout_->start_after(greeting_timeout_);
+  resume(Pause::not_started);
+}
+
+void ServerSide::on_bytes(std::span<const char> bytes) {
+  last_traffic_ns_.store(clock_.now().time_since_epoch().count(), std::memory_order_relaxed);
+  if (!greeted_) {
+    greeted_ = true;
+    timeout_.reset();
+    session_.server_greeted();
+  }
+  session_.server_sent(bytes);
+}
+
+void ServerSide::on_read_end(int status) {
+  if (!greeted_) return session_.server_failed(status == 0 ? UV_EOF : status);
+  session_.server_ended(status);
+}
+
+void ServerSide::on_drained() {
+  session_.server_drained();
+}
+void ServerSide::on_send_failed() {
+  session_.server_unreachable();
+}
+
+}  // namespace pointsman::proxy

@@ -1,0 +1,43 @@
+#pragma once
+
+#include "health/io/loop.h"
+#include "proxy/chunk_filter.h"
+#include "proxy/disconnect_watch.h"
+#include "proxy/hold_queue.h"
+#include "proxy/loop_clock.h"
+#include "proxy/route.h"
+#include "proxy/shared_state.h"
+#include "proxy/stream.h"
+
+namespace pointsman::proxy {
+
+class Session;
+
+// Who owns the sessions.
+class SessionOwner {
+ public:
+  SessionOwner() = default;
+  SessionOwner(const SessionOwner&) = delete;
+  SessionOwner& operator=(const SessionOwner&) = delete;
+  // It has ended and acts no more; it is deleted later in this iteration.
+  virtual void session_ended(Session& session) = 0;
+
+ protected:
+  ~SessionOwner() = default;
+};
+
+// What a worker lends to its sessions. Everything outlives them.
+struct SessionEnv {
+  io::Loop& loop;
+  StreamEnv streams;
+  LoopClock& clock;
+  Shared& shared;
+  WorkerStats& stats;
+  HoldQueue& holds;
+  DisconnectWatch& watch;
+  ChunkFilter& filter;
+  const RoutePtr& route;  // the one that the worker acts on now; never null
+  SessionOwner& owner;
+};
+
+}  // namespace pointsman::proxy

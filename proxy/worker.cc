@@ -1,0 +1,191 @@
+#include "proxy/worker.h"
+
+#include <algorithm>
+#include <csignal>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "health/io/clock.h"
+#include "proxy/mysql_packet.h"
+#include "proxy/sockets.h"
+
+namespace pointsman::proxy {
+
+namespace {
+
+constexpr std::size_t task_limit = 256;
+constexpr std::size_t wish_limit = 2;  // at most one is posted at a time
+constexpr core::Duration log_interval = std::chrono::seconds(10);
+
+// Signals are the control loop's business; and a peer that is gone is an error of a write, not a SIGPIPE.
+void block_signals() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
+}  // namespace
+
+Worker::Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, Log* log)
+    : index_(index),
+      shared_(shared),
+      stats_(stats),
+      log_(log),
+      log_limiter_(log_interval),
+      route_(std::move(route)),
+      read_buffer_(read_buffer_size),
+      clock_(loop_.raw()),
+      holds_(loop_, shared, stats.held),
+      tasks_(loop_, task_limit),
+      wishes_posted_(loop_, wish_limit) {}
+
+std::expected<std::unique_ptr<Worker>, std::string> Worker::create(unsigned index, Shared& shared,
+                                                                   WorkerStats& stats, RoutePtr route,
+                                                                   Log* log) {
+  std::unique_ptr<Worker> worker(new Worker(index, shared, stats, std::move(route), log));
+  auto watch = DisconnectWatch::create(worker->loop_);
+  if (!watch) return std::unexpected("cannot start a worker: " + watch.error());
+  worker->watch_ = std::move(*watch);
+  worker->env_.reset(new SessionEnv{.loop = worker->loop_,
+                                    .streams = {worker->loop_.raw(), worker->read_buffer_},
+                                    .clock = worker->clock_,
+                                    .shared = shared,
+                                    .stats = stats,
+                                    .holds = worker->holds_,
+                                    .watch = *worker->watch_,
+                                    .filter = worker->filter_,
+                                    .route = worker->route_,
+                                    .owner = *worker});
+  if (worker->route_->mode == Route::Mode::open) worker->holds_.open();
+  return worker;
+}
+
+Worker::~Worker() {
+  stop();
+}
+
+std::expected<void, std::string> Worker::listen(io::Address& address) {
+  const auto fd = listen_on(address);
+  if (!fd) return std::unexpected(fd.error());
+  auto listener = Listener::create(loop_, *fd, *this);
+  if (!listener) return std::unexpected(listener.error());
+  listeners_.push_back(std::move(*listener));
+  return {};
+}
+
+void Worker::run() {
+  thread_ = std::thread([this] {
+    block_signals();
+    pthread_setname_np(pthread_self(), ("worker-" + std::to_string(index_)).c_str());
+    loop_.run();
+  });
+}
+
+void Worker::stop() {
+  if (!thread_.joinable()) return shut_down();
+  wish([](Wishes& w) { w.stop = true; });
+  thread_.join();
+}
+
+void Worker::announce(RoutePtr route, std::shared_ptr<void> acted) {
+  wish([&](Wishes& w) {
+    w.route = std::move(route);
+    if (acted) w.acted.push_back(std::move(acted));
+  });
+}
+
+void Worker::wish(const std::function<void(Wishes&)>& change) {
+  {
+    const std::lock_guard lock(wishes_mutex_);
+    change(wishes_);
+    if (std::exchange(wishes_.announced, true)) return;
+  }
+  // Refused only by a worker that has shut down, where nothing is left to act on.
+  static_cast<void>(wishes_posted_.post([this] { grant(); }));
+}
+
+void Worker::grant() {
+  Wishes wishes;
+  {
+    const std::lock_guard lock(wishes_mutex_);
+    wishes = std::exchange(wishes_, {});
+  }
+  if (wishes.route) {
+    route_ = std::move(wishes.route);
+    apply_route();
+  }
+  if (wishes.stop) shut_down();
+}
+
+void Worker::apply_route() {
+  // From the back: a session that ends gives its slot to the last one, which has been visited.
+  for (std::size_t i = sessions_.size(); i-- > 0;) sessions_[i]->route_changed();
+  if (route_->mode == Route::Mode::open) {
+    holds_.open();
+  } else {
+    holds_.shut();
+  }
+}
+
+void Worker::shut_down() {
+  listeners_.clear();
+  holds_.shut();
+  for (std::size_t i = sessions_.size(); i-- > 0;) sessions_[i]->end_now();
+  tasks_.close();
+  wishes_posted_.close();
+  loop_.stop();
+}
+
+void Worker::on_accept(int fd, const io::Address& peer) {
+  stats_.total.add(1);
+  const unsigned limit = shared_.limits.max_connections.load(std::memory_order_relaxed);
+  if (shared_.connections.fetch_add(1, std::memory_order_relaxed) >= limit) {
+    shared_.connections.fetch_sub(1, std::memory_order_relaxed);
+    stats_.refused_max_connections.add(1);
+    const auto packet = mysql_packet::initial_error(
+        mysql_packet::too_many_connections,
+        "Too many connections (pointsman: max_connections = " + std::to_string(limit) + ")");
+    static_cast<void>(::send(fd, packet.data(), packet.size(), MSG_NOSIGNAL));
+    close(fd);
+    return;
+  }
+  const auto id = shared_.next_session_id.fetch_add(1, std::memory_order_relaxed);
+  auto session = std::make_unique<Session>(*env_, id, io::now(), peer);
+  session->slot = sessions_.size();
+  sessions_.push_back(std::move(session));
+  sessions_.back()->start(fd);
+}
+
+void Worker::on_accept_paused(int error) {
+  stats_.accept_pauses.add(1);
+  if (log_ == nullptr) return;
+  if (const auto held_back = log_limiter_.pass("accept", io::now())) {
+    log_->error("accept paused", {{"worker", index_},
+                                  {"why", std::generic_category().message(error)},
+                                  {"sessions", sessions_.size()},
+                                  {"suppressed", *held_back}});
+  }
+}
+
+void Worker::session_ended(Session& session) {
+  const std::size_t slot = session.slot;
+  std::swap(sessions_[slot], sessions_.back());
+  sessions_[slot]->slot = slot;
+  loop_.defer_delete(std::move(sessions_.back()));
+  sessions_.pop_back();
+}
+
+void Worker::list_sessions(std::size_t limit, std::vector<SessionInfo>& out) const {
+  const auto now = io::now();
+  for (std::size_t i = 0; i < std::min(limit, sessions_.size()); ++i) {
+    out.push_back(sessions_[i]->info(now));
+    out.back().worker = index_;
+  }
+}
+
+}  // namespace pointsman::proxy

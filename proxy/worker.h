@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "health/io/address.h"
+#include "health/io/loop.h"
+#include "health/io/mailbox.h"
+#include "proxy/chunk_filter.h"
+#include "proxy/disconnect_watch.h"
+#include "proxy/hold_queue.h"
+#include "proxy/listener.h"
+#include "proxy/log.h"
+#include "proxy/log_limiter.h"
+#include "proxy/loop_clock.h"
+#include "proxy/session.h"
+#include "proxy/session_env.h"
+#include "proxy/shared_state.h"
+
+namespace pointsman::proxy {
+
+// One worker: a thread with its loop, its listeners and its sessions. Owned by Workers; what is not marked
+// otherwise is called on the control loop's thread.
+class Worker final : private SessionOwner, private Listener::Events {
+ public:
+  // Bytes that one read takes at most, and so the most that a session can have in store per direction.
+  static constexpr std::size_t read_buffer_size = std::size_t{64} * 1024;
+
+  static std::expected<std::unique_ptr<Worker>, std::string> create(unsigned index, Shared& shared,
+                                                                    WorkerStats& stats, RoutePtr route,
+                                                                    Log* log);
+  ~Worker();  // stops
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Before run(). Port 0 is replaced by the kernel's choice.
+  std::expected<void, std::string> listen(io::Address& address);
+  void run();
+  // Closes everything and joins the thread.
+  void stop();
+
+  // Acted on in the loop's next iteration; `acted` is released afterwards, on the worker's thread (or when it
+  // stops). Of several changes only the last is seen.
+  void announce(RoutePtr route, std::shared_ptr<void> acted);
+  // Any thread. False: the worker is stopping or flooded, and `task` was not taken.
+  bool post(std::function<void()> task) { return tasks_.post(std::move(task)); }
+
+  // Worker's thread.
+  void list_sessions(std::size_t limit, std::vector<SessionInfo>& out) const;
+  void limits_changed() { holds_.limits_changed(); }
+
+ private:
+  // What the control loop wants, at most one of each, so that it can never be lost to a full queue.
+  struct Wishes {
+    RoutePtr route;
+    std::vector<std::shared_ptr<void>> acted;  // released when `route` has been acted on
+    bool stop = false;
+    bool announced = false;
+  };
+
+  Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, Log* log);
+
+  void wish(const std::function<void(Wishes&)>& change);
+  void grant();
+  void apply_route();
+  void shut_down();
+
+  void on_accept(int fd, const io::Address& peer) override;
+  void on_accept_paused(int error) override;
+  void session_ended(Session& session) override;
+
+  const unsigned index_;
+  Shared& shared_;
+  WorkerStats& stats_;
+  Log* log_;
+  LogLimiter log_limiter_;
+  RoutePtr route_;
+
+  io::Loop loop_;  // before everything that has handles on it
+  std::vector<char> read_buffer_;
+  LoopClock clock_;
+  PassThrough filter_;
+  HoldQueue holds_;
+  std::unique_ptr<DisconnectWatch> watch_;
+  std::unique_ptr<SessionEnv> env_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<std::unique_ptr<Session>> sessions_;
+
+  io::Mailbox tasks_;
+  io::Mailbox wishes_posted_;
+  std::mutex wishes_mutex_;
+  Wishes wishes_;  // under the mutex
+  std::thread thread_;
+};
+
+}  // namespace pointsman::proxy
