@@ -30,25 +30,25 @@ std::string account(const Login& login) {
 const std::vector<std::string_view>& monitor_privileges(Product product) {
   static const std::vector<std::string_view> mariadb{
       "SLAVE MONITOR",             // SHOW ALL SLAVES STATUS
-      "BINLOG MONITOR",            // SHOW MASTER STATUS, SHOW BINARY LOGS
       "REPLICATION SLAVE ADMIN",   // START, STOP SLAVE, CHANGE MASTER, gtid_slave_pos, semi-sync as a replica
-      "REPLICATION MASTER ADMIN",  // semi-sync as a primary, SHOW SLAVE HOSTS
+      "REPLICATION MASTER ADMIN",  // semi-sync as a primary
       "READ_ONLY ADMIN",           // read_only
       "CONNECTION ADMIN",          // KILL, a place when max_connections are in use
       "PROCESS",                   // clients of other accounts in the processlist
-      "RELOAD",                    // RESET SLAVE ALL, FLUSH TABLES WITH READ LOCK
-      "BINLOG ADMIN",              // sql_log_bin
+      "RELOAD",                    // RESET SLAVE ALL
       "EVENT",                     // ALTER EVENT ... ENABLE on the new primary
+      "SET USER",                  // and leave the event its definer
   };
   static const std::vector<std::string_view> mysql{
-      "REPLICATION CLIENT",       // SHOW REPLICA STATUS, SHOW BINARY LOG STATUS
+      "REPLICATION CLIENT",       // SHOW REPLICA STATUS
       "REPLICATION_SLAVE_ADMIN",  // START, STOP REPLICA, CHANGE REPLICATION SOURCE
       "SYSTEM_VARIABLES_ADMIN",   // super_read_only, read_only, semi-sync, gtid_purged, event_scheduler,
                                   // sql_log_bin
-      "CONNECTION_ADMIN",         // KILL, a place when max_connections are in use, offline_mode
+      "CONNECTION_ADMIN",         // KILL, offline_mode, a place when max_connections are in use
       "PROCESS",                  // clients of other accounts in the processlist
-      "RELOAD",                   // RESET REPLICA ALL, FLUSH TABLES WITH READ LOCK
+      "RELOAD",                   // RESET REPLICA ALL
       "EVENT",                    // ALTER EVENT ... ENABLE on the new primary
+      "SET_ANY_DEFINER",          // and leave the event its definer; SET_USER_ID before MySQL 8.2
   };
   return product == Product::mariadb ? mariadb : mysql;
 }

@@ -13,8 +13,6 @@ std::vector<std::string> statements(Product product) {
   if (product == Product::mariadb) {
     return {
         "SHOW ALL SLAVES STATUS",
-        "SHOW MASTER STATUS",
-        "SHOW SLAVE HOSTS",
         "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%'",
         "SELECT @@gtid_binlog_pos, @@gtid_slave_pos, @@gtid_current_pos, @@gtid_binlog_state",
         "SELECT 1/COUNT(*), SUM(id) FROM information_schema.processlist WHERE user = 'app'",
@@ -30,17 +28,12 @@ std::vector<std::string> statements(Product product) {
         "SET GLOBAL rpl_semi_sync_master_enabled = ON, GLOBAL rpl_semi_sync_master_timeout = 1000, "
         "GLOBAL rpl_semi_sync_slave_enabled = ON",
         "SET GLOBAL rpl_semi_sync_slave_enabled = OFF",
-        "FLUSH TABLES WITH READ LOCK",
         "SET GLOBAL read_only = ON",
-        "UNLOCK TABLES",
         "SET GLOBAL read_only = OFF",
-        "SET SESSION sql_log_bin = OFF",
-        "SET SESSION sql_log_bin = ON",
         "SELECT 1/COUNT(*) FROM information_schema.events WHERE event_name = 'nightly'",
-        "ALTER EVENT app.nightly ENABLE"};
+        "ALTER DEFINER = 'app'@'%' EVENT app.nightly ENABLE"};
   }
   return {"SHOW REPLICA STATUS",
-          "SHOW BINARY LOG STATUS",
           "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%'",
           "SELECT @@gtid_executed, @@server_uuid",
           "SELECT * FROM performance_schema.replication_connection_status",
@@ -56,14 +49,13 @@ std::vector<std::string> statements(Product product) {
           "STOP REPLICA",
           "SET GLOBAL rpl_semi_sync_source_enabled = ON, GLOBAL rpl_semi_sync_source_timeout = 1000, "
           "GLOBAL rpl_semi_sync_replica_enabled = ON",
-          "FLUSH TABLES WITH READ LOCK",
-          "UNLOCK TABLES",
           "SET GLOBAL super_read_only = ON",
+          "SET GLOBAL offline_mode = ON",
+          "SET GLOBAL offline_mode = OFF",
           "SET GLOBAL super_read_only = OFF",
           "SET GLOBAL read_only = OFF",
-          "SET GLOBAL event_scheduler = ON",
           "SELECT 1/COUNT(*) FROM information_schema.events WHERE event_name = 'nightly'",
-          "ALTER EVENT app.nightly ENABLE"};
+          "ALTER DEFINER = 'app'@'%' EVENT app.nightly ENABLE"};
 }
 
 class AccountsTest : public testing::TestWithParam<Product> {
