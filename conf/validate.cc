@@ -61,9 +61,12 @@ class Validator {
   }
 
   void check_times() {
-    const Heartbeat& h = config_.heartbeat;
+    if (usable({deadtime_key, keepalive_key})) check_heartbeat_times();
     if (usable({deadtime_key, interval_key, timeout_key})) check_probe_times();
-    if (!usable({deadtime_key, keepalive_key})) return;
+  }
+
+  void check_heartbeat_times() {
+    const Heartbeat& h = config_.heartbeat;
     if (h.deadtime <= h.keepalive) {
       report({deadtime_key, keepalive_key},
              named(deadtime_key, h.deadtime) + " must be longer than " + named(keepalive_key, h.keepalive));
@@ -191,7 +194,7 @@ class Validator {
     for (std::size_t i = 0; i < config_.backends.size(); ++i) {
       const Backend& backend = config_.backends[i];
       const std::string who =
-          backend.name.empty() ? "backend " + std::to_string(i + 1) : quoted(backend.name);
+          "backend " + (backend.name.empty() ? std::to_string(i + 1) : quoted(backend.name));
       const auto once = [&](Unique<std::string>& seen, const std::string& value, const std::string& shown,
                             std::string_view name, const std::string& where) {
         const std::string key = backend_key(i, name);

@@ -261,7 +261,9 @@ GtidSet from_model(Flavour flavour, const Model& model) {
   for (const auto& [origin, n] : model) {
     if (!text.empty()) text += ',';
     const std::string number = std::to_string(n);
-    text += flavour == Flavour::mysql ? origin + ":" + number : origin + "-" + number + ".." + number;
+    text += origin;
+    text += flavour == Flavour::mysql ? ":" : "-" + number + "..";
+    text += number;
   }
   return must_parse(flavour, text);
 }
