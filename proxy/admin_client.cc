@@ -117,7 +117,7 @@ std::expected<void, AdminFailure> AdminClient::wait_readable(std::optional<Deadl
       return failure(Kind::lost, "cannot wait for pointsman: " + system_text(errno));
     if (ready <= 0) {
       if (ready == 0 && deadline && std::chrono::steady_clock::now() >= *deadline) {
-        return failure(Kind::no_daemon, "pointsman does not answer on " + path_ + " (hung, or stopped?)");
+        return failure(Kind::silent, "pointsman does not answer on " + path_ + " (hung, or stopped?)");
       }
       continue;
     }

@@ -12,7 +12,8 @@ namespace pointsman::proxy {
 // What went wrong between a command and the daemon; `text` is for the operator.
 struct AdminFailure {
   enum class Kind {
-    no_daemon,    // nobody listens, or nobody answers
+    no_daemon,    // nobody listens
+    silent,       // somebody listens, and does not answer in time
     denied,       // this user may not open the socket
     lost,         // the daemon went away after it had the request
     garbage,      // what answers is not the daemon

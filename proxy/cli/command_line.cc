@@ -1,0 +1,226 @@
+#include "proxy/cli/command_line.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include "proxy/cli/manual.h"
+
+namespace pointsman::proxy::cli {
+namespace {
+
+constexpr unsigned max_limit = 100'000;
+
+// CLI11's lists of options between our own words.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(22); }
+
+  std::string make_help(const CLI::App* app, std::string, CLI::AppFormatMode mode) const override {
+    const Manual* manual = find_manual(app->get_name());
+    return manual == nullptr ? overview(app, mode) : page(*manual, app, mode);
+  }
+
+  std::string make_option_opts(const CLI::Option* option) const override {
+    const std::string type = option->get_type_name();  // "N:UINT in [...]": the check is for error messages
+    return option->get_type_size() == 0 ? "" : " " + type.substr(0, type.find(':'));
+  }
+
+ private:
+  std::string overview(const CLI::App* app, CLI::AppFormatMode mode) const {
+    std::string out = "pointsman keeps one MySQL address pointing at the current primary.\n\n";
+    out += "Usage: pointsman COMMAND [OPTIONS]\n";
+    std::string_view group;
+    for (const Manual& manual : manuals()) {
+      if (group != manual.group) {
+        group = manual.group;
+        out.append("\n").append(group).append(":\n");
+      }
+      std::string name(manual.name);
+      name.resize(12, ' ');
+      out.append("  ").append(name).append("  ").append(manual.summary).append("\n");
+    }
+    out += make_groups(app, mode);
+    out += "\n'pointsman COMMAND --help' says what a command does, and what it does to clients.\n";
+    out += "Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon.\n";
+    return out;
+  }
+
+  std::string page(const Manual& manual, const CLI::App* app, CLI::AppFormatMode mode) const {
+    std::string out;
+    out.append("pointsman ").append(manual.name).append(": ").append(manual.summary).append("\n\n");
+    out.append(manual.text)
+        .append("\n\nUsage: pointsman ")
+        .append(manual.name)
+        .append(" ")
+        .append(manual.usage)
+        .append("\n");
+    out += make_groups(app, mode);
+    std::string_view example = manual.example;
+    out += example.find('\n') == std::string_view::npos ? "\nExample:\n" : "\nExamples:\n";
+    while (!example.empty()) {
+      const std::size_t end = std::min(example.find('\n'), example.size());
+      out.append("  ").append(example.substr(0, end)).append("\n");
+      example.remove_prefix(std::min(end + 1, example.size()));
+    }
+    return out;
+  }
+};
+
+void add_help(CLI::App& app) {
+  app.set_help_flag("-h,--help", "this text");
+}
+
+void add_common(CLI::App& app, Invocation& into) {
+  app.add_flag("--json", into.json, "the answer as JSON");
+  app.add_option("--socket", into.socket, "the daemon's admin socket")->type_name("PATH");
+  app.add_option("-c,--config", into.config, "the configuration that names the socket\n(" + into.config + ")")
+      ->type_name("FILE");
+}
+
+void add_config(CLI::App& app, Invocation& into) {
+  app.add_option("-c,--config", into.config, "the configuration (" + into.config + ")")->type_name("FILE");
+}
+
+void add_server(CLI::App& app, Invocation& into) {
+  app.add_option("NAME", into.name, "the server, as named in the configuration")->required();
+}
+
+void add_switch(CLI::App& app, std::string& into) {
+  app.add_option("STATE", into, "on or off")->required()->check(CLI::IsMember({"on", "off"}));
+}
+
+void add_to(CLI::App& app, Invocation& into) {
+  app.add_option("--to", into.name, "the server that becomes primary")->type_name("NAME");
+}
+
+// Values that CLI11 fills and that need a further look.
+struct Raw {
+  std::string on_off;
+  double interval_s = 1;
+};
+
+void add_own_options(CLI::App& app, Command command, Invocation& into, Raw& raw) {
+  switch (command) {
+    case Command::status:
+      app.add_flag("-w,--watch", into.watch, "redraw until Ctrl-C or q");
+      app.add_option("--interval", raw.interval_s, "between two looks of --watch (1)")
+          ->type_name("SECONDS")
+          ->check(CLI::Range(0.1, 3600.0));
+      return;
+    case Command::events:
+      into.limit = 20;
+      app.add_flag("-f,--follow", into.follow, "show new events as they happen");
+      app.add_option("-n", into.limit, "how many (20; with --json all)")
+          ->type_name("N")
+          ->check(CLI::Range(0U, max_limit));
+      return;
+    case Command::sessions:
+      into.limit = 1000;
+      app.add_option("-n", into.limit, "how many at most (1000)")
+          ->type_name("N")
+          ->check(CLI::Range(1U, max_limit));
+      return;
+    case Command::switchover:
+      add_to(app, into);
+      app.add_flag("--dry-run", into.dry_run, "print the steps, change nothing");
+      return;
+    case Command::failover:
+      add_to(app, into);
+      app.add_flag("--force", into.force, "even if transactions may be lost");
+      return;
+    case Command::rejoin:
+      return add_server(app, into);
+    case Command::maintenance:
+      add_server(app, into);
+      return add_switch(app, raw.on_off);
+    case Command::automatic:
+      return add_switch(app, raw.on_off);
+    default:
+      return;
+  }
+}
+
+bool talks_to_daemon(Command command) {
+  return command != Command::run && command != Command::check;
+}
+
+Stop usage_error(const std::string& command, std::string text) {
+  if (text.empty()) text = "wrong usage";
+  const std::string name = command.empty() ? "pointsman" : "pointsman " + command;
+  return {ExitStatus::usage, name + ": " + text + "\nTry '" + name + " --help'.\n"};
+}
+
+// The name of a command is the first thing typed; a wrong one deserves better than CLI11's "not expected".
+std::optional<Stop> unknown_command(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) return usage_error("", "which command?");
+  const std::string& first = arguments.front();
+  if (find_manual(first) != nullptr || first == "-h" || first == "--help" || first == "--version")
+    return std::nullopt;
+  if (first.starts_with('-'))
+    return usage_error("", "options follow the command: pointsman COMMAND [OPTIONS]");
+  std::string text = "there is no command '" + first + "'";
+  if (const auto similar = similar_command(first))
+    text.append("; did you mean '").append(*similar).append("'?");
+  return usage_error("", std::move(text));
+}
+
+}  // namespace
+
+std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string>& arguments) {
+  if (auto stop = unknown_command(arguments)) return std::unexpected(std::move(*stop));
+  CLI::App app("", "pointsman");
+  app.formatter(std::make_shared<HelpFormatter>());
+  add_help(app);
+  app.set_version_flag("--version", "pointsman " POINTSMAN_VERSION, "the version");
+  app.require_subcommand(1);
+
+  std::vector<Invocation> invocations(manuals().size());  // one each: defaults differ
+  Raw raw;
+  std::vector<CLI::App*> commands;
+  for (std::size_t i = 0; i < invocations.size(); ++i) {
+    const Manual& manual = manuals()[i];
+    CLI::App* command = app.add_subcommand(std::string(manual.name), std::string(manual.summary));
+    invocations[i].command = manual.command;
+    add_help(*command);
+    add_own_options(*command, manual.command, invocations[i], raw);
+    if (talks_to_daemon(manual.command)) {
+      add_common(*command, invocations[i]);
+    } else {
+      add_config(*command, invocations[i]);
+      if (manual.command == Command::check)
+        command->add_flag("--json", invocations[i].json, "the result as JSON");
+    }
+    commands.push_back(command);
+  }
+
+  const auto typed = [&]() -> CLI::App* {
+    const auto found =
+        std::ranges::find_if(commands, [](const CLI::App* command) { return command->parsed(); });
+    return found == commands.end() ? nullptr : *found;
+  };
+  try {
+    app.parse(
+        std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes them from the back
+  } catch (const CLI::CallForHelp&) {
+    return std::unexpected(Stop{ExitStatus::done, (typed() == nullptr ? &app : typed())->help()});
+  } catch (const CLI::CallForVersion&) {
+    return std::unexpected(Stop{ExitStatus::done, "pointsman " POINTSMAN_VERSION "\n"});
+  } catch (const CLI::ParseError& error) {
+    return std::unexpected(usage_error(typed() == nullptr ? "" : typed()->get_name(), error.what()));
+  }
+
+  const CLI::App* command = typed();
+  const auto at = static_cast<std::size_t>(std::ranges::find(commands, command) - commands.begin());
+  Invocation invocation = std::move(invocations[at]);
+  invocation.config_given = command->count("--config") > 0;
+  if (invocation.command == Command::events && invocation.json && command->count("-n") == 0)
+    invocation.limit = max_limit;
+  invocation.on = raw.on_off == "on";
+  invocation.interval = std::chrono::milliseconds(static_cast<long long>(raw.interval_s * 1000));
+  return invocation;
+}
+
+}  // namespace pointsman::proxy::cli

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <chrono>
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "proxy/admin_protocol.h"
+
+namespace pointsman::proxy::cli {
+
+enum class Command {
+  run,
+  check,
+  status,
+  explain,
+  events,
+  sessions,
+  switchover,
+  failover,
+  rejoin,
+  maintenance,
+  automatic,
+  pause,
+  resume,
+  reload,
+};
+
+// What the operator typed, checked.
+struct Invocation {
+  Command command = Command::status;
+  std::string config = "/etc/pointsman/pointsman.toml";
+  bool config_given = false;
+  std::string socket;  // empty: the configuration's
+  bool json = false;
+  bool watch = false;
+  std::chrono::milliseconds interval{1000};  // of watch
+  bool follow = false;
+  unsigned limit = 0;  // of events or sessions
+  bool dry_run = false;
+  bool force = false;
+  bool on = false;   // maintenance, automatic
+  std::string name;  // of a server; empty where it may be left out
+};
+
+// Nothing to do but to print: help or version (done, to standard output), or what is wrong (usage, to
+// standard error).
+struct Stop {
+  ExitStatus status = ExitStatus::usage;
+  std::string text;
+};
+
+// `arguments` without the program's name.
+std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string>& arguments);
+
+}  // namespace pointsman::proxy::cli

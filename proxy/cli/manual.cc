@@ -1,0 +1,167 @@
+#include "proxy/cli/manual.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <vector>
+
+namespace pointsman::proxy::cli {
+namespace {
+
+constexpr std::string_view looking = "See how it is";
+constexpr std::string_view acting = "Change something";
+constexpr std::string_view running = "The daemon";
+
+constexpr std::array all{
+    Manual{Command::status, "status", looking, "[--watch] [--json]",
+           "who is primary, verdicts, links, replication, sessions, warnings",
+           R"(Shows on one screen who is primary and since when, how each server is and why,
+how replication runs, how many clients are connected, and what should worry
+you. When there is no primary, the first lines say why and what to type next.
+With --watch it is redrawn each second until Ctrl-C or q; in a pipe, a block
+is printed whenever something changes.
+
+Clients notice nothing.)",
+           R"(pointsman status
+pointsman status --watch
+pointsman status --json | jq -r .primary)"},
+    Manual{Command::explain, "explain", looking, "[--json]", "what would happen if the primary died now",
+           R"(Says which server would be promoted if the primary died at this moment, what
+could be lost, how long it would take, and everything that would prevent it.
+Ask this before maintenance, and when `status` warns.
+
+Clients notice nothing.)",
+           "pointsman explain"},
+    Manual{Command::events, "events", looking, "[-n N] [--follow] [--json]",
+           "history: failovers with the time of each step, verdicts, rejoins",
+           R"(Shows the latest events, oldest first, times in UTC: changes of primary with
+the time that each step took and what was lost, verdicts, rejoins, orders of
+operators. With --follow new ones are shown as they happen, until Ctrl-C.
+With --json each event is one object on one line.
+
+Clients notice nothing.)",
+           R"(pointsman events -n 5
+pointsman events --follow)"},
+    Manual{Command::sessions, "sessions", looking, "[-n N] [--json]", "client sessions",
+           R"(Lists the clients that are connected: where from, to which server, since when
+and how much was sent each way. A held client waits for a primary.
+
+Clients notice nothing.)",
+           "pointsman sessions -n 50"},
+    Manual{Command::switchover, "switchover", acting, "[--to NAME] [--dry-run] [--json]",
+           "makes another server the primary, as planned",
+           R"(Moves the primary's role to a healthy replica without losing a transaction.
+Everything is checked first, and nothing is changed if it cannot work. Then
+writes stop on the old primary, the new one catches up with the last of them
+and is opened, and the old one replicates from it. If a step before the
+promotion fails, the old primary goes on. Without --to, the best replica is
+taken. --dry-run prints the steps and what speaks against them.
+
+Clients: sessions to the old primary end and new ones wait, usually for less
+than 100 ms; applications reconnect to the same address.)",
+           R"(pointsman switchover --dry-run
+pointsman switchover --to dbserv2)"},
+    Manual{Command::failover, "failover", acting, "[--to NAME] [--force] [--json]",
+           "replaces a primary that is lost, by hand",
+           R"(Makes a replica the primary when the old one is gone or must be given up, and
+automatic failover did not do it: because it is off, because there were too
+many, or because something vetoed it (`pointsman explain` says what). The old
+primary is fenced first. --force goes on where transactions may be lost, and
+says which. While the old primary works, use switchover: it loses nothing.
+
+Clients: sessions to the old primary end; new ones wait until the new one is
+open.)",
+           R"(pointsman failover --to dbserv2
+pointsman failover --to dbserv2 --force)"},
+    Manual{Command::rejoin, "rejoin", acting, "NAME [--json]", "takes a server back as a replica",
+           R"(Makes the named server read-only and lets it replicate from the primary. A
+server that returns after a failover is taken back by itself; this is for one
+that is quarantined because it has transactions of its own, or that is out for
+another reason. `pointsman status` lists the transactions that it has alone:
+look at them first, since the server may have to give them up.
+
+Clients notice nothing: the server served none.)",
+           "pointsman rejoin dbserv1"},
+    Manual{Command::maintenance, "maintenance", acting, "NAME on|off [--json]",
+           "a server that is neither promoted nor complained about",
+           R"(While a server is in maintenance it is not promoted, and its being down is not
+reported. Put a replica into maintenance before you stop it. Maintenance
+of the primary forbids automatic failover; switch over first.
+
+Clients notice nothing: the primary keeps serving.)",
+           R"(pointsman maintenance dbserv2 on
+pointsman maintenance dbserv2 off)"},
+    Manual{Command::automatic, "automatic", acting, "on|off [--json]",
+           "switches automatic failover on or off",
+           R"(With `off`, a lost primary is reported and not replaced until you say so with
+`pointsman failover`. It stays so until `on`, also over a restart.
+
+Clients notice nothing until the primary dies; then they wait for you.)",
+           R"(pointsman automatic off
+pointsman automatic on)"},
+    Manual{Command::pause, "pause", acting, "[--json]", "holds new clients",
+           R"(New connections are accepted and held until `pointsman resume`, at most for
+proxy.hold_timeout each; then they get an error that says why.
+
+Clients: those that are connected go on; new ones wait.)",
+           "pointsman pause"},
+    Manual{Command::resume, "resume", acting, "[--json]", "lets the held clients go on",
+           R"(Ends `pointsman pause`. Held clients are connected to the primary at
+proxy.release_rate, not all at once.
+
+Clients: those that were held go on.)",
+           "pointsman resume"},
+    Manual{Command::reload, "reload", acting, "[--json]", "reads the configuration again",
+           R"(The daemon reads its configuration file again. If there is anything wrong in
+it, the old configuration stays in force and the reason is shown. Check it first
+with `pointsman check`.
+
+Clients notice nothing: no session is dropped.)",
+           R"(pointsman check -c /etc/pointsman/pointsman.toml && pointsman reload)"},
+    Manual{Command::run, "run", running, "[-c FILE]", "runs the daemon, in the foreground",
+           R"(Reads the configuration, takes the service address and watches the servers until
+SIGTERM or SIGINT. SIGHUP reads the configuration again. Under systemd
+(Type=notify) it says when it is ready. If the configuration is wrong it says
+where, and does not start.)",
+           "pointsman run -c /etc/pointsman/pointsman.toml"},
+    Manual{Command::check, "check", running, "[-c FILE] [--json]", "validates a configuration file",
+           R"(Reads the file and every file that it names, and reports all problems with their
+line and column. When there are none, it shows what the configuration means
+and what could be better. It talks to no daemon and to no server.)",
+           "pointsman check -c /etc/pointsman/pointsman.toml"},
+};
+
+// Levenshtein's.
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0U);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i + 1);
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = std::exchange(row[j + 1], std::min({replaced, row[j] + 1, row[j + 1] + 1}));
+    }
+  }
+  return row.back();
+}
+
+}  // namespace
+
+std::span<const Manual> manuals() {
+  return all;
+}
+
+const Manual* find_manual(std::string_view name) {
+  const auto* found = std::ranges::find(all, name, &Manual::name);
+  return found == all.end() ? nullptr : found;
+}
+
+std::optional<std::string_view> similar_command(std::string_view name) {
+  constexpr std::size_t longest = 32;  // what is longer is no typing error
+  if (name.size() > longest) return std::nullopt;
+  const auto* best =
+      std::ranges::min_element(all, {}, [name](const Manual& m) { return distance(name, m.name); });
+  return distance(name, best->name) <= 2 ? std::optional(best->name) : std::nullopt;
+}
+
+}  // namespace pointsman::proxy::cli

@@ -1,0 +1,10 @@
+#include <utility>
+
+#include "proxy/cli/execute.h"
+#include "proxy/daemon.h"
+
+int main(int argc, char** argv) {
+  return pointsman::proxy::cli::run(argc, argv, [](pointsman::conf::Config config) {
+    return pointsman::proxy::run_daemon(std::move(config));
+  });
+}
