@@ -1,0 +1,174 @@
+#include "tests/core/model_server.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace pointsman::sim {
+namespace {
+
+std::string uuid_of(unsigned origin) {
+  std::string digits = std::to_string(origin);
+  return "00000000-0000-0000-0000-" + std::string(12 - digits.size(), '0') + digits;
+}
+
+}  // namespace
+
+bool BinaryLog::add(Transaction transaction) {
+  if (has(transaction)) return false;
+  assert(transaction.number == count_of(transaction.origin) + 1);
+  newest_[transaction.origin] = transaction.number;
+  order_.push_back(transaction);
+  set_.reset();
+  return true;
+}
+
+bool BinaryLog::has(const Transaction& transaction) const {
+  return transaction.number <= count_of(transaction.origin);
+}
+
+std::uint64_t BinaryLog::count_of(unsigned origin) const {
+  const auto found = newest_.find(origin);
+  return found != newest_.end() ? found->second : 0;
+}
+
+bool BinaryLog::within(const BinaryLog& other) const {
+  return std::ranges::all_of(newest_,
+                             [&](const auto& mine) { return mine.second <= other.count_of(mine.first); });
+}
+
+core::GtidSet BinaryLog::set() const {
+  if (!set_) {
+    core::GtidSet all;
+    for (const auto& [origin, newest] : newest_) all = all.united(gtids(origin, 1, newest));
+    set_ = std::move(all);
+  }
+  return *set_;
+}
+
+core::GtidSet gtids(unsigned origin, std::uint64_t first, std::uint64_t last) {
+  if (last < first) return {};
+  const auto set = core::GtidSet::parse(
+      core::Flavour::mysql, uuid_of(origin) + ":" + std::to_string(first) + "-" + std::to_string(last));
+  assert(set);
+  return *set;
+}
+
+ModelServer::ModelServer(unsigned its_number, conf::Backend its_settings)
+    : number(its_number), settings(std::move(its_settings)) {}
+
+Transaction ModelServer::commit() {
+  const Transaction transaction{number, log.count_of(number) + 1};
+  log.add(transaction);
+  return transaction;
+}
+
+core::GtidSet ModelServer::received() const {
+  core::GtidSet all = log.set();
+  if (!replication) return all;
+  for (const auto& t : replication->relay) all = all.united(gtids(t.origin, t.number, t.number));
+  return all;
+}
+
+core::ServerReport ModelServer::report(core::Instant now, unsigned semi_sync_clients) const {
+  core::ServerReport report;
+  report.flavour = core::Flavour::mysql;
+  report.version = "8.4.0-model";
+  report.server_id = number;
+  report.server_uuid = uuid_of(number);
+  report.read_only = read_only;
+  report.executed = log.set();
+  report.log_bin = log_bin;
+  report.log_replica_updates = log_replica_updates;
+  report.gtid_on = gtid_on;
+  report.gtid_strict = true;
+  report.uptime = std::chrono::duration_cast<std::chrono::seconds>(now - started);
+  report.semi_sync = {semi_sync_available, semi_sync_source,
+                      semi_sync_active,    semi_sync_clients,
+                      semi_sync_replica,   semi_sync_replica && replication && replication->connected};
+  report.sources = (replication ? 1 : 0) + extra_channels;
+  if (!replication) return report;
+
+  core::ReplicaStatus status;
+  status.source = replication->source;
+  status.source_server_id = replication->source_server_id;
+  status.io = !replication->receiver_wanted || replication->io_errno == 1236 ? core::ReplicaStatus::Io::no
+              : replication->connected                                       ? core::ReplicaStatus::Io::yes
+                                       : core::ReplicaStatus::Io::connecting;
+  status.io_errno = replication->io_errno;
+  if (status.io_errno != 0) status.io_error = "model error " + std::to_string(status.io_errno);
+  status.sql = replication->applier_wanted && replication->sql_errno == 0;
+  status.sql_errno = replication->sql_errno;
+  if (status.sql_errno != 0) status.sql_error = "model error " + std::to_string(status.sql_errno);
+  status.received = received();
+  if (status.sql) status.lag = std::chrono::seconds(replication->relay.empty() ? 0 : 1);
+  status.events_received = replication->events;
+  status.by_gtid = by_gtid;
+  report.replica = std::move(status);
+  return report;
+}
+
+void ModelServer::stop(Power how) {
+  power = how;
+  waiting.clear();
+  if (replication) replication->connected = false;
+}
+
+void ModelServer::start(core::Instant now) {
+  power = Power::running;
+  started = now;
+  read_only = read_only_at_boot;
+  semi_sync_source = semi_sync_replica = semi_sync_active = false;
+  waiting.clear();
+  if (!replication) return;
+  replication->receiver_wanted = replication->applier_wanted = true;
+  replication->connected = false;
+  replication->io_errno = 0;
+}
+
+void ModelServer::stop_receiving() {
+  if (!replication) return;
+  replication->receiver_wanted = replication->connected = false;
+  replication->io_errno = 0;
+  replication->applier_wanted = replication->applier_wanted || replication->sql_errno == 0;
+}
+
+void ModelServer::resume_receiving() {
+  if (replication) replication->receiver_wanted = true;
+}
+
+void ModelServer::stop_replication() {
+  if (replication)
+    replication->receiver_wanted = replication->applier_wanted = replication->connected = false;
+}
+
+void ModelServer::become_primary(conf::SemiSync mode) {
+  replication.reset();
+  make_writable(mode);
+}
+
+void ModelServer::make_writable(conf::SemiSync mode) {
+  semi_sync_mode = semi_sync_available ? mode : conf::SemiSync::off;
+  semi_sync_replica = false;
+  semi_sync_source = semi_sync_mode != conf::SemiSync::off;
+  // The server turns to waiting by itself as soon as a replica is there; in mode required it waits for one.
+  semi_sync_active = semi_sync_mode == conf::SemiSync::required;
+  read_only = false;
+}
+
+void ModelServer::make_read_only() {
+  read_only = true;
+}
+
+void ModelServer::follow(const conf::HostPort& source, conf::SemiSync mode) {
+  read_only = true;
+  waiting.clear();
+  semi_sync_source = semi_sync_active = false;
+  semi_sync_replica = semi_sync_available && mode != conf::SemiSync::off;
+  const std::uint64_t events = replication ? replication->events : 0;
+  replication = Replication{};
+  replication->source = source;
+  replication->events = events;
+}
+
+}  // namespace pointsman::sim

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+#include "tests/core/world.h"
+
+namespace pointsman::sim {
+
+// A world in which a test lives: begins with everybody in place, and ends by looking whether anything
+// happened that must never happen; then it shows the last part of what did.
+class Scenario : public World {
+ public:
+  explicit Scenario(WorldOptions options = {}) : World(traced(std::move(options))) {
+    if (daemon_runs()) run_until_steady(5s);
+    forget_setup_ = records().size();
+  }
+  ~Scenario() {
+    for (const auto& violation : violations()) ADD_FAILURE() << violation;
+    if (!::testing::Test::HasFailure()) return;
+    std::string text;
+    for (const auto& line : trace()) text += line + "\n";
+    constexpr std::size_t most = 12000;
+    if (text.size() > most) text = "...\n" + text.substr(text.size() - most);
+    GTEST_LOG_(INFO) << "what happened:\n" << text;
+  }
+  Scenario(const Scenario&) = delete;
+  Scenario& operator=(const Scenario&) = delete;
+
+  // The newest record of a kind; an empty one when there is none.
+  core::HistoryRecord last(std::string_view kind) const {
+    const auto some = records(kind);
+    return some.empty() ? core::HistoryRecord{} : some.back();
+  }
+  std::string answer_text(core::RequestId id) const {
+    return answer(id) != nullptr ? answer(id)->text : "(no answer)";
+  }
+  bool answered_ok(core::RequestId id) const { return answer(id) != nullptr && answer(id)->ok; }
+
+ private:
+  static WorldOptions traced(WorldOptions options) {
+    options.trace = true;
+    return options;
+  }
+  std::size_t forget_setup_ = 0;
+};
+
+inline bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+inline bool any_contains(const std::vector<std::string>& lines, std::string_view part) {
+  return std::ranges::any_of(lines, [&](const auto& line) { return contains(line, part); });
+}
+
+}  // namespace pointsman::sim
