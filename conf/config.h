@@ -15,7 +15,8 @@ namespace pointsman::conf {
 using Duration = std::chrono::nanoseconds;
 using namespace std::chrono_literals;
 
-// A TCP or UDP endpoint as written by the operator; `host` is a name, an IPv4 or an IPv6 address (without brackets).
+// A TCP or UDP endpoint as written by the operator; `host` is a name, an IPv4 or an IPv6 address (without
+// brackets).
 struct HostPort {
   std::string host;
   std::uint16_t port = 0;
@@ -46,7 +47,8 @@ struct Proxy {
   Duration connect_timeout = 1s;  // TCP connect to a backend
   Duration hold_timeout = 10s;    // how long a new client waits while no primary is routed
   unsigned max_held = 1000;
-  unsigned release_rate = 500;  // held clients released per second after a change of primary, all workers together
+  unsigned release_rate =
+      500;  // held clients released per second after a change of primary, all workers together
   ProxyProtocol proxy_protocol = ProxyProtocol::off;
   std::vector<std::string> proxy_protocol_from;  // CIDRs
   std::string state_dir = "/var/lib/pointsman";

@@ -109,9 +109,10 @@ void describe_failover(const Config& config, Page& page) {
                                            : "only by command (pointsman failover)");
   page.line("", "a new primary first applies what it has received, for at most " +
                     format_duration(failover.catchup_timeout));
-  constexpr std::array discard{"a returning server with transactions of its own is quarantined",
-                               "a returning server gives up transactions of its own that no client was told of",
-                               "a returning server gives up all transactions of its own"};
+  constexpr std::array discard{
+      "a returning server with transactions of its own is quarantined",
+      "a returning server gives up transactions of its own that no client was told of",
+      "a returning server gives up all transactions of its own"};
   page.line("", discard.at(static_cast<std::size_t>(failover.discard)) +
                     std::string(failover.failback ? ", and becomes primary again" : ", and stays a replica"));
   constexpr std::array semi_sync{"required: a commit is acknowledged only when a replica has it",
@@ -123,7 +124,8 @@ void describe_failover(const Config& config, Page& page) {
   const bool agents = std::ranges::any_of(config.backends, &Backend::has_agent);
   std::string fence = agents && config.fence.kill_hung ? "agents kill a mysqld that hangs" : "";
   if (!config.fence.command.empty()) fence += (fence.empty() ? "" : "; ") + config.fence.command.front();
-  page.line("fencing", fence.empty() ? (agents && config.heartbeat.lease != 0ns ? "by leases only" : "none") : fence);
+  page.line("fencing",
+            fence.empty() ? (agents && config.heartbeat.lease != 0ns ? "by leases only" : "none") : fence);
 }
 
 void describe_daemon(const Config& config, Page& page) {
