@@ -25,8 +25,8 @@ std::vector<std::string> statements(Product product) {
         "STOP SLAVE IO_THREAD",
         "SELECT MASTER_GTID_WAIT(@@gtid_slave_pos, 1)",
         "STOP SLAVE",
-        "SET GLOBAL rpl_semi_sync_master_enabled = ON, GLOBAL rpl_semi_sync_master_timeout = 1000, "
-        "GLOBAL rpl_semi_sync_slave_enabled = ON",
+        "SET GLOBAL rpl_semi_sync_master_enabled = ON, GLOBAL rpl_semi_sync_master_timeout = 1000",
+        "SET GLOBAL rpl_semi_sync_slave_enabled = ON",
         "SET GLOBAL rpl_semi_sync_slave_enabled = OFF",
         "SET GLOBAL read_only = ON",
         "SET GLOBAL read_only = OFF",
@@ -41,14 +41,13 @@ std::vector<std::string> statements(Product product) {
           "KILL $",
           "STOP REPLICA",
           "RESET REPLICA ALL",
-          "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=1, SOURCE_USER='x', "
-          "SOURCE_AUTO_POSITION=1",
+          "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=1, SOURCE_AUTO_POSITION=1",
           "START REPLICA",
           "STOP REPLICA IO_THREAD",
           "SELECT WAIT_FOR_EXECUTED_GTID_SET(@@gtid_executed, 1)",
           "STOP REPLICA",
-          "SET GLOBAL rpl_semi_sync_source_enabled = ON, GLOBAL rpl_semi_sync_source_timeout = 1000, "
-          "GLOBAL rpl_semi_sync_replica_enabled = ON",
+          "SET GLOBAL rpl_semi_sync_source_enabled = ON, GLOBAL rpl_semi_sync_source_timeout = 1000",
+          "SET GLOBAL rpl_semi_sync_replica_enabled = ON",
           "SET GLOBAL super_read_only = ON",
           "SET GLOBAL offline_mode = ON",
           "SET GLOBAL offline_mode = OFF",
