@@ -23,7 +23,8 @@ std::chrono::milliseconds sweep_period(const AdminLimits& limits) {
 }  // namespace
 
 Responder::~Responder() {
-  if (connection_ != nullptr) fail("the daemon dropped the request without an answer");
+  if (!answered_) fail("the daemon dropped the request without an answer");
+  finish();
 }
 
 void Responder::ok(nlohmann::json result) {
@@ -37,6 +38,7 @@ void Responder::fail(std::string error) {
 }
 
 void Responder::send(const nlohmann::json& line) {
+  answered_ = true;
   if (connection_ != nullptr) connection_->send(line);
 }
 

@@ -23,7 +23,7 @@ namespace pointsman::proxy {
 class AdminConnection;
 
 // The way to answer one request, now or later, on the loop's thread. Every call is harmless after the client
-// has left or the server has ended. Dropping the last pointer without an answer answers with an error.
+// has left or the server has ended. Dropping the last pointer finishes; without an answer, with an error.
 class Responder {
  public:
   explicit Responder(AdminConnection* connection) : connection_(connection) {}
@@ -48,6 +48,7 @@ class Responder {
  private:
   friend class AdminConnection;
   AdminConnection* connection_;  // null once the client has left; the connection clears it
+  bool answered_ = false;
 };
 
 struct AdminLimits {

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "proxy/cli/manual.h"
+#include "proxy/cli/text.h"
 
 namespace pointsman::proxy::cli {
 namespace {
@@ -148,7 +149,6 @@ bool talks_to_daemon(Command command) {
 }
 
 Stop usage_error(const std::string& command, std::string text) {
-  if (text.empty()) text = "wrong usage";
   const std::string name = command.empty() ? "pointsman" : "pointsman " + command;
   return {ExitStatus::usage, name + ": " + text + "\nTry '" + name + " --help'.\n"};
 }
@@ -161,7 +161,7 @@ std::optional<Stop> unknown_command(const std::vector<std::string>& arguments) {
     return std::nullopt;
   if (first.starts_with('-'))
     return usage_error("", "options follow the command: pointsman COMMAND [OPTIONS]");
-  std::string text = "there is no command '" + first + "'";
+  std::string text = "there is no command '" + printable(first.substr(0, 40)) + "'";
   if (const auto similar = similar_command(first))
     text.append("; did you mean '").append(*similar).append("'?");
   return usage_error("", std::move(text));
@@ -209,7 +209,8 @@ std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string
   } catch (const CLI::CallForVersion&) {
     return std::unexpected(Stop{ExitStatus::done, "pointsman " POINTSMAN_VERSION "\n"});
   } catch (const CLI::ParseError& error) {
-    return std::unexpected(usage_error(typed() == nullptr ? "" : typed()->get_name(), error.what()));
+    return std::unexpected(
+        usage_error(typed() == nullptr ? "" : typed()->get_name(), printable(error.what())));
   }
 
   const CLI::App* command = typed();

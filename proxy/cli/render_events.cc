@@ -105,7 +105,7 @@ std::string render_event(const json& event, const Style& style) {
 std::string render_events(const json& result, const Style& style) {
   std::string out;
   for (const json& event : objects_of(result, "events")) out += render_event(event, style);
-  return out;
+  return out.empty() ? "no events yet\n" : out;
 }
 
 std::string render_change(const json& event, const Style& style) {

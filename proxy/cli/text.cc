@@ -87,7 +87,12 @@ std::string toned(std::string_view text, Tone tone, const Style& style) {
 }
 
 Text& Text::add(std::string_view text, Tone tone) {
-  if (!text.empty()) pieces_.push_back({std::string(text), tone});
+  if (text.empty()) return *this;
+  if (!pieces_.empty() && pieces_.back().tone == tone) {
+    pieces_.back().text += text;
+  } else {
+    pieces_.push_back({std::string(text), tone});
+  }
   return *this;
 }
 
@@ -99,7 +104,7 @@ Text Text::unbroken() const {
 
 Text& Text::add(const Text& other) {
   const std::vector<Piece> pieces = other.pieces_;  // other may be this
-  pieces_.insert(pieces_.end(), pieces.begin(), pieces.end());
+  for (const Piece& piece : pieces) add(piece.text, piece.tone);
   return *this;
 }
 
@@ -115,50 +120,66 @@ std::string Text::render(const Style& style) const {
   return out;
 }
 
-// Words are what lies between spaces; a word may span pieces of different tones.
-std::string Text::wrap(const Style& style, std::size_t first, std::size_t indent) const {
-  std::string out;
-  std::size_t column = first;
-  std::vector<Piece> word;
-  std::size_t word_width = 0;
-  Piece gap{"", Tone::plain};
-  const auto flush = [&] {
-    if (word.empty()) return;
-    const std::size_t gap_width = columns(gap.text);
-    if (column > indent && column + gap_width + word_width > style.width &&
-        (column > first || !out.empty())) {
-      out += '\n' + std::string(indent, ' ');
-      column = indent;
+// Puts words, each with the gap before it, on lines. A word may have pieces of different tones.
+class Text::Wrapper {
+ public:
+  Wrapper(std::size_t width, std::size_t first, std::size_t indent)
+      : width_(width), indent_(indent), column_(first) {}
+
+  void add_gap(std::string_view spaces, Tone tone) {
+    end_word();
+    gap_.add(spaces, tone);
+  }
+  void add_to_word(std::string_view part, Tone tone) { word_.add(part, tone); }
+  Text take() {
+    end_word();
+    return std::move(out_);
+  }
+
+ private:
+  void end_word() {
+    if (word_.empty()) return;
+    const bool fits = column_ + gap_.width() + word_.width() <= width_;
+    if (!fits && (line_has_words_ || column_ > indent_)) {
+      out_.add('\n' + std::string(indent_, ' '), Tone::plain);
+      column_ = indent_;
     } else {
-      out += toned(gap.text, gap.tone, style);
-      column += gap_width;
+      out_.add(gap_);
+      column_ += gap_.width();
     }
-    for (const Piece& part : word) out += toned(part.text, part.tone, style);
-    column += word_width;
-    word.clear();
-    word_width = 0;
-    gap.text.clear();
-  };
+    out_.add(word_);
+    column_ += word_.width();
+    line_has_words_ = true;
+    word_ = {};
+    gap_ = {};
+  }
+
+  const std::size_t width_;
+  const std::size_t indent_;
+  std::size_t column_;
+  bool line_has_words_ = false;
+  Text gap_;
+  Text word_;
+  Text out_;
+};
+
+std::string Text::wrap(const Style& style, std::size_t first, std::size_t indent) const {
+  Wrapper wrapper(style.width, first, indent);
   for (const Piece& piece : pieces_) {
-    std::size_t at = 0;
-    while (at < piece.text.size()) {
-      const bool space = piece.text[at] == ' ';
-      std::size_t end = at;
-      while (end < piece.text.size() && (piece.text[end] == ' ') == space) ++end;
-      std::string part = piece.text.substr(at, end - at);
-      at = end;
+    std::string_view rest = piece.text;
+    while (!rest.empty()) {
+      const bool space = rest.front() == ' ';
+      const std::size_t end = std::min(space ? rest.find_first_not_of(' ') : rest.find(' '), rest.size());
+      const std::string_view part = rest.substr(0, end);
       if (space) {
-        flush();
-        gap.text += part;
-        gap.tone = piece.tone;
+        wrapper.add_gap(part, piece.tone);
       } else {
-        word_width += columns(part);
-        word.push_back({std::move(part), piece.tone});
+        wrapper.add_to_word(part, piece.tone);
       }
+      rest.remove_prefix(end);
     }
   }
-  flush();
-  return out;
+  return wrapper.take().render(style);
 }
 
 Chain& Chain::add(const Text& part) {

@@ -45,11 +45,12 @@ class Text {
   std::string wrap(const Style& style, std::size_t first, std::size_t indent) const;
 
  private:
+  class Wrapper;
   struct Piece {
     std::string text;
     Tone tone;
   };
-  std::vector<Piece> pieces_;
+  std::vector<Piece> pieces_;  // neighbours differ in tone
 };
 
 // Parts with a separator between them: "a · b · c". Empty parts are left out, short ones are never broken.

@@ -190,6 +190,9 @@ Outcome follow_events(const Invocation& invocation, const std::string& socket) {
   }
   while (true) {
     line = client->receive(std::nullopt, signals.fd());
+    if (line && flag_of(*line, "ok") == false && child(*line, "error").is_string()) {
+      return {ExitStatus::no_daemon, refusal_of(*line)};
+    }
     if (line) {
       if (!write_all(STDOUT_FILENO, show(invocation, *line))) return {};
       continue;
