@@ -23,8 +23,8 @@ bool HoldQueue::add(std::uint64_t id, core::Instant accepted, Held& held) {
     return false;
   }
   held_counter_.add(1);
-  const bool first = waiting_.emplace(id, Waiting{accepted, &held}).first == waiting_.begin();
-  if (first) arm_expiry();
+  const auto place = waiting_.emplace(id, Waiting{accepted, &held}).first;
+  if (place == waiting_.begin()) arm_expiry();
   // In an open route somebody waits only for the backoff or for the rate; both have their time.
   if (open_ && !release_timer_.active()) release_timer_.start_after(backoff_until_ - io::now());
   return true;

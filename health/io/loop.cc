@@ -45,7 +45,9 @@ Loop::~Loop() {
         }
       },
       nullptr);
-  uv_run(&loop_, UV_RUN_DEFAULT);
+  // Again when a stop() from before makes it return at once.
+  while (uv_run(&loop_, UV_RUN_DEFAULT) != 0) {
+  }
   must(uv_loop_close(&loop_), "uv_loop_close");
 }
 
