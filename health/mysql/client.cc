@@ -7,6 +7,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "health/mysql/clean_text.h"
+
 #if defined(MARIADB_BASE_VERSION) || defined(LIBMARIADB) || defined(MARIADB_PACKAGE_VERSION_ID)
 #define PM_CONNECTOR_C 1
 #endif
@@ -100,14 +102,14 @@ int descriptor_of(MYSQL* mysql) {
 }
 
 // This library says that it is not ready, but not what it waits for. Nearly always that is the server's
-// answer; a short wait covers the rest (a connect in progress, a full send buffer). False: the waiter gave up
-// in the middle of a call, which is then abandoned; only mysql_close() may follow.
+// answer; a short wait covers the rest: a connect in progress, a full send buffer, and above all TLS, which
+// is not ready between its own steps although nothing more will come from the server. False: the waiter gave
+// up in the middle of a call, which is then abandoned; only mysql_close() may follow.
 template <class Step>
 bool drive(MYSQL* mysql, Waiter& waiter, Step step) {
   net_async_status status = step();
   while (status == NET_ASYNC_NOT_READY) {
-    const int fd = descriptor_of(mysql);
-    if (!waiter.wait(fd, POLLIN, fd < 0)) return false;
+    if (!waiter.wait(descriptor_of(mysql), POLLIN, true)) return false;
     status = step();
   }
   return status == NET_ASYNC_COMPLETE;
@@ -141,7 +143,7 @@ struct FreeResult {
 struct Client::Handle {
   MYSQL* mysql = nullptr;
 
-  Error error() const { return {mysql_errno(mysql), mysql_error(mysql)}; }
+  Error error() const { return {mysql_errno(mysql), clean_text(mysql_error(mysql))}; }
   // Whatever the library still wants to send or read then ends at once.
   void cut() const {
     if (const int fd = descriptor_of(mysql); fd >= 0) ::shutdown(fd, SHUT_RDWR);

@@ -74,9 +74,9 @@ class Commander::Impl {
     const std::lock_guard lock(mutex_);
     for (auto& entry : queue_) aborted_.push_back(entry.id);
     queue_.clear();
-    // Only a running command may be interrupted: the bell would otherwise end the next one.
-    if (running_) interrupt_.ring();
-    wake_.ring();
+    // Ends whatever call the thread is in. Cleared before the next command begins, which is why all of this
+    // holds the lock.
+    interrupt_.ring();
   }
 
  private:
@@ -92,11 +92,11 @@ class Commander::Impl {
       {
         const std::lock_guard lock(mutex_);
         if (stopping_) return;
+        interrupt_.clear();
         aborted.swap(aborted_);
         if (!queue_.empty()) {
           entry = std::move(queue_.front());
           queue_.pop_front();
-          running_ = true;
         }
       }
       for (const auto id : aborted) {
@@ -121,9 +121,7 @@ class Commander::Impl {
     }
     {
       const std::lock_guard lock(mutex_);
-      running_ = false;
       if (stopping_) return;
-      interrupt_.clear();
     }
     last_used_ = boot_now();
     plan_after(entry.command, result.has_value());
@@ -195,7 +193,6 @@ class Commander::Impl {
   std::mutex mutex_;
   std::deque<Entry> queue_;
   std::vector<core::CommandId> aborted_;  // taken out of the queue by abort(), to be answered by the thread
-  bool running_ = false;
   bool stopping_ = false;
 
   Waker interrupt_;  // ends the running call

@@ -9,7 +9,9 @@
 #include <sys/socket.h>
 
 #include "health/mysql/boot_clock.h"
+#include "health/mysql/clean_text.h"
 #include "health/mysql/concat.h"
+#include "health/mysql/dialect.h"
 #include "health/mysql/errors.h"
 #include "health/mysql/poll_until.h"
 
@@ -27,6 +29,12 @@ std::string printable(std::string_view bytes) {
   std::string text;
   for (const char c : bytes.substr(0, 32)) text += c >= ' ' && c <= '~' ? c : '.';
   return text;
+}
+
+bool has_peer(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  return ::getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
 }
 
 std::string first_words(std::string_view sql) {
@@ -86,7 +94,7 @@ std::expected<void, Failure> Connection::connect_to(const std::string& host) {
   const auto done = client_->connect(
       {host, options_.address.port, options_.account.user, options_.account.password}, *this);
   if (done) {
-    version_ = client_->server_version();
+    version_ = clean_text(client_->server_version());
     return {};
   }
   auto failure = connect_failure(done.error(), host);
@@ -113,7 +121,8 @@ Failure Connection::connect_failure(const Client::Error& error, const std::strin
     case Stop::none:
       break;
   }
-  const auto kind = classify(error.code, error.text, Phase::connecting, greeted_);
+  const auto kind =
+      classify(error.code, error.text, Phase::connecting, version_number(client_->server_version()) != 0);
   const unsigned server_errno = is_server_error(error.code) ? error.code : 0;
   if (kind == FailureKind::lost) {
     const char* when = greeted_ ? "during the login" : "before a greeting";
@@ -170,7 +179,7 @@ bool Connection::wait(int fd, short events, bool short_wait) {
   if (stop_ != Stop::none) return false;
   const auto now = boot_now();
   const auto until = short_wait ? std::min(deadline_, now + short_tick) : deadline_;
-  if ((events & POLLIN) != 0) reached_ = true;
+  if (!reached_) reached_ = has_peer(fd);
   std::array<pollfd, 2> fds{{{interrupt_.fd(), POLLIN, 0}, {fd, events, 0}}};
   const bool ready = poll_until(fds, until);
   if (fds[0].revents != 0) {

@@ -13,10 +13,13 @@ constexpr unsigned oldest_mysql = 80000;
 
 }  // namespace
 
+std::string_view plain_version(std::string_view version) {
+  constexpr std::string_view prefix = "5.5.5-";
+  return version.starts_with(prefix) && version.contains("MariaDB") ? version.substr(prefix.size()) : version;
+}
+
 unsigned version_number(std::string_view version) {
-  constexpr std::string_view old_replica_prefix = "5.5.5-";
-  if (version.starts_with(old_replica_prefix) && version.contains("MariaDB"))
-    version.remove_prefix(old_replica_prefix.size());
+  version = plain_version(version);
   std::array<unsigned, 3> parts{};
   const char* at = version.data();
   const char* const end = at + version.size();

@@ -77,7 +77,10 @@ class Dialect {
 // unsupported for versions without the GTID replication that everything here rests on.
 std::expected<std::unique_ptr<Dialect>, core::Failure> choose_dialect(const Connection& connection);
 
-// "8.0.36-log" -> 80036. A MariaDB's "5.5.5-" prefix, which old replicas needed, is skipped.
+// Without the "5.5.5-" that MariaDB before 11.0 puts in front for the sake of old replicas; one of the
+// libraries takes it away.
+std::string_view plain_version(std::string_view version);
+// "8.0.36-log" -> 80036, 0 when there is no number.
 unsigned version_number(std::string_view version);
 
 std::unique_ptr<Dialect> make_mariadb_dialect();

@@ -45,10 +45,12 @@ enum Library : unsigned {
   cr_version = 2007,
   cr_handshake = 2012,
   cr_server_lost = 2013,
+  cr_ssl_connection = 2026,
   cr_malformed_packet = 2027,
   cr_server_lost_extended = 2055,
   cr_auth_plugin_cannot_load = 2059,
   cr_auth_plugin = 2061,
+  cer_restricted_auth = 5010,  // Connector/C
 };
 
 FailureKind classify_system(int error) {
@@ -130,7 +132,7 @@ std::optional<int> system_errno(std::string_view text) {
   return std::nullopt;
 }
 
-FailureKind classify(unsigned code, std::string_view text, Phase phase, bool greeted) {
+FailureKind classify(unsigned code, std::string_view text, Phase phase, bool spoke_mysql) {
   if (is_server_error(code)) return classify_server(code);
   switch (code) {
     case cr_connection:
@@ -147,16 +149,19 @@ FailureKind classify(unsigned code, std::string_view text, Phase phase, bool gre
       return FailureKind::not_mysql;
     case cr_auth_plugin_cannot_load:
     case cr_auth_plugin:
-      return FailureKind::denied;
+    case cer_restricted_auth:
+      return spoke_mysql ? FailureKind::denied : FailureKind::not_mysql;
     case cr_server_gone:
     case cr_server_lost:
     case cr_server_lost_extended: {
       // Closed before a word or in the middle of the handshake: a server that just dies looks like this.
       return system_errno(text) == ETIMEDOUT ? FailureKind::timeout : FailureKind::lost;
     }
+    case cr_ssl_connection:
+      return FailureKind::lost;  // that it ended in the middle, nearly always
     // Any other complaint of the library is about what the server sent.
     default:
-      return phase == Phase::connecting && greeted ? FailureKind::not_mysql : FailureKind::lost;
+      return phase == Phase::connecting && !spoke_mysql ? FailureKind::not_mysql : FailureKind::lost;
   }
 }
 

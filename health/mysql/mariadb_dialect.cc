@@ -49,7 +49,8 @@ constexpr std::string_view variables =
     " @@global.log_slave_updates AS log_replica_updates, @@global.gtid_strict_mode AS gtid_strict,"
     " @@global.gtid_binlog_state AS binlog_state, @@global.gtid_binlog_pos AS binlog_pos,"
     " @@global.gtid_slave_pos AS slave_pos, @@global.rpl_semi_sync_master_enabled AS semi_source,"
-    " @@global.rpl_semi_sync_slave_enabled AS semi_replica, @@version AS version";
+    " @@global.rpl_semi_sync_slave_enabled AS semi_replica,"
+    " @@global.rpl_semi_sync_master_wait_no_slave AS semi_waits_alone";
 
 constexpr std::string_view status =
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('Rpl_semi_sync_master_status', "
@@ -87,7 +88,7 @@ std::expected<ServerReport, Failure> MariaDbDialect::report(Connection& connecti
 
   ServerReport report;
   report.flavour = core::Flavour::mariadb;
-  report.version = vars->text(0, {"version"});
+  report.version = plain_version(connection.server_version());
   report.server_id = static_cast<std::uint32_t>(vars->number(0, {"server_id"}));
   const auto read_only = vars->text(0, {"read_only"});
   report.read_only = read_only != "0" && !equal_nocase(read_only, "OFF");
@@ -114,8 +115,11 @@ std::expected<ServerReport, Failure> MariaDbDialect::report(Connection& connecti
   const auto counter = [&](std::string_view name) { return named_value(*counters, name); };
   report.semi_sync.available = true;  // built in since 10.3
   report.semi_sync.source_enabled = vars->flag(0, {"semi_source"});
-  report.semi_sync.source_active = to_flag(counter("Rpl_semi_sync_master_status"));
   report.semi_sync.source_clients = static_cast<unsigned>(to_number(counter("Rpl_semi_sync_master_clients")));
+  // The status stays ON when the last replica went away from a primary that does not wait for nobody.
+  report.semi_sync.source_active =
+      to_flag(counter("Rpl_semi_sync_master_status")) &&
+      (report.semi_sync.source_clients > 0 || vars->flag(0, {"semi_waits_alone"}));
   report.semi_sync.replica_enabled = vars->flag(0, {"semi_replica"});
   report.semi_sync.replica_active = to_flag(counter("Rpl_semi_sync_slave_status"));
   report.uptime = std::chrono::seconds(to_number(counter("Uptime")));

@@ -1,6 +1,7 @@
 #include <string>
 
 #include "health/mysql/boot_clock.h"
+#include "health/mysql/clean_text.h"
 #include "health/mysql/concat.h"
 #include "health/mysql/dialect.h"
 #include "health/mysql/quote.h"
@@ -125,11 +126,14 @@ Dialect::Outcome MySqlDialect::find_semi_sync(Connection& connection, Instant de
 std::string MySqlDialect::variables() const {
   const char* log_updates = version_ >= has_log_replica_updates ? "log_replica_updates" : "log_slave_updates";
   std::string sql = concat(
-      "SELECT @@global.server_id AS server_id, @@global.server_uuid AS server_uuid, @@version AS version,"
+      "SELECT @@global.server_id AS server_id, @@global.server_uuid AS server_uuid,"
       " @@global.read_only AS read_only, @@global.log_bin AS log_bin, @@global.",
       log_updates, " AS log_replica_updates, @@global.gtid_mode AS gtid_mode,",
       " @@global.enforce_gtid_consistency AS gtid_strict, @@global.gtid_executed AS executed");
-  if (!semi_sync_.source.empty()) sql += concat(", @@global.", semi_sync_.source, "_enabled AS semi_source");
+  if (!semi_sync_.source.empty()) {
+    sql += concat(", @@global.", semi_sync_.source, "_enabled AS semi_source, @@global.", semi_sync_.source,
+                  "_wait_", semi_sync_.no_replica, " AS semi_waits_alone");
+  }
   if (!semi_sync_.replica.empty())
     sql += concat(", @@global.", semi_sync_.replica, "_enabled AS semi_replica");
   return sql;
@@ -151,9 +155,9 @@ std::expected<ServerReport, Failure> MySqlDialect::report(Connection& connection
   if (!vars) return std::unexpected(vars.error());
   ServerReport report;
   report.flavour = core::Flavour::mysql;
-  report.version = vars->text(0, {"version"});
+  report.version = connection.server_version();
   report.server_id = static_cast<std::uint32_t>(vars->number(0, {"server_id"}));
-  report.server_uuid = vars->text(0, {"server_uuid"});
+  report.server_uuid = clean_text(vars->text(0, {"server_uuid"}));
   report.read_only = vars->flag(0, {"read_only"});
   report.log_bin = vars->flag(0, {"log_bin"});
   report.log_replica_updates = vars->flag(0, {"log_replica_updates"});
@@ -199,8 +203,11 @@ Dialect::Outcome MySqlDialect::add_semi_sync(ServerReport& report, const ResultT
   const auto counter = [&](std::string_view plugin, std::string_view name) {
     return plugin.empty() ? std::string_view() : named_value(*counters, concat(plugin, name));
   };
-  report.semi_sync.source_active = to_flag(counter(semi_sync_.source, "_status"));
   report.semi_sync.source_clients = static_cast<unsigned>(to_number(counter(semi_sync_.source, "_clients")));
+  // The status stays ON when the last replica went away from a primary that does not wait for nobody.
+  report.semi_sync.source_active =
+      to_flag(counter(semi_sync_.source, "_status")) &&
+      (report.semi_sync.source_clients > 0 || variables.flag(0, {"semi_waits_alone"}));
   report.semi_sync.replica_active = to_flag(counter(semi_sync_.replica, "_status"));
   return {};
 }
@@ -210,7 +217,7 @@ std::expected<core::ReplicaStatus, Failure> MySqlDialect::parse_replica(const Re
                                                                         Instant deadline) {
   const auto row = own_channel(table);
   auto replica = parse_common_replica(table, row);
-  replica.source_uuid = table.text(row, {"Source_UUID", "Master_UUID"});
+  replica.source_uuid = clean_text(table.text(row, {"Source_UUID", "Master_UUID"}));
   replica.by_gtid = table.flag(row, {"Auto_Position"});
   auto received = parse_gtids(core::Flavour::mysql, table.text(row, {"Retrieved_Gtid_Set"}),
                               "Retrieved_Gtid_Set", connection);
@@ -260,18 +267,21 @@ Dialect::Outcome MySqlDialect::install_semi_sync(Connection& connection, Instant
   if (protect) {
     if (auto done = run(connection, "SET GLOBAL super_read_only = OFF", deadline); !done) return done;
   }
+  const auto load = [&](std::string_view plugin, std::string_view library) {
+    const auto tried =
+        run(connection, concat("INSTALL PLUGIN ", plugin, " SONAME ", quote(library)), deadline);
+    return connection.is_open() ? Outcome() : tried;
+  };
+  Outcome loaded;
   if (semi_sync_.source.empty()) {
-    run(connection,
-        renamed ? "INSTALL PLUGIN rpl_semi_sync_source SONAME 'semisync_source.so'"
-                : "INSTALL PLUGIN rpl_semi_sync_master SONAME 'semisync_master.so'",
-        deadline);
+    loaded = renamed ? load("rpl_semi_sync_source", "semisync_source.so")
+                     : load("rpl_semi_sync_master", "semisync_master.so");
   }
-  if (semi_sync_.replica.empty()) {
-    run(connection,
-        renamed ? "INSTALL PLUGIN rpl_semi_sync_replica SONAME 'semisync_replica.so'"
-                : "INSTALL PLUGIN rpl_semi_sync_slave SONAME 'semisync_slave.so'",
-        deadline);
+  if (loaded && semi_sync_.replica.empty()) {
+    loaded = renamed ? load("rpl_semi_sync_replica", "semisync_replica.so")
+                     : load("rpl_semi_sync_slave", "semisync_slave.so");
   }
+  if (!loaded) return loaded;
   if (protect) {
     if (auto done = run(connection, "SET GLOBAL super_read_only = ON", deadline); !done) return done;
   }

@@ -1,7 +1,9 @@
 #include "health/mysql/prober.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -41,9 +43,10 @@ class Prober::Impl {
       const auto started = boot_now();
       const bool was_open = session_.is_open();
       auto outcome = probe(started + options_.timeout);
-      const bool lost = was_open && !outcome && outcome.error().kind == core::FailureKind::lost;
+      const auto kind = outcome ? std::optional<core::FailureKind>() : outcome.error().kind;
       deliver(started, std::move(outcome));
-      wait_idle(lost && may_reconnect_at_once() ? started : started + options_.interval);
+      if (was_open && ended(kind)) begin_quick_reconnects();
+      wait_idle(next_probe(started, kind));
     }
   }
 
@@ -58,12 +61,28 @@ class Prober::Impl {
     if (!stopping_) sink_({started, boot_now(), std::move(outcome)});
   }
 
-  // A server that accepts us only to hang up again must not be asked in a tight loop.
-  bool may_reconnect_at_once() {
+  // The connection is gone, or there was none, and not because time ran out.
+  bool ended(std::optional<core::FailureKind> kind) {
+    return kind && *kind != core::FailureKind::timeout && !session_.is_open();
+  }
+
+  // A dying server's port may still accept for a moment before it refuses; and one that accepts us only to
+  // hang up again must not be asked in a tight loop.
+  void begin_quick_reconnects() {
     const auto now = boot_now();
-    if (now < next_fast_reconnect_) return false;
-    next_fast_reconnect_ = now + options_.interval;
-    return true;
+    if (now < next_quick_series_) return;
+    next_quick_series_ = now + options_.interval;
+    quick_left_ = max_quick_reconnects;
+    quick_pause_ = {};
+  }
+
+  core::Instant next_probe(core::Instant started, std::optional<core::FailureKind> kind) {
+    if (!ended(kind)) quick_left_ = 0;
+    const auto regular = started + options_.interval;
+    if (quick_left_ == 0) return regular;
+    --quick_left_;
+    const auto pause = std::exchange(quick_pause_, quick_pause_ * 2 + std::chrono::milliseconds(1));
+    return std::min(regular, boot_now() + pause);
   }
 
   // Until the next probe is due, somebody asks for one, or the connection ends.
@@ -72,10 +91,11 @@ class Prober::Impl {
         {{interrupt_.fd(), POLLIN, 0}, {wake_.fd(), POLLIN, 0}, {session_.connection().fd(), POLLIN, 0}}};
     if (!poll_until(fds, next) || fds[2].revents == 0 || stopping_) return;
     const auto now = boot_now();
-    auto ended = session_.connection().check_idle();
-    if (!ended) return;  // it has something to say: the probe will read it
-    deliver(now, std::unexpected(std::move(*ended)));
-    if (!may_reconnect_at_once()) wait_idle(next);
+    auto failure = session_.connection().check_idle();
+    if (!failure) return;  // it has something to say: the probe will read it
+    deliver(now, std::unexpected(std::move(*failure)));
+    begin_quick_reconnects();
+    wait_idle(quick_left_ > 0 ? next_probe(now, core::FailureKind::lost) : next);
   }
 
   const Options options_;
@@ -83,9 +103,11 @@ class Prober::Impl {
   Waker interrupt_;  // rung once, to end
   Waker wake_;
   std::atomic<bool> stopping_ = false;
-  Session session_;                      // the thread's alone
-  core::Instant next_fast_reconnect_{};  // likewise
-  std::thread thread_;                   // last: everything above is ready when it starts
+  Session session_;                    // the thread's alone
+  core::Instant next_quick_series_{};  // likewise
+  core::Duration quick_pause_{};
+  unsigned quick_left_ = 0;
+  std::thread thread_;  // last: everything above is ready when it starts
 };
 
 Prober::Prober(Options options, Sink sink)

@@ -18,9 +18,10 @@ struct ProbeResult {
 
 // One thread that asks one server how it is: every `interval`, and at once on probe_now(). Between two probes
 // it watches its idle connection, so that the end of mysqld is reported (kind lost) when the kernel closes
-// the socket and not at the next interval; a lost connection is followed at once by a new connect, whose
-// outcome is reported too. Owned by the control loop's thread. A stuck call is freed by shutting down its
-// socket after `timeout`.
+// the socket and not at the next interval; a lost connection is followed at once by new connects, whose
+// outcomes are reported too: up to max_quick_reconnects within a few milliseconds, until one succeeds, at
+// most one such series per interval. Owned by the control loop's thread. Every call ends by its deadline or
+// with the prober.
 class Prober {
  public:
   struct Options {
@@ -38,6 +39,8 @@ class Prober {
   Prober& operator=(const Prober&) = delete;
 
   void probe_now();  // any thread
+
+  static constexpr unsigned max_quick_reconnects = 5;  // 0, 1, 3, 7 and 15 ms after one another
 
  private:
   class Impl;

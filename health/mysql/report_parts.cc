@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "health/mysql/clean_text.h"
 #include "health/mysql/concat.h"
 
 namespace pointsman::mysql {
@@ -31,16 +32,16 @@ std::expected<void, core::Failure> run(Connection& connection, std::string_view 
 
 core::ReplicaStatus parse_common_replica(const ResultTable& table, std::size_t row) {
   core::ReplicaStatus replica;
-  replica.source.host = table.text(row, {"Source_Host", "Master_Host"});
+  replica.source.host = clean_text(table.text(row, {"Source_Host", "Master_Host"}));
   replica.source.port = static_cast<std::uint16_t>(table.number(row, {"Source_Port", "Master_Port"}));
   replica.source_server_id =
       static_cast<std::uint32_t>(table.number(row, {"Source_Server_Id", "Master_Server_Id"}));
   replica.io = parse_io(table.text(row, {"Replica_IO_Running", "Slave_IO_Running"}));
   replica.sql = table.flag(row, {"Replica_SQL_Running", "Slave_SQL_Running"});
   replica.io_errno = static_cast<unsigned>(table.number(row, {"Last_IO_Errno"}));
-  replica.io_error = table.text(row, {"Last_IO_Error"});
+  replica.io_error = clean_text(table.text(row, {"Last_IO_Error"}));
   replica.sql_errno = static_cast<unsigned>(table.number(row, {"Last_SQL_Errno"}));
-  replica.sql_error = table.text(row, {"Last_SQL_Error"});
+  replica.sql_error = clean_text(table.text(row, {"Last_SQL_Error"}));
   if (const auto lag = table.get(row, {"Seconds_Behind_Source", "Seconds_Behind_Master"})) {
     replica.lag = std::chrono::seconds(to_number(*lag));
   }

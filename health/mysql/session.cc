@@ -12,8 +12,8 @@ std::expected<void, core::Failure> Session::open(core::Instant deadline) {
     return std::unexpected(dialect.error());
   }
   dialect_ = std::move(*dialect);
-  // The empty sql_mode makes quote() right whatever the server's default is, and a session that is idle
-  // between two commands stays.
+  // Without NO_BACKSLASH_ESCAPES and ANSI_QUOTES quote() is right whatever the server's default is. A session
+  // that is idle between two commands stays.
   auto prepared = run(connection_, "SET SESSION sql_mode = '', wait_timeout = 604800", deadline);
   if (!prepared) close();
   return prepared;
