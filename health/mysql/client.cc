@@ -80,12 +80,12 @@ bool call_query(MYSQL* mysql, std::string_view sql, Waiter& waiter) {
   return failed == 0;
 }
 
-MYSQL_ROW call_fetch_row(MYSQL* mysql, MYSQL_RES* result, Waiter& waiter) {
-  MYSQL_ROW row = nullptr;
+// False: failed or given up. A null `row` without that is the end.
+bool call_fetch_row(MYSQL* mysql, MYSQL_RES* result, Waiter& waiter, MYSQL_ROW& row) {
   drive(
       mysql, waiter, [&] { return mysql_fetch_row_start(&row, result); },
       [&](int ready) { return mysql_fetch_row_cont(&row, result, ready); });
-  return row;
+  return row != nullptr || mysql_errno(mysql) == 0;
 }
 
 #else  // Oracle's libmysqlclient, 8.0.16 or later
@@ -126,10 +126,9 @@ bool call_query(MYSQL* mysql, std::string_view sql, Waiter& waiter) {
   return drive(mysql, waiter, [&] { return mysql_real_query_nonblocking(mysql, sql.data(), sql.size()); });
 }
 
-MYSQL_ROW call_fetch_row(MYSQL* mysql, MYSQL_RES* result, Waiter& waiter) {
-  MYSQL_ROW row = nullptr;
-  if (!drive(mysql, waiter, [&] { return mysql_fetch_row_nonblocking(result, &row); })) return nullptr;
-  return row;
+bool call_fetch_row(MYSQL* mysql, MYSQL_RES* result, Waiter& waiter, MYSQL_ROW& row) {
+  const bool done = drive(mysql, waiter, [&] { return mysql_fetch_row_nonblocking(result, &row); });
+  return done && (row != nullptr || mysql_errno(mysql) == 0);
 }
 
 #endif
@@ -191,7 +190,14 @@ std::expected<ResultTable, Client::Error> Client::query(std::string_view sql, Wa
   for (unsigned i = 0; i < columns; ++i) table.add_column(fields[i].name != nullptr ? fields[i].name : "");
 
   std::size_t bytes = 0;
-  while (const MYSQL_ROW values = call_fetch_row(mysql, result.get(), waiter)) {
+  for (MYSQL_ROW values = nullptr;;) {
+    // To free a result is to read the rest of it, so what ends early is cut first.
+    if (!call_fetch_row(mysql, result.get(), waiter, values)) {
+      auto error = handle_->error();
+      handle_->cut();
+      return std::unexpected(std::move(error));
+    }
+    if (values == nullptr) return table;
     const unsigned long* lengths = mysql_fetch_lengths(result.get());
     std::vector<std::optional<std::string>> row(columns);
     for (unsigned i = 0; i < columns; ++i) {
@@ -202,19 +208,18 @@ std::expected<ResultTable, Client::Error> Client::query(std::string_view sql, Wa
     bytes += columns * sizeof(std::string);
     table.add_row(std::move(row));
     if (bytes > max_answer_bytes || table.rows() > max_answer_rows) {
-      handle_->cut();  // freeing the result would read the rest of it
+      handle_->cut();
       return std::unexpected(Error{error_answer_too_big, "the answer is larger than we accept"});
     }
   }
-  if (mysql_errno(mysql) != 0) {
-    handle_->cut();
-    return std::unexpected(handle_->error());
-  }
-  return table;
 }
 
 int Client::fd() const {
   return descriptor_of(handle_->mysql);
+}
+
+std::uint64_t Client::thread_id() const {
+  return mysql_thread_id(handle_->mysql);
 }
 
 std::string Client::server_version() const {

@@ -52,8 +52,9 @@ class Client {
   // One statement. An empty table when it yields no rows.
   std::expected<ResultTable, Error> query(std::string_view sql, Waiter& waiter);
 
-  int fd() const;  // -1 when there is none (yet)
-  std::string server_version() const;
+  int fd() const;                      // -1 when there is none (yet)
+  std::string server_version() const;  // "" before the greeting
+  std::uint64_t thread_id() const;     // what KILL takes
 
   // An answer beyond these is an error, so that no server can exhaust our memory.
   static constexpr std::size_t max_answer_bytes = std::size_t{16} << 20;

@@ -41,7 +41,7 @@ class Commander::Impl {
       : options_(std::move(options)),
         settings_{options_.replication, options_.monitor.user, options_.replication_heartbeat},
         done_(std::move(done)),
-        session_({options_.address, options_.monitor}, interrupt_),
+        session_({options_.address, options_.monitor}, Session::Leftover::kill_and_wait, interrupt_),
         after_promotion_(warn ? std::move(warn) : [](const std::string&) {}),
         thread_([this] { run(); }) {
     pthread_setname_np(thread_.native_handle(), "command");

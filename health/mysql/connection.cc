@@ -157,6 +157,7 @@ std::expected<ResultTable, Failure> Connection::query(std::string_view sql, core
     failure = {kind, is_server_error(error.code) ? error.code : 0,
                concat(label, " on ", shown_address_, ": ", error.code, " ", error.text)};
   }
+  if (stop_ != Stop::none) abandoned_ = client_->thread_id();
   if (stop_ != Stop::none || !is_server_error(error.code) || ends_session(error.code)) close();
   return std::unexpected(std::move(failure));
 }

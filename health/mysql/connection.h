@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "conf/config.h"
 #include "health/core/server_report.h"
@@ -48,6 +49,10 @@ class Connection final : private Waiter {
   // Waits without asking the server anything; false: `interrupt` rang.
   bool pause(core::Duration duration) const;
 
+  // The server's id of the last session that was given up in the middle of a statement, which the server may
+  // still carry out; 0: none. Asked once.
+  std::uint64_t take_abandoned() { return std::exchange(abandoned_, 0); }
+
   bool is_open() const { return client_ != nullptr; }
   void close();  // without waiting
   int fd() const { return client_ ? client_->fd() : -1; }
@@ -70,6 +75,7 @@ class Connection final : private Waiter {
   std::string shown_address_;
   std::unique_ptr<Client> client_;
   std::string version_;
+  std::uint64_t abandoned_ = 0;
 
   // Of the running call.
   core::Instant deadline_{};

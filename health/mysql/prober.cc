@@ -22,7 +22,7 @@ class Prober::Impl {
   Impl(Options options, Sink sink)
       : options_(std::move(options)),
         sink_(std::move(sink)),
-        session_({options_.address, options_.account}, interrupt_),
+        session_({options_.address, options_.account}, Session::Leftover::kill, interrupt_),
         thread_([this] { run(); }) {
     pthread_setname_np(thread_.native_handle(), "probe");
   }

@@ -2,6 +2,8 @@
 
 #include <expected>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "health/core/server_report.h"
 #include "health/core/time.h"
@@ -14,7 +16,13 @@ namespace pointsman::mysql {
 // each own one of, in their own thread.
 class Session {
  public:
-  Session(Connection::Options options, const Waker& interrupt) : connection_(std::move(options), interrupt) {}
+  // What becomes of a statement that an earlier connection was left alone with, so that statements that hang
+  // do not pile up: it is killed, and its end is waited for, when it must not take effect after what comes
+  // now.
+  enum class Leftover { kill, kill_and_wait };
+
+  Session(Connection::Options options, Leftover leftover, const Waker& interrupt)
+      : user_(options.account.user), leftover_(leftover), connection_(std::move(options), interrupt) {}
 
   // Connects, chooses the dialect anew (the server may have been replaced by another version) and prepares
   // the session's variables. On failure it is closed.
@@ -28,6 +36,10 @@ class Session {
   std::expected<core::ServerReport, core::Failure> report(core::Instant deadline);
 
  private:
+  std::expected<void, core::Failure> end_leftover(core::Instant deadline);
+
+  const std::string user_;
+  const Leftover leftover_;
   Connection connection_;
   std::unique_ptr<Dialect> dialect_;
 };

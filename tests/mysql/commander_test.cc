@@ -159,6 +159,28 @@ TEST_P(CommanderLive, ReadOnlyBlockedByALock) {
   EXPECT_TRUE(application(0).execute("INSERT INTO t (v) VALUES ('again')"));
 }
 
+// Given up while it waits to make the server read-only: it does not become that later, behind the back of the
+// command that follows.
+TEST_P(CommanderLive, AbortedReadOnlyDoesNotHappenLater) {
+  ASSERT_NO_FATAL_FAILURE(start(1));
+  auto primary = commands(0);
+  auto holder = application(0);
+  ASSERT_TRUE(holder.execute("LOCK TABLES t WRITE"));
+  const auto id = primary->submit(core::MakeReadOnly{1min, false});
+  const std::string waiting =
+      "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'pointsman' AND info LIKE 'SET "
+      "GLOBAL%'";
+  ASSERT_TRUE(eventually(0, waiting, "1"));
+  primary->commander().abort();
+  const auto aborted = primary->result_of(id);
+  ASSERT_TRUE(aborted);
+  EXPECT_EQ(aborted->error().kind, FailureKind::timeout) << show(aborted->error());
+  PM_ASSERT_OK((*primary)(core::MakeWritable{conf::SemiSync::off}));
+  EXPECT_EQ(scalar(0, waiting), "0");
+  ASSERT_TRUE(holder.execute("UNLOCK TABLES"));
+  EXPECT_TRUE(application(0).execute("INSERT INTO t (v) VALUES ('writable')"));
+}
+
 // Without end_clients, sessions stay, and a transaction that was open cannot commit.
 TEST_P(CommanderLive, ReadOnlyLeavesSessionsAlone) {
   ASSERT_NO_FATAL_FAILURE(start(1));
