@@ -7,7 +7,6 @@
 #include <span>
 #include <utility>
 
-#include <toml++/toml.h>
 #include <unistd.h>
 
 #include "conf/address.h"
@@ -16,6 +15,7 @@
 #include "conf/schema.h"
 #include "conf/secret.h"
 #include "conf/suggest.h"
+#include "conf/toml.h"
 #include "conf/validate.h"
 
 namespace pointsman::conf {

@@ -376,6 +376,16 @@ TEST(Loader, Syntax) {
   EXPECT_THAT(
       problems_of("[proxy\n"),
       ElementsAre("p.toml:1:7: not valid TOML: Error while parsing table header: expected ']', saw '\\n'"));
+  EXPECT_THAT(
+      problems_of("[#"),
+      ElementsAre(
+          "p.toml:1:2: not valid TOML: Error while parsing key: expected bare key starting character or "
+          "string delimiter, saw '#'"));
+  EXPECT_THAT(
+      problems_of("\xc3\xa4 = 1\n"),
+      ElementsAre(
+          "p.toml:1:1: not valid TOML: Error while parsing root table: expected keys, tables, whitespace or "
+          "comments, saw '\?\?'"));
   EXPECT_EQ(problems_of("a = \"\xff\"").size(), 1U);
   EXPECT_EQ(problems_of(std::string("a\0b", 3)).size(), 1U);
   EXPECT_EQ(problems_of("a = " + std::string(100000, '[')).size(), 1U);
