@@ -196,8 +196,10 @@ class Painter {
       blank();
       add(in(colour::yellow, signs_.now) + " " + scene_.now);
     }
-    if (!scene_.hints.empty()) blank();
-    for (const std::string& hint : scene_.hints) add(hint);
+    if (scene_.staying) {
+      blank();
+      add(in(colour::dim, "Ctrl-C stops and removes everything"));
+    }
   }
 
   const Scene& scene_;

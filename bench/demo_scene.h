@@ -41,8 +41,8 @@ struct Scene {
   std::vector<Mark> marks;
   std::uint64_t commits = 0;
   std::vector<Chapter> chapters;
-  std::string now;                 // a sentence on what happens at this moment
-  std::vector<std::string> hints;  // what the user can do; shown last
+  std::string now;       // a sentence on what happens at this moment
+  bool staying = false;  // the story is over, and all goes on until the user ends it
 };
 
 }  // namespace pointsman::bench

@@ -60,6 +60,7 @@ Outcome FailoverBench::run() {
   unsigned number = 0;
   for (const Scenario scenario : options_.scenarios) {
     for (unsigned i = 1; i <= options_.runs; ++i) {
+      if (stop_()) return std::unexpected("interrupted");
       auto run = run_once(scenario, ++number);
       if (!run) {
         return std::unexpected("run " + std::to_string(i) + " of " + to_string(scenario) + ": " +
@@ -117,7 +118,8 @@ std::expected<FailoverRun, std::string> FailoverBench::run_once(Scenario scenari
 
 std::expected<FailoverBench::Writers, std::string> FailoverBench::start_writers(unsigned number) {
   Writers writers;
-  for (unsigned i = 0; i < options_.clients; ++i) writers.push_back(stage_->start_writer(number, i));
+  for (unsigned i = 0; i < options_.clients; ++i)
+    writers.push_back(stage_->start_writer(number, i, options_.think_time));
   const auto deadline = Clock::now() + commits_timeout;
   const auto warm = [](const auto& writer) { return writer->commits() >= warm_up_commits; };
   while (!std::ranges::all_of(writers, warm)) {

@@ -25,6 +25,7 @@ struct FailoverOptions {
   std::vector<Scenario> scenarios{Scenario::crash};
   unsigned runs = 10;
   unsigned clients = 4;
+  std::chrono::milliseconds think_time{0};  // of each writer, after a commit
   conf::SemiSync semi_sync = conf::SemiSync::preferred;
   std::filesystem::path work_directory{};  // "": a fresh one; otherwise it is kept
 };
@@ -64,9 +65,10 @@ nlohmann::json to_json(const FailoverRun& run);
 // Drives one stage through any number of runs; the next run goes the other way. One thread.
 class FailoverBench {
  public:
-  // `progress`: a line for a person, now and then.
-  FailoverBench(FailoverOptions options, std::function<void(const std::string&)> progress)
-      : options_(std::move(options)), progress_(std::move(progress)) {}
+  // `stop`: true to end before the next run. `progress`: a line for a person, now and then.
+  FailoverBench(FailoverOptions options, std::function<bool()> stop,
+                std::function<void(const std::string&)> progress)
+      : options_(std::move(options)), stop_(std::move(stop)), progress_(std::move(progress)) {}
 
   // Fills runs() as far as it gets. Error: what went wrong and in which run.
   std::expected<void, std::string> run();
@@ -86,6 +88,7 @@ class FailoverBench {
   Outcome evaluate(FailoverRun& run, const Writers& writers, std::size_t to, Moment event);
 
   FailoverOptions options_;
+  std::function<bool()> stop_;
   std::function<void(const std::string&)> progress_;
   std::unique_ptr<Stage> stage_;
   std::vector<FailoverRun> runs_;

@@ -146,6 +146,7 @@ nlohmann::json failover_json(const FailoverOptions& options, std::span<const Fai
   return {{"product", testbed::to_string(options.product)},
           {"semi_sync", to_string(options.semi_sync)},
           {"clients", options.clients},
+          {"think_ms", options.think_time.count()},
           {"missing", total_missing(runs)},
           {"scenarios", scenarios}};
 }

@@ -62,10 +62,22 @@ std::expected<std::unique_ptr<Stage>, std::string> Stage::create(Options options
   return stage;
 }
 
+namespace {
+
+// Several clients' commits share one flush on the primary, and a replica that applies them one by one, with a
+// flush each, falls behind without end. MySQL applies in parallel by default.
+std::vector<std::string> replication_settings(Product product) {
+  if (product == Product::mysql) return {};
+  return {"slave_parallel_threads = 8", "slave_parallel_mode = optimistic"};
+}
+
+}  // namespace
+
 Outcome Stage::start() {
   const bool placed = !options_.directory.empty();
   auto cluster = testbed::Cluster::create({.product = options_.product,
                                            .directory = placed ? options_.directory / "servers" : fs::path(),
+                                           .settings = replication_settings(options_.product),
                                            .semi_sync = options_.semi_sync != conf::SemiSync::off,
                                            .keep = options_.keep});
   if (!cluster) return std::unexpected(cluster.error());
@@ -236,13 +248,14 @@ Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
   return {};
 }
 
-std::unique_ptr<Writer> Stage::start_writer(unsigned run, unsigned number) {
+std::unique_ptr<Writer> Stage::start_writer(unsigned run, unsigned number, Millis think_time) {
   return std::make_unique<Writer>(Writer::Options{.address = daemon_->address(),
                                                   .login = cluster_->accounts().application,
                                                   .database = cluster_->accounts().database,
                                                   .table = table_,
                                                   .run = run,
-                                                  .number = number});
+                                                  .number = number,
+                                                  .think_time = think_time});
 }
 
 Outcome Stage::look_up(std::size_t index, unsigned run, std::vector<std::vector<Commit>>& writers) {

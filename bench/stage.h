@@ -57,7 +57,7 @@ class Stage {
   // had is gone. For one with transactions that the primary does not have.
   std::expected<void, std::string> rebuild(std::size_t server, std::size_t primary);
 
-  std::unique_ptr<Writer> start_writer(unsigned run, unsigned number);
+  std::unique_ptr<Writer> start_writer(unsigned run, unsigned number, Millis think_time);
   // Sets `server` of each commit of a run by the rows that a server has.
   std::expected<void, std::string> look_up(std::size_t server, unsigned run,
                                            std::vector<std::vector<Commit>>& writers);

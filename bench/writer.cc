@@ -92,6 +92,7 @@ void Writer::write_row() {
   }
   committing_since_.store(connected_.time_since_epoch().count(), std::memory_order_relaxed);
   count_.fetch_add(1, std::memory_order_relaxed);
+  if (options_.think_time.count() > 0) std::this_thread::sleep_for(options_.think_time);
 }
 
 }  // namespace pointsman::bench

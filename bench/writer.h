@@ -32,6 +32,7 @@ class Writer {
     unsigned run = 0;     // with `number` and the row's own number the primary key
     unsigned number = 0;  // of this writer
     std::chrono::milliseconds retry_pause{1};
+    std::chrono::milliseconds think_time{0};  // between a commit and the next
     // Longer than the proxy holds a client; only a server that never answers makes a writer wait so long.
     std::chrono::seconds timeout{30};
   };

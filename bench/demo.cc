@@ -1,0 +1,362 @@
+#include "bench/demo.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <thread>
+#include <utility>
+
+#include "bench/chart.h"
+#include "bench/table.h"
+#include "tests/testbed/installation.h"
+
+namespace pointsman::bench {
+
+namespace {
+
+using Outcome = std::expected<void, std::string>;
+using Millis = std::chrono::milliseconds;
+
+constexpr unsigned the_run = 1;  // all rows of the demo
+constexpr Millis settle_timeout{60000};
+constexpr Millis commits_timeout{60000};
+constexpr Millis look_pause{5};
+constexpr Millis stay_pause{200};                 // between two looks while nothing is told
+constexpr std::chrono::seconds revive_after{10};  // a server that the user killed
+constexpr std::size_t zoom_columns = 48;
+// Writers that leave the machine some room: the replica has to keep up on a slow disk too.
+constexpr Millis think_time{2};
+constexpr double small_lag_ms = 500;
+constexpr Millis lag_timeout{60000};
+
+std::string ms(double value) {
+  return format_number(value, 1) + " ms";
+}
+
+}  // namespace
+
+std::string describe_steps(const nlohmann::json& change) {
+  constexpr double shown_from_ms = 0.05;  // less would be printed as 0.0
+  std::string before;
+  std::string after;
+  bool open = false;  // the route is: writes go on, and the rest is no part of the total
+  const auto steps = change.find("steps");
+  for (const auto& step : steps != change.end() && steps->is_array() ? *steps : nlohmann::json::array()) {
+    std::string name = step.value("name", "?");
+    const double took = step.value("ms", 0.0);
+    std::string& text = open ? after : before;
+    open = open || name == "route";
+    if (took < shown_from_ms) continue;
+    std::ranges::replace(name, '_', ' ');
+    text += (text.empty() ? "" : ", ") + name + " " + format_number(took, 1);
+  }
+  if (change.contains("total_ms") && change["total_ms"].is_number()) {
+    before += (before.empty() ? "" : " = ") + ms(change["total_ms"].get<double>());
+  }
+  return after.empty() ? before : before + ", afterwards " + after;
+}
+
+Demo::~Demo() {
+  board_.reset();  // looks at the writers
+}
+
+std::expected<int, std::string> Demo::run() {
+  if (auto ready = set_up(); !ready) return std::unexpected(ready.error());
+  Outcome told = tell();
+  if (told && options_.stay && !stop_.asked()) told = stay();
+  board_->stop();
+  for (auto& writer : writers_) writer->stop();
+  if (!told) {
+    return std::unexpected(told.error() + "\nthe daemon's log says:\n" + stage_->daemon().log_tail(15));
+  }
+  if (missing_.empty()) return 130;
+  std::printf("%s", summary().c_str());
+  return std::ranges::all_of(missing_, [](std::size_t n) { return n == 0; }) ? 0 : 1;
+}
+
+Outcome Demo::set_up() {
+  const auto installation = testbed::Installation::find(options_.product);
+  if (!installation) return std::unexpected(installation.error());
+  auto directory = testbed::TempDirectory::create("demo");
+  if (!directory) return std::unexpected(directory.error());
+  directory_ = std::move(*directory);
+  const std::string product =
+      std::string(options_.product == testbed::Product::mariadb ? "MariaDB " : "MySQL ") +
+      installation->version;
+  std::printf("Pointsman demo: two throwaway %s servers and `pointsman run`, in %s\n", product.c_str(),
+              directory_.path().c_str());
+  std::fflush(stdout);
+  auto stage = Stage::create({.product = options_.product, .directory = directory_.path()});
+  if (!stage) return std::unexpected(stage.error());
+  stage_ = std::move(*stage);
+
+  std::vector<const Writer*> watched;
+  for (unsigned i = 0; i < options_.clients; ++i) {
+    writers_.push_back(stage_->start_writer(the_run, i, think_time));
+    watched.push_back(writers_.back().get());
+  }
+  Board::Options shown;
+  shown.product = product;
+  shown.address = conf::to_string(stage_->daemon().address());
+  shown.admin_socket = stage_->daemon().admin_socket();
+  for (std::size_t i = 0; i < stage_->cluster().size(); ++i) {
+    shown.servers.push_back({.name = name(i),
+                             .address = conf::to_string(server(i).address()),
+                             .pid = server(i).pid(),
+                             .role = "",
+                             .verdict = "",
+                             .detail = ""});
+  }
+  shown.chapters = {"Steady state", "kill -9 of the primary", "The old primary comes back",
+                    "Switchover, back to where it was", "Every acknowledged row is there"};
+  board_ = std::make_unique<Board>(view_, std::move(watched), std::move(shown));
+  return {};
+}
+
+Outcome Demo::tell() {
+  for (const auto step : {&Demo::tell_steady, &Demo::tell_crash, &Demo::tell_comeback, &Demo::tell_switchover,
+                          &Demo::tell_check}) {
+    if (stop_.asked()) return {};
+    if (auto told = (this->*step)(); !told) return told;
+  }
+  return {};
+}
+
+void Demo::pause(double share) {
+  stop_.wait_for(std::chrono::duration_cast<Millis>(std::chrono::duration<double>(options_.seconds * share)));
+}
+
+Outcome Demo::tell_steady() {
+  board_->begin(steady, std::to_string(options_.clients) +
+                            " writers commit row after row through the proxy; " + name(1) +
+                            " replicates from " + name(0));
+  const Moment began = Clock::now();
+  if (auto wrote = wait_for_commits({}); !wrote) return wrote;
+  pause(0.16);
+  std::uint64_t commits = 0;
+  for (const auto& writer : writers_) commits += writer->commits();
+  const double seconds = to_ms(Clock::now() - began) / 1000;
+  board_->finish(steady, format_number(static_cast<double>(commits) / seconds) + " commits a second");
+  return {};
+}
+
+Outcome Demo::tell_crash() {
+  const std::size_t from = primary_;
+  const std::size_t to = Stage::other(from);
+  board_->begin(crash, "kill -9 " + std::to_string(server(from).pid()) + ": " + name(from) + " is gone");
+  board_->mark("kill -9 " + name(from));
+  const Moment event = Clock::now();
+  server(from).kill();
+  board_->set_pid(from, 0);
+  if (auto wrote = wait_for_commits(event); !wrote) return wrote;
+  primary_ = to;
+  board_->now(name(to) + " took over; the writers only saw their connections end, and connected again");
+  pause(0.04);  // so that the picture of the gap has something on its right
+  auto measured = measure(crash, "failover", from, event);
+  if (!measured) return std::unexpected(measured.error());
+  board_->finish(crash, "writes stood still for " + ms(measured->gap_ms));
+  measured_.push_back(std::move(*measured));
+  board_->now(name(to) + " is the primary now, and alone");
+  pause(0.16);
+  return {};
+}
+
+Outcome Demo::tell_comeback() {
+  const std::size_t back = Stage::other(primary_);
+  board_->begin(comeback,
+                name(back) + " is started again; it does not know yet that it is no longer the primary");
+  board_->mark("start " + name(back));
+  const Moment began = Clock::now();
+  if (auto launched = server(back).launch(); !launched) return launched;
+  board_->set_pid(back, server(back).pid());
+  if (auto ready = server(back).wait_ready(); !ready) return ready;
+  const double booted = to_ms(Clock::now() - began);
+  if (auto settled = stage_->wait_settled(primary_, settle_timeout); !settled) return settled;
+  const double settled_after = to_ms(Clock::now() - began);
+  board_->note(comeback, "up after " + format_number(booted / 1000, 1) + " s, in step with " +
+                             name(primary_) + " after " + format_number(settled_after / 1000, 1) +
+                             " s; nobody had to do anything");
+  board_->finish(comeback, name(back) + " replicates from " + name(primary_) + ": the direction has turned");
+  pause(0.16);
+  return {};
+}
+
+Outcome Demo::tell_switchover() {
+  const std::size_t from = primary_;
+  const std::size_t to = Stage::other(from);
+  board_->begin(switchover, "pointsman switchover: the same change, planned");
+  if (auto near = wait_for_small_lag(from); !near) return near;
+  board_->mark("switchover");
+  const Moment event = Clock::now();
+  const auto finished = stage_->daemon().command({"switchover"});
+  if (!finished) return std::unexpected(finished.error());
+  if (finished->code != 0) return std::unexpected("pointsman switchover: " + finished->err);
+  if (auto wrote = wait_for_commits(event); !wrote) return wrote;
+  primary_ = to;
+  pause(0.04);
+  auto measured = measure(switchover, "switchover", from, event);
+  if (!measured) return std::unexpected(measured.error());
+  board_->finish(switchover, "writes stood still for " + ms(measured->gap_ms));
+  measured_.push_back(std::move(*measured));
+  pause(0.16);
+  return {};
+}
+
+Outcome Demo::tell_check() {
+  board_->begin(check, "looking for every acknowledged row on both servers");
+  // While the writers go on: the rows acknowledged so far are what counts.
+  std::vector<std::vector<Commit>> commits;
+  for (const auto& writer : writers_) commits.push_back(writer->record());
+  if (auto settled = stage_->wait_settled(primary_, settle_timeout); !settled) return settled;
+  for (const auto& of_writer : commits) acknowledged_ += of_writer.size();
+  std::vector<std::size_t> missing;
+  for (std::size_t i = 0; i < stage_->cluster().size(); ++i) {
+    if (auto done = stage_->look_up(i, the_run, commits); !done) return done;
+    missing.push_back(count_missing(commits));
+  }
+  missing_ = std::move(missing);
+  const std::size_t lost = missing_[0] + missing_[1];
+  board_->finish(check,
+                 lost == 0 ? format_number(static_cast<double>(acknowledged_)) + " rows, all on both servers"
+                           : format_number(static_cast<double>(lost)) + " rows are missing",
+                 lost == 0);
+  return {};
+}
+
+// Until every writer has committed on a connection made after `after`.
+Outcome Demo::wait_for_commits(Moment after) {
+  const auto deadline = Clock::now() + commits_timeout;
+  while (!std::ranges::all_of(writers_, [after](const auto& w) { return w->committing_since() > after; })) {
+    if (stop_.asked()) return {};
+    if (Clock::now() >= deadline) return std::unexpected("the writers do not commit any more");
+    std::this_thread::sleep_for(look_pause);
+  }
+  return {};
+}
+
+// A switchover to a replica that is far behind is refused, and rightly.
+Outcome Demo::wait_for_small_lag(std::size_t primary) {
+  const std::string replica = name(Stage::other(primary));
+  const auto seen = stage_->daemon().wait_status(
+      [&replica](const nlohmann::json& status) {
+        for (const auto& backend : status.value("backends", nlohmann::json::array())) {
+          if (backend.value("name", "") != replica) continue;
+          const auto replication = backend.find("replication");
+          if (replication == backend.end() || !replication->is_object()) return false;
+          const auto lag = replication->value("lag_ms", nlohmann::json());
+          return lag.is_number() && lag.get<double>() <= small_lag_ms;
+        }
+        return false;
+      },
+      lag_timeout);
+  if (!seen) return std::unexpected(seen.error());
+  return {};
+}
+
+std::expected<Demo::Measured, std::string> Demo::measure(std::size_t chapter, const char* kind,
+                                                         std::size_t from, Moment event) {
+  if (stop_.asked()) return Measured{};
+  const std::size_t to = Stage::other(from);
+  std::vector<std::vector<Commit>> commits;
+  for (const auto& writer : writers_) commits.push_back(writer->record());
+  if (auto done = stage_->look_up(to, the_run, commits); !done) return std::unexpected(done.error());
+  const auto gap = measure_gap(commits, event, server(to).server_id());
+  if (!gap) return std::unexpected(gap.error());
+  Measured measured{.from = name(from), .to = name(to), .gap_ms = to_ms(gap->gap), .change = {}};
+
+  const auto events = stage_->daemon().events();
+  if (!events) return std::unexpected(events.error());
+  for (const auto& event_record : *events) {
+    if (event_record.value("kind", "") == kind) measured.change = event_record;
+  }
+  board_->note(chapter, zoom(commits, *gap));
+  if (const std::string steps = describe_steps(measured.change); !steps.empty()) {
+    board_->note(chapter, "in pointsman: " + steps);
+  }
+  return measured;
+}
+
+// The gap under the glass: commits in columns of a few milliseconds, the gap in the middle third.
+std::string Demo::zoom(const std::vector<std::vector<Commit>>& commits, const Gap& gap) const {
+  const Span each = std::max<Span>(std::chrono::milliseconds(1),
+                                   std::chrono::ceil<std::chrono::milliseconds>(gap.gap * 3 / zoom_columns));
+  const Moment from = gap.last_before + each / 2 - each * (zoom_columns / 3);
+  const auto counts = count_per(commits, from, each, zoom_columns);
+  return "|" + bars(counts, zoom_columns, 1, 0, board_->unicode()).front() + "|  " +
+         format_number(to_ms(each)) + " ms a column";
+}
+
+// What to try, with a short command for the operator's: `pointsman` that knows its socket.
+std::expected<std::string, std::string> Demo::hints() const {
+  const auto& accounts = stage_->cluster().accounts();
+  const testbed::Daemon& daemon = stage_->daemon();
+  const std::string pm = (directory_.path() / "pm").string();
+  const auto written = testbed::write_file(pm,
+                                           "#!/bin/sh\nexec '" + daemon.program().string() +
+                                               "' \"$@\" --socket '" + daemon.admin_socket().string() + "'\n",
+                                           0755);
+  if (!written) return std::unexpected(written.error());
+  std::string text = "\nEverything goes on until Ctrl-C. In another terminal:\n";
+  const auto add = [&text](const std::string& what, const std::string& command) {
+    text += "  " + pad(what, 20) + command + "\n";
+  };
+  add("an application", "mariadb -h127.0.0.1 -P" + std::to_string(daemon.address().port) + " -u" +
+                            accounts.application.user + " -p" + accounts.application.password + " " +
+                            accounts.database);
+  add("who is who", pm + " status --watch");
+  add("if it died now", pm + " explain");
+  add("a planned change", pm + " switchover");
+  add("what happened", pm + " events");
+  add("kill the primary", "kill -9 PID   (its pid is shown; it is started again after " +
+                              std::to_string(revive_after.count()) + " s)");
+  add("or freeze it", "kill -STOP PID, and later kill -CONT PID");
+  add("configuration, log", daemon.configuration().string() + ", " + daemon.log_file().string());
+  return text + "\n";
+}
+
+Outcome Demo::stay() {
+  const auto text = hints();
+  if (!text) return std::unexpected(text.error());
+  board_->stay(*text);
+  std::vector<std::optional<Moment>> down(stage_->cluster().size());
+  while (!stop_.wait_for(stay_pause)) {
+    for (std::size_t i = 0; i < down.size(); ++i) {
+      if (server(i).running()) {
+        down[i].reset();
+        continue;
+      }
+      if (!down[i]) {
+        down[i] = Clock::now();
+        board_->set_pid(i, 0);
+        board_->mark(name(i) + " died");
+      }
+      const auto left = revive_after - (Clock::now() - *down[i]);
+      board_->now(name(i) + " is down; it is started again in " +
+                  std::to_string(std::max<long>(0, std::chrono::ceil<std::chrono::seconds>(left).count())) +
+                  " s");
+      if (left > Span::zero()) continue;
+      board_->now(name(i) + " starts");
+      if (auto started = server(i).start(); !started) return started;
+      board_->set_pid(i, server(i).pid());
+      board_->mark("start " + name(i));
+      board_->now("");
+    }
+    if (!stage_->daemon().running()) return std::unexpected("the daemon has ended");
+  }
+  return {};
+}
+
+std::string Demo::summary() const {
+  std::string text = "\n";
+  for (const Measured& one : measured_) {
+    const std::string what = one.change.value("kind", "") == "switchover" ? "switchover" : "kill -9";
+    text +=
+        pad(what + " of " + one.from, 20) + "writes went on at " + one.to + " after " + ms(one.gap_ms) + "\n";
+  }
+  text += pad("acknowledged rows", 20) + format_number(static_cast<double>(acknowledged_));
+  for (std::size_t i = 0; i < missing_.size(); ++i) {
+    text += ", " + std::to_string(missing_[i]) + " missing on " + stage_->cluster().server(i).name();
+  }
+  return text + "\n";
+}
+
+}  // namespace pointsman::bench

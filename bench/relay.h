@@ -1,0 +1,97 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <expected>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "bench/haproxy.h"
+#include "bench/stage.h"
+#include "bench/sysbench.h"
+
+// What the relay costs: point selects directly, through Pointsman and through HAProxy, one after another in
+// turns, so that whatever else the machine does meets all three alike.
+namespace pointsman::bench {
+
+struct RelayOptions {
+  std::vector<unsigned> threads{1, 2};  // of Pointsman and of HAProxy
+  std::vector<unsigned> clients{1, 16, 64};
+  std::chrono::seconds time{10};  // of each measurement
+  unsigned rounds = 5;
+  unsigned idle_connections = 500;  // for the memory; the server allows 600
+};
+
+enum class Path : std::size_t { direct, pointsman, haproxy };
+inline constexpr std::array relay_paths{Path::direct, Path::pointsman, Path::haproxy};
+const char* to_string(Path path);
+
+struct RelaySample {
+  SysbenchFigures figures;
+  double cpu_s = 0;  // of the proxy in this measurement; 0: there is none
+};
+
+// All rounds of one combination.
+struct RelaySeries {
+  unsigned threads = 0;
+  unsigned clients = 0;
+  std::array<std::vector<RelaySample>, relay_paths.size()>
+      samples;  // by Path; of the same round at the same index
+
+  const std::vector<RelaySample>& of(Path path) const { return samples[static_cast<std::size_t>(path)]; }
+  std::vector<double> rates(Path path) const;
+  // In each round, queries per second of one path divided by that of the other.
+  std::vector<double> ratios(Path path, Path to) const;
+  // Milliseconds of the proxy's CPU time per 1000 queries, in each round.
+  std::vector<double> cpu_ms_per_1000(Path path) const;
+};
+
+struct RelayMemory {
+  unsigned threads = 0;
+  Path path = Path::pointsman;
+  std::size_t fresh_kib = 0;  // before the measurements
+  std::size_t idle_kib = 0;   // with all idle connections, before the measurements
+};
+
+// The definitions of the figures; part of --help.
+extern const char* const relay_definitions;
+
+class RelayBench {
+ public:
+  // `stop`: true to end before the next round. `progress`: a line for a person, now and then.
+  RelayBench(RelayOptions options, std::function<bool()> stop,
+             std::function<void(const std::string&)> progress)
+      : options_(std::move(options)), stop_(std::move(stop)), progress_(std::move(progress)) {}
+
+  std::expected<void, std::string> run();
+
+  std::string text() const;
+  nlohmann::json json() const;
+
+ private:
+  using Outcome = std::expected<void, std::string>;
+  struct Target {
+    Path path;
+    conf::HostPort address;
+    pid_t pid;  // of the proxy; 0: none
+  };
+
+  Outcome run_with(unsigned threads);
+  Outcome measure_memory(const Target& target, unsigned threads, const testbed::Login& login);
+  Outcome measure(RelaySeries& series, const std::array<Target, 3>& targets, const Sysbench& sysbench);
+  std::expected<RelaySample, std::string> sample(const Target& target, unsigned clients,
+                                                 const Sysbench& sysbench, std::chrono::seconds time) const;
+
+  RelayOptions options_;
+  std::function<bool()> stop_;
+  std::function<void(const std::string&)> progress_;
+  std::vector<RelaySeries> series_;
+  std::vector<RelayMemory> memory_;
+  std::string haproxy_version_;
+  std::string haproxy_configuration_;
+};
+
+}  // namespace pointsman::bench
