@@ -23,6 +23,13 @@ struct Adoption {
   std::string why;  // a sentence; for `ambiguous` with the command that resolves it
 };
 
-Adoption decide_primary(const Cluster& cluster, const DurableState& stored);
+// What the servers said before is not what they are now.
+struct AdoptionRules {
+  Instant since = Instant::min();  // only reports from after this count
+  // An interrupted change was our own and its route was never opened, so that whoever was promoted got no transactions from clients.
+  bool nobody_was_routed = false;
+};
+
+Adoption decide_primary(const Cluster& cluster, const DurableState& stored, const AdoptionRules& rules);
 
 }  // namespace pointsman::core

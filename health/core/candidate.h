@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,11 +28,20 @@ struct ChoiceRules {
   bool forced = false;
   // A silent primary: an answer of the candidate counts only if it came later than this, otherwise it may be we who are cut off.
   std::optional<Instant> heard_after;
+  // The replicas whose receiver was stopped, so that what they received is final; nullptr: none was asked to.
+  const std::set<BackendId>* stopped = nullptr;
 };
 
 // All that a replica will have after applying its relay log.
 GtidSet holdings(const Server& server);
+// The same without what the primary never had.
+GtidSet replicated(const Server& server);
 
 Choice choose(const Cluster& cluster, const ChoiceRules& rules);
+
+// A primary that restarted read-only may have shed, in its crash recovery, transactions that it had sent already (MariaDB with
+// init_rpl_role = SLAVE, or a lost disk cache). The replica that has all of the primary's and more, nullptr when there is none: were
+// the primary made writable, what that replica has, acknowledged perhaps, would be lost.
+const Server* outran(const Cluster& cluster, const Server& primary);
 
 }  // namespace pointsman::core

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "health/core/candidate.h"
+
 namespace pointsman::core {
 
 using namespace std::chrono_literals;
@@ -10,6 +12,7 @@ namespace {
 
 constexpr Duration first_pause = 500ms;
 constexpr Duration longest_pause = 15s;
+constexpr Duration longest_rejoin = 30s;
 
 HistoryRecord about(const std::string& kind, const Cluster& cluster, const Server& server, std::string message) {
   HistoryRecord record;
@@ -27,8 +30,7 @@ void Caretaker::care(Instant now) {
   if (primary == nullptr) return;
   for (auto& server : cluster_.servers) {
     if (server.maintenance || !server.up() || occupied(server.id)) continue;
-    const auto patience = patience_.find(server.id);
-    if (patience != patience_.end() && now < patience->second.not_before) continue;
+    if (must_wait(server, server.id == primary->id, now)) continue;
     if (server.id == primary->id) {
       care_for_primary(server, now);
     } else {
@@ -37,12 +39,24 @@ void Caretaker::care(Instant now) {
   }
 }
 
+bool Caretaker::must_wait(const Server& server, bool is_primary, Instant now) const {
+  const auto found = patience_.find(server.id);
+  if (found == patience_.end() || now >= found->second.not_before) return false;
+  // A second writer is stopped at once, and a primary that may write again does, whatever else did not work before.
+  if (is_primary) return server.writable() || found->second.duty == Duty::reinstate;
+  return !server.writable() || found->second.duty == Duty::make_read_only;
+}
+
 void Caretaker::care_for_primary(Server& primary, Instant now) {
   primary.trouble.clear();
   const auto mode = cluster_.config.replication.semi_sync;
   if (!primary.writable()) {
-    // Only a restart is repaired: a person who sets read_only by hand means it.
-    if (primary.evidence.restarted_since_writable()) return start(Duty::reinstate, primary, MakeWritable{mode}, 10s, now);
+    if (const Server* ahead = outran(cluster_, primary)) {
+      primary.trouble = "lost transactions in its crash that " + ahead->name() + " has: `pointsman failover --to " + ahead->name() + " --force`";
+      return;
+    }
+    // Only a restart and what we did ourselves is repaired: a person who sets read_only by hand means it.
+    if (primary.read_only_by_us || primary.evidence.restarted_since_writable()) return start(Duty::reinstate, primary, MakeWritable{mode}, 10s, now);
     primary.trouble = "the primary is read-only, and not by us: `pointsman failover --to " + primary.name() +
                       " --force` makes it writable again";
     return;
@@ -53,13 +67,29 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
     primary.trouble = "the semi-sync plugin is not installed, so commits do not wait for a replica";
     return;
   }
+  // Replicas first: a source that waits for replicas which do not acknowledge would stop every commit.
+  bool deaf_replica = false;
+  bool acknowledging_replica = false;
+  for (const auto& server : cluster_.servers) {
+    if (!server.up() || !cluster_.follows(server, primary)) continue;
+    (server.report().semi_sync.replica_enabled ? acknowledging_replica : deaf_replica) = true;
+  }
+  if (deaf_replica && !acknowledging_replica) {
+    primary.trouble = "commits do not wait yet: no replica acknowledges";
+    return;
+  }
   start(Duty::semi_sync, primary, MakeWritable{mode}, 10s, now);
 }
 
 void Caretaker::care_for_other(Server& server, const Server& primary, Instant now) {
   if (server.writable()) {
     server.trouble = "accepts writes although " + primary.name() + " is the primary";
+    server.read_only_by_us = true;
     return start(Duty::make_read_only, server, MakeReadOnly{.timeout = 2s, .end_clients = true}, 10s, now);
+  }
+  const bool stopped = server.replica() != nullptr && server.replica()->io == ReplicaStatus::Io::no;
+  if (server.receiver_stopped_by_us && stopped && cluster_.follows(server, primary)) {
+    return start(Duty::resume, server, ResumeReceiving{}, 10s, now);
   }
   // Nothing is decided about others on the word of a primary that may have been replaced or restarted meanwhile.
   if (!primary.up() || !primary.writable()) return;
@@ -69,7 +99,7 @@ void Caretaker::care_for_other(Server& server, const Server& primary, Instant no
     server.quarantined = false;
     dirty_ = true;
   }
-  if (cluster_.follows(server, primary)) return watch_replica(server, primary);
+  if (cluster_.follows(server, primary)) return watch_replica(server, primary, now);
   care_for_stray(server, primary, now);
 }
 
@@ -86,10 +116,10 @@ void Caretaker::care_for_stray(Server& server, const Server& primary, Instant no
   start(Duty::follow, server, Follow{primary.settings.address, cluster_.config.replication.semi_sync}, 20s, now);
 }
 
-void Caretaker::watch_replica(Server& server, const Server& primary) {
+void Caretaker::watch_replica(Server& server, const Server& primary, Instant now) {
   const ReplicaStatus& replica = *server.replica();
   server.trouble.clear();
-  if (server.fenced && replica.io == ReplicaStatus::Io::yes) server.fenced = false;
+  if (replica.io == ReplicaStatus::Io::yes) server.fenced = server.heir = false;
   if (!server.errant.empty()) {
     server.trouble = "has transactions that " + primary.name() + " does not have: " + server.errant.to_string();
   } else if (replica.sql_errno != 0) {
@@ -98,13 +128,11 @@ void Caretaker::watch_replica(Server& server, const Server& primary) {
     server.trouble = "does not receive: error " + std::to_string(replica.io_errno) + ": " + replica.io_error;
   } else if (replica.io == ReplicaStatus::Io::no || !replica.sql) {
     server.trouble = "its replication was stopped: `pointsman rejoin " + server.name() + "` starts it";
-  } else {
-    const auto& semi_sync = server.report().semi_sync;
-    if (cluster_.config.replication.semi_sync != conf::SemiSync::off && !semi_sync.replica_enabled) {
-      server.trouble = semi_sync.available ? "does not acknowledge (semi-sync is off on it): `pointsman rejoin " +
-                                                 server.name() + "` switches it on"
-                                           : "has no semi-sync plugin, so it cannot acknowledge commits";
+  } else if (cluster_.config.replication.semi_sync != conf::SemiSync::off && !server.report().semi_sync.replica_enabled) {
+    if (server.report().semi_sync.available) {
+      return start(Duty::follow, server, Follow{primary.settings.address, cluster_.config.replication.semi_sync}, 20s, now);
     }
+    server.trouble = "has no semi-sync plugin, so it cannot acknowledge commits";
   }
   const auto request = requests_.find(server.id);
   if (request == requests_.end()) return;
@@ -135,7 +163,7 @@ void Caretaker::rejoin(BackendId backend, RequestId request, Instant now) {
     return outbox_.reply(request, false, server.name() + " is " + to_string(server.judgement.verdict) + ": " + server.judgement.why);
   }
   if (server.maintenance) return outbox_.reply(request, false, server.name() + " is in maintenance");
-  requests_[backend] = request;
+  requests_[backend] = {request, now + longest_rejoin};
   patience_.erase(backend);
   // A replica in its place whose replication is stopped or lacks semi-sync is set up anew; everything else is care's usual work.
   const bool in_place = !server.writable() && cluster_.follows(server, *primary) && !occupied(backend);
@@ -146,6 +174,7 @@ void Caretaker::rejoin(BackendId backend, RequestId request, Instant now) {
 }
 
 void Caretaker::start(Duty duty, Server& server, Command command, Duration limit, Instant now) {
+  if (duty == Duty::follow) server.being_turned = dirty_ = true;
   const CommandId id = outbox_.command(server.id, std::move(command));
   errands_.push_back({duty, id, server.id, now, now + limit});
 }
@@ -155,21 +184,27 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
   if (found == errands_.end()) return;
   const Errand errand = *found;
   errands_.erase(found);
+  if (std::exchange(cluster_.at(errand.backend).being_turned, false)) dirty_ = true;
   if (!event.result) return failed(errand, event.result.error().text, now);
 
   Server& server = cluster_.at(errand.backend);
   switch (errand.duty) {
+    case Duty::resume:
+      patience_.erase(errand.backend);
+      server.receiver_stopped_by_us = false;
+      return;
     case Duty::make_read_only:
       patience_.erase(errand.backend);
       outbox_.record(about("fenced", cluster_, server, server.name() + " accepted writes beside the primary and was made read-only"));
       return;
     case Duty::reinstate:
       patience_.erase(errand.backend);
-      outbox_.record(about("reinstated", cluster_, server, server.name() + " had restarted read-only and accepts writes again"));
+      server.read_only_by_us = false;
+      outbox_.record(about("reinstated", cluster_, server, server.name() + " was read-only and accepts writes again"));
       return;
     case Duty::semi_sync:
       // Asked again only after a pause, should the server not keep it.
-      patience_[errand.backend].not_before = now + longest_pause;
+      patience_[errand.backend] = {Duty::semi_sync, now + longest_pause, {}, {}};
       outbox_.record(about("semi_sync", cluster_, server, server.name() + " is now the semi-sync source"));
       return;
     case Duty::follow: return finished_follow(errand, now);
@@ -187,7 +222,9 @@ void Caretaker::finished_follow(const Errand& errand, Instant now) {
     return failed(errand, "does not receive from " + primary->name() + ": " + why, now);
   }
   patience_.erase(errand.backend);
-  server.fenced = false;
+  const bool deaf = cluster_.config.replication.semi_sync != conf::SemiSync::off && !server.report().semi_sync.replica_enabled;
+  if (deaf) patience_[errand.backend] = {Duty::follow, now + longest_pause, {}, {}};  // it will not be asked again and again
+  server.fenced = server.heir = server.receiver_stopped_by_us = false;
   server.trouble.clear();
   if (server.quarantined) dirty_ = true;
   server.quarantined = false;
@@ -202,6 +239,7 @@ void Caretaker::finished_follow(const Errand& errand, Instant now) {
 void Caretaker::failed(const Errand& errand, const std::string& why, Instant now) {
   Server& server = cluster_.at(errand.backend);
   Patience& patience = patience_[errand.backend];
+  patience.duty = errand.duty;
   patience.pause = std::clamp(patience.pause * 2, first_pause, longest_pause);
   patience.not_before = now + patience.pause;
   server.trouble = why;
@@ -222,6 +260,19 @@ void Caretaker::on_time(Instant now) {
     outbox_.add(AbortCommands{late.backend});
     failed(late, "no answer within " + std::to_string(to_ms(late.deadline - late.began)) + " ms", now);
   }
+  for (auto request = requests_.begin(); request != requests_.end();) {
+    const BackendId backend = request->first;
+    const bool late = now >= request->second.deadline;
+    ++request;
+    if (!late) continue;
+    const Server& server = cluster_.at(backend);
+    const std::string& why = server.up() ? server.trouble : server.judgement.why;
+    answer(backend, false, server.name() + " does not follow yet" + (why.empty() ? "" : ": " + why));
+  }
+}
+
+void Caretaker::forgive(Duration stall) {
+  for (auto& errand : errands_) errand.deadline += stall;
 }
 
 void Caretaker::drop_all() {
@@ -234,7 +285,7 @@ void Caretaker::drop_all() {
 void Caretaker::answer(BackendId backend, bool ok, const std::string& text) {
   const auto found = requests_.find(backend);
   if (found == requests_.end()) return;
-  outbox_.reply(found->second, ok, text);
+  outbox_.reply(found->second.id, ok, text);
   requests_.erase(found);
 }
 

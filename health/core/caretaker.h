@@ -23,9 +23,11 @@ class Caretaker {
   void care(Instant now);
   void on(const CommandFinished& event, Instant now);
   void on_time(Instant now);
+  // We were not running for `stall`: the answers that are due could not be heard.
+  void forgive(Duration stall);
   // A change of primary begins: what was asked for before belongs to an old epoch.
   void drop_all();
-  // The operator asked; answered when the server follows or is refused.
+  // The operator asked; answered when the server follows or is refused, after longest_rejoin at the latest.
   void rejoin(BackendId backend, RequestId request, Instant now);
 
   bool busy() const { return !errands_.empty(); }
@@ -34,7 +36,7 @@ class Caretaker {
   bool take_dirty() { return std::exchange(dirty_, false); }
 
  private:
-  enum class Duty { make_read_only, follow, reinstate, semi_sync };
+  enum class Duty { make_read_only, resume, follow, reinstate, semi_sync };
   struct Errand {
     Duty duty;
     CommandId id;
@@ -43,27 +45,33 @@ class Caretaker {
     Instant deadline;
   };
   struct Patience {  // after a failure the next try waits longer
+    Duty duty{};
     Instant not_before = Instant::min();
     Duration pause{};
     std::string last_error;
+  };
+  struct Request {
+    RequestId id;
+    Instant deadline;
   };
 
   void care_for_primary(Server& primary, Instant now);
   void care_for_other(Server& server, const Server& primary, Instant now);
   void care_for_stray(Server& server, const Server& primary, Instant now);
-  void watch_replica(Server& server, const Server& primary);
+  void watch_replica(Server& server, const Server& primary, Instant now);
   void quarantine(Server& server, const Server& primary);
   void start(Duty duty, Server& server, Command command, Duration limit, Instant now);
   void failed(const Errand& errand, const std::string& why, Instant now);
   void finished_follow(const Errand& errand, Instant now);
   void answer(BackendId backend, bool ok, const std::string& text);
   bool occupied(BackendId backend) const;
+  bool must_wait(const Server& server, bool is_primary, Instant now) const;
 
   Cluster& cluster_;
   Outbox& outbox_;
   std::vector<Errand> errands_;  // at most one per server
   std::map<BackendId, Patience> patience_;
-  std::map<BackendId, RequestId> requests_;
+  std::map<BackendId, Request> requests_;
   bool dirty_ = false;
 };
 

@@ -87,21 +87,51 @@ Change::Change(Cluster& cluster, Outbox& outbox, const PrimaryLedger& ledger, Du
   if (order_.from) verdict_ = to_string(cluster_.at(*order_.from).judgement.verdict);
   if (order_.kind == Kind::failover) times_.push_back({"detect", now - order_.evidence_at, ""});
   if (order_.kind == Kind::switchover) candidate_ = order_.to;
-  // The epoch and the mark become durable while the first steps run; the promotion waits for them.
-  store(name_of_from(), true);
+  // The epoch and the mark become durable while the first steps run; the promotion waits for them. The mark names the one that
+  // will be promoted as far as can be told now; should the choice be another, it is stored again.
+  if (!candidate_) candidate_ = expected_candidate();
+  store(old_primary_of_record(), true);
   enter(order_.kind == Kind::failover ? Step::fence : Step::close_route, now);
 }
 
 std::string Change::name_of_from() const { return order_.from ? cluster_.at(*order_.from).name() : ""; }
 
+// Ordered by hand while nobody serves, a change has no `from`; who is on record must not be forgotten until it succeeds.
+std::string Change::old_primary_of_record() const { return order_.from ? name_of_from() : durable_.primary; }
+
+std::optional<BackendId> Change::expected_candidate() const {
+  ChoiceRules rules;
+  rules.from = order_.from;
+  rules.only = order_.to;
+  rules.forced = order_.forced;
+  return pointsman::core::choose(cluster_, rules).candidate;
+}
+
 void Change::store(const std::string& primary, bool marked) {
+  const std::string to = candidate_ ? cluster_.at(*candidate_).name() : "";
   durable_.primary = primary;
-  durable_.change = marked ? std::optional(ChangeMark{to_string(order_.kind), name_of_from()}) : std::nullopt;
+  durable_.change = marked ? std::optional(ChangeMark{to_string(order_.kind), name_of_from(), to}) : std::nullopt;
   store_version_ = outbox_.store(durable_);
   stored_ = false;
 }
 
 void Change::command(BackendId backend, Command what) { pending_[outbox_.command(backend, std::move(what))] = backend; }
+
+void Change::make_read_only(BackendId backend, MakeReadOnly order, bool awaited) {
+  cluster_.at(backend).read_only_by_us = true;
+  const CommandId id = outbox_.command(backend, order);
+  if (awaited) pending_[id] = backend;
+}
+
+void Change::drop_commands_to(BackendId backend) {
+  if (std::erase_if(pending_, [&](const auto& command) { return command.second == backend; }) > 0) {
+    outbox_.add(AbortCommands{backend});
+  }
+}
+
+bool Change::lost(std::optional<BackendId> backend) const {
+  return backend && calls_for_failover(cluster_.at(*backend).judgement.verdict);
+}
 
 void Change::enter(Step step, Instant now) {
   step_ = step;
@@ -149,11 +179,8 @@ void Change::fail(const std::string& why, Instant now) {
 }
 
 void Change::give_up(const std::string&, Instant now) {
-  // A replica that is still one goes on receiving, should its source come back.
-  if (!promote_sent_) {
-    for (const BackendId backend : stopped_) outbox_.command(backend, ResumeReceiving{});
-    store(name_of_from(), false);
-  }
+  // The caretaker sees to it that replicas go on receiving, and that the old primary may write again.
+  if (!promote_sent_) store(old_primary_of_record(), false);
   enter(Step::failed, now);
 }
 
@@ -198,7 +225,8 @@ void Change::on(const CommandFinished& event, Instant now) {
 void Change::on(const RouteApplied& event, Instant now) {
   if (event.token != route_token_) return;
   route_applied_ = true;
-  if (step_ == Step::close_route) return advance(now);
+  // The first server is touched only when nothing can hinder the promotion.
+  if (step_ == Step::close_route && stored_) return advance(now);
   if (step_ == Step::promote) promote_when_safe(now);
 }
 
@@ -206,11 +234,12 @@ void Change::on(const StateStored& event, Instant now) {
   if (event.version < store_version_ || finished()) return;  // a newer version holds all of an older one
   if (event.result) {
     stored_ = true;
+    if (step_ == Step::close_route && route_applied_) return advance(now);
     if (step_ == Step::promote) promote_when_safe(now);
     return;
   }
   const std::string why = "the state could not be stored (" + event.result.error() + "): no promotion without a durable epoch";
-  const bool before_promotion = !promote_sent_ && !serving();
+  const bool before_promotion = !promote_sent_ && !serving() && !undoing();
   if (before_promotion) return fail(why, now);
   troubles_.push_back(why);
 }
@@ -248,15 +277,48 @@ void Change::on_time(Instant now) {
 }
 
 void Change::on_verdict(BackendId backend, Instant now) {
-  if (finished() || serving() || step_ == Step::route) return;
+  if (finished() || !lost(backend)) return;
   const Server& server = cluster_.at(backend);
-  if (!calls_for_failover(server.judgement.verdict)) return;
-  const bool needed = candidate_ == backend && (step_ == Step::catch_up || step_ == Step::promote);
-  const bool old_needed = order_.kind == Kind::switchover && order_.from == backend && step_ == Step::read_only;
-  if (needed || old_needed) {
-    fail(server.name() + " is " + to_string(server.judgement.verdict) + ": " + server.judgement.why, now);
+  const std::string why = server.name() + " is " + to_string(server.judgement.verdict) + ": " + server.judgement.why;
+  const bool is_candidate = candidate_ == backend;
+  const bool is_old = order_.from == backend;
+  switch (step_) {
+    case Step::choose:  // the others' answers are enough
+      drop_commands_to(backend);
+      if (pending_.empty()) settle_choice(now);
+      return;
+    case Step::promote:
+      if (is_candidate) fail(why, now);
+      return;
+    case Step::catch_up:
+      // A planned change can wait for the old primary no more once it is gone; what it had not sent will not come.
+      if (is_candidate || (is_old && order_.kind == Kind::switchover && !received_all())) fail(why, now);
+      return;
+    case Step::close_route:
+    case Step::read_only:
+      if (is_old || is_candidate) fail(why, now);
+      return;
+    case Step::undo_promotion:
+    case Step::undo_read_only:
+      if ((step_ == Step::undo_promotion) ? is_candidate : is_old) fail(why, now);
+      return;
+    case Step::repoint:
+      // The next failover must not wait for replicas to follow a dead server.
+      if (is_candidate) {
+        for (const auto& [id, other] : pending_) outbox_.add(AbortCommands{other});
+        pending_.clear();
+        troubles_.push_back(why);
+        finish_repoint(now);
+      } else {
+        drop_commands_to(backend);
+        if (pending_.empty()) finish_repoint(now);
+      }
+      return;
+    default: return;
   }
 }
+
+bool Change::received_all() const { return holdings(cluster_.at(*candidate_)).contains(target_); }
 
 // --- steps ----------------------------------------------------------------------------------------------------------
 
@@ -273,11 +335,13 @@ void Change::enter_fence(Instant now) {
   for (const auto& server : cluster_.servers) {
     // Ordered by hand with the old primary (or another writable server) alive: it must stop first.
     const bool other_writer = server.writable() && server.id != order_.to && (server.id == order_.from || !order_.from);
-    if (other_writer && (server.up() || server.is(Verdict::degraded))) command(server.id, end_writes);
+    if (other_writer && (server.up() || server.is(Verdict::degraded))) make_read_only(server.id, end_writes, true);
   }
-  if (order_.from && cluster_.at(*order_.from).is(Verdict::dead)) {
-    // A standing order: a server that was only frozen finds it in its socket when it thaws. Nobody waits for its answer.
-    outbox_.command(*order_.from, end_writes);
+  const Server* old = order_.from ? &cluster_.at(*order_.from) : nullptr;
+  // A standing order: a server that was only frozen finds it in its socket when it thaws. Nobody waits for its answer.
+  const bool silent = old != nullptr && !old->up() && !old->is(Verdict::degraded) && !old->is(Verdict::crashed);
+  if (silent) make_read_only(old->id, end_writes, false);
+  if (old != nullptr && old->is(Verdict::dead)) {
     if (!cluster_.config.fence.command.empty()) {
       outbox_.add(RunFenceCommand{*order_.from});
       fence_command_pending_ = true;
@@ -292,6 +356,7 @@ void Change::enter_choose(Instant now) {
   for (const auto& server : cluster_.servers) {
     if (server.id == order_.from || server.maintenance || !server.up() || server.replica() == nullptr) continue;
     if (order_.to && *order_.to != server.id) continue;
+    cluster_.at(server.id).receiver_stopped_by_us = true;
     command(server.id, StopReceiving{});
   }
   if (pending_.empty()) settle_choice(now);
@@ -302,30 +367,33 @@ void Change::settle_choice(Instant now) {
   rules.from = order_.from;
   rules.only = order_.to;
   rules.forced = order_.forced;
+  rules.stopped = &stopped_;
   const Choice choice = pointsman::core::choose(cluster_, rules);
   if (!choice.candidate) {
     std::string why = "nobody can take over";
     for (const auto& refusal : choice.refused) why += "; " + cluster_.at(refusal.backend).name() + ": " + refusal.why;
     return fail(why, now);
   }
+  const bool as_expected = candidate_ == choice.candidate;
   candidate_ = choice.candidate;
   const Server& candidate = cluster_.at(*candidate_);
-  const GtidSet missing = missing_from(candidate, ledger_, cluster_.config.monitor.interval / 2);
-  if (!missing.empty() && !order_.forced && !cluster_.config.failover.allow_loss) {
-    return fail(candidate.name() + " never received " + std::to_string(missing.count()) + " transactions (" +
-                    missing.to_string() + ")", now);
-  }
+  const Shortfall shortfall = pointsman::core::shortfall(cluster_, candidate, order_.from, ledger_, true);
+  const std::string forbidden = why_forbidden(shortfall, cluster_, candidate);
+  if (!forbidden.empty() && !order_.forced) return fail(forbidden, now);
+  if (!as_expected) store(old_primary_of_record(), true);
   target_ = holdings(candidate);
   // Under semi-sync what only the old primary has was never acknowledged; the rest may have been.
   const GtidSet promised = ledger_.semi_sync_active() ? fenced_at_ : ledger_.known().united(fenced_at_);
-  const GtidSet lost = promised.minus(target_);
-  if (!lost.empty()) lost_.push_back(lost.to_string());
+  const GtidSet not_there = promised.united(shortfall.missing).minus(target_);
+  if (!not_there.empty()) lost_.push_back(not_there.to_string());
   std::string note = candidate.name();
   for (const auto& refusal : choice.refused) note += ", not " + cluster_.at(refusal.backend).name() + " (" + refusal.why + ")";
   advance(now, note);
 }
 
-void Change::enter_read_only(Instant) { command(*order_.from, MakeReadOnly{.timeout = 2000ms, .end_clients = false}); }
+void Change::enter_read_only(Instant) {
+  make_read_only(*order_.from, {.timeout = 2000ms, .end_clients = false}, true);
+}
 
 void Change::enter_catch_up(Instant now) {
   const Server& candidate = cluster_.at(*candidate_);
@@ -342,19 +410,22 @@ void Change::promote_when_safe(Instant now) {
   if (promote_sent_ || !stored_ || !sessions_ended) return;
   if (order_.kind == Kind::switchover && !cluster_.at(*candidate_).up()) return fail("the successor is not up", now);
   promote_sent_ = true;
+  cluster_.at(*candidate_).heir = cluster_.at(*candidate_).receiver_stopped_by_us = true;
   command(*candidate_, Promote{cluster_.config.replication.semi_sync});
 }
 
 void Change::enter_route(Instant now) {
   if (order_.from) cluster_.at(*order_.from).fenced = true;
-  cluster_.at(*candidate_).fenced = false;
-  cluster_.at(*candidate_).quarantined = false;
-  cluster_.at(*candidate_).errant = {};
+  for (auto& server : cluster_.servers) server.heir = false;
+  Server& candidate = cluster_.at(*candidate_);
+  candidate.fenced = candidate.quarantined = false;
+  candidate.read_only_by_us = candidate.receiver_stopped_by_us = false;
+  candidate.errant = {};
   cluster_.primary = candidate_;
   outbox_.route(cluster_.epoch, cluster_.paused ? RouteMode::holding : RouteMode::open, candidate_,
                 cluster_.paused ? "paused by the operator" : "");
-  std::erase(durable_.quarantined, cluster_.at(*candidate_).name());
-  store(cluster_.at(*candidate_).name(), false);
+  std::erase(durable_.quarantined, candidate.name());
+  store(candidate.name(), false);
   total_ = now - order_.evidence_at;
   advance(now);
 }
@@ -378,16 +449,28 @@ void Change::finish_repoint(Instant now) {
   advance(now);
 }
 
-void Change::enter_undo_promotion(Instant) { command(*candidate_, MakeReadOnly{.timeout = 1000ms, .end_clients = true}); }
+void Change::enter_undo_promotion(Instant now) {
+  if (lost(candidate_)) return fail(cluster_.at(*candidate_).name() + " is lost", now);
+  make_read_only(*candidate_, {.timeout = 1000ms, .end_clients = true}, true);
+}
 
-void Change::enter_undo_read_only(Instant) { command(*order_.from, MakeWritable{cluster_.config.replication.semi_sync}); }
+void Change::enter_undo_read_only(Instant now) {
+  // Nothing can be given back to a server that is gone: a failover is next.
+  if (lost(order_.from)) return fail(name_of_from() + " is lost", now);
+  command(*order_.from, MakeWritable{cluster_.config.replication.semi_sync});
+}
 
 void Change::enter_undo_route(Instant now) {
-  outbox_.route(cluster_.epoch, cluster_.paused ? RouteMode::holding : RouteMode::open, order_.from,
-                cluster_.paused ? "paused by the operator" : "");
-  // The old primary serves and the successor accepts no writes: nothing is uncertain any more.
+  const Server& old = cluster_.at(*order_.from);
+  // Should it have died or restarted meanwhile, the controller closes the route and sees what can be done.
+  if (old.up() && old.writable()) {
+    outbox_.route(cluster_.epoch, cluster_.paused ? RouteMode::holding : RouteMode::open, old.id,
+                  cluster_.paused ? "paused by the operator" : "");
+  }
+  // The old primary serves and nobody was ever sent to the successor: nothing is uncertain any more.
   promote_sent_ = false;
-  store(name_of_from(), false);
+  if (old.writable()) cluster_.at(old.id).read_only_by_us = false;
+  store(old.name(), false);
   leave(now);
   enter(Step::failed, now);
 }
@@ -403,7 +486,7 @@ HistoryRecord Change::record(Instant now) const {
   record.total = total_ ? *total_ : now - order_.evidence_at;
   record.lost = lost_;
   record.failed = !succeeded() && !serving();
-  std::string text = record.failed ? "failed: " + failure_ : record.from + " -> " + record.to;
+  std::string text = record.failed ? "failed: " + failure_ : (record.from.empty() ? "" : record.from + " ") + "-> " + record.to;
   for (const auto& trouble : troubles_) text += "; " + trouble;
   record.message = std::string(to_string(order_.kind)) + " " + text;
   return record;

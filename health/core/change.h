@@ -47,7 +47,9 @@ class Change {
   void on(const StateStored& event, Instant now);
   void on(const FenceCommandFinished& event, Instant now);
   void on_time(Instant now);
-  // The old primary or the candidate got a new verdict.
+  // We were not running for `stall`: the answers that are due could not be heard.
+  void forgive(Duration stall) { deadline_ = finished() ? deadline_ : deadline_ + stall; }
+  // A server got a new verdict.
   void on_verdict(BackendId backend, Instant now);
 
   bool finished() const { return step_ == Step::done || step_ == Step::failed; }
@@ -56,6 +58,9 @@ class Change {
   bool uncertain() const { return step_ == Step::failed && promote_sent_; }
   // Writes go to the new primary (route and later).
   bool serving() const { return step_ == Step::repoint || step_ == Step::done; }
+  bool undoing() const {
+    return step_ == Step::undo_promotion || step_ == Step::undo_read_only || step_ == Step::undo_route;
+  }
   Instant deadline() const { return deadline_; }
   Step step() const { return step_; }
   const Order& order() const { return order_; }
@@ -90,9 +95,15 @@ class Change {
   void settle_choice(Instant now);
   void promote_when_safe(Instant now);
   void command(BackendId backend, Command what);
+  void make_read_only(BackendId backend, MakeReadOnly order, bool awaited);
+  void drop_commands_to(BackendId backend);
+  bool lost(std::optional<BackendId> backend) const;
   void store(const std::string& primary, bool marked);
   void finish_repoint(Instant now);
   std::string name_of_from() const;
+  std::string old_primary_of_record() const;
+  std::optional<BackendId> expected_candidate() const;
+  bool received_all() const;  // the candidate has, applied or not, all that it must have
 
   Cluster& cluster_;
   Outbox& outbox_;
@@ -116,7 +127,7 @@ class Change {
   std::optional<BackendId> candidate_;
   GtidSet fenced_at_;                   // final position of an old primary that acknowledged its fence
   GtidSet target_;                      // what the candidate must have applied before it is promoted
-  std::set<BackendId> stopped_;         // replicas whose receiver was stopped
+  std::set<BackendId> stopped_;         // replicas that confirmed that their receiver is stopped
   std::vector<StepTime> times_;
   std::optional<Duration> total_;
   std::vector<std::string> lost_;

@@ -25,9 +25,15 @@ struct Server {
   conf::Backend settings;
   Evidence evidence;
   Judgement judgement;
+  Verdict noted = Verdict::up;  // the last one that went into the history
 
   bool maintenance = false;
   bool fenced = false;         // was the primary, has not been taken back yet
+  // What we did to it and have not undone. Whatever comes of the command itself: an order that was sent may be carried out late.
+  bool read_only_by_us = false;
+  bool receiver_stopped_by_us = false;
+  bool being_turned = false;  // an order to follow was given and has not ended
+  bool heir = false;           // its promotion was begun and did not end well: may replicate from nobody, had all that was received
   GtidSet errant;              // transactions that the primary does not have, as of the last audit
   struct Claim {               // what it had at some moment, waiting for a later word of the primary
     GtidSet executed;

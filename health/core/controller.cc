@@ -1,6 +1,9 @@
 #include "health/core/controller.h"
 
+#include "health/core/candidate.h"
+
 #include <algorithm>
+#include <utility>
 
 namespace pointsman::core {
 
@@ -8,9 +11,18 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Duration retry_pause = 1s;
+constexpr Duration first_retry_pause = 1s;
+constexpr Duration longest_retry_pause = 15s;
+constexpr Duration store_pause = 2s;
 // A step that comes later than promised by more than this means that we were not running.
 constexpr Duration stall_tolerance = 250ms;
+
+// A receiver that does not run although nothing went wrong, found at the start: was it an earlier daemon of ours, killed in the
+// middle of a change? Then the applier runs; or there is a mark, which is durable before more than receivers are touched.
+bool stopped_by_a_person(const Server& server, bool interrupted) {
+  const ReplicaStatus* replica = server.replica();
+  return replica != nullptr && replica->io == ReplicaStatus::Io::no && !interrupted && (!replica->sql || replica->io_errno != 0);
+}
 
 }  // namespace
 
@@ -50,6 +62,9 @@ Controller::Controller(conf::Config config, DurableState stored, Instant now)
     };
     server.maintenance = listed(durable_.maintenance);
     server.quarantined = listed(durable_.quarantined);
+    server.being_turned = listed(durable_.following);
+    // Should its promotion have been begun, it replicates from nobody any more.
+    server.heir = durable_.change && durable_.change->to == server.name();
   }
 }
 
@@ -78,13 +93,19 @@ Actions Controller::step(const Event& event, Instant now) {
   if (change_) promised_ = std::min(promised_, std::max(change_->deadline(), now));
   promised_ = std::min(promised_, std::max(caretaker_.next_deadline(), now));
   if (retry_at_ > now) promised_ = std::min(promised_, retry_at_);
+  if (store_failing()) promised_ = std::min(promised_, std::max(store_again_at_, now));
   return outbox_.take();
 }
 
 // Silence counts only while we were listening.
 void Controller::forgive_stall(Instant now) {
-  if (now - promised_ <= stall_tolerance) return;
-  for (auto& server : cluster_.servers) server.evidence.forgive(now - promised_);
+  const Duration stall = now - promised_;
+  if (stall <= stall_tolerance) return;
+  for (auto& server : cluster_.servers) server.evidence.forgive(stall);
+  if (change_) change_->forgive(stall);
+  caretaker_.forgive(stall);
+  // What waits to be heard is as old as the stall; the next probes say how things are now.
+  hold_until_ = now + cluster_.config.monitor.interval + cluster_.config.monitor.timeout;
 }
 
 // --- evidence -------------------------------------------------------------------------------------------------------
@@ -103,13 +124,16 @@ void Controller::absorb(const Event& event, Instant now) {
           cluster_.at(e.backend).evidence.on_reconnect_checked(e.refused_in_row, e.accepted, now);
           outbox_.add(ProbeNow{e.backend});
         } else if constexpr (std::is_same_v<E, CommandFinished>) {
-          if (e.result) cluster_.at(e.backend).evidence.on_report(*e.result, e.started, now);
+          if (e.result) cluster_.at(e.backend).evidence.on_command_ok(*e.result, e.started, now);
           if (change_) change_->on(e, now);
           caretaker_.on(e, now);
         } else if constexpr (std::is_same_v<E, RouteApplied>) {
           if (change_) change_->on(e, now);
         } else if constexpr (std::is_same_v<E, StateStored>) {
+          const bool again = e.result && store_failing();
           store_error_ = e.result ? "" : e.result.error();
+          store_again_at_ = now + store_pause;
+          if (again) retry_at_ = now;
           if (change_) change_->on(e, now);
         } else if constexpr (std::is_same_v<E, FenceCommandFinished>) {
           if (change_) change_->on(e, now);
@@ -130,6 +154,7 @@ void Controller::absorb_probe(const ProbeSucceeded& event) {
   if (first) note("seen", &server, server.name() + " answers: " + event.report.version);
   if (cluster_.primary == event.backend && server.writable()) {
     ledger_.on_report(event.report, event.finished, cluster_.config.monitor.interval * 4);
+    ledger_of_ = event.backend;
   }
 }
 
@@ -153,13 +178,17 @@ void Controller::judge_all(Instant now) {
     server.judgement = judge(server.evidence, times, now);
     const Verdict after = server.judgement.verdict;
     if (before == after) continue;
-    // Suspicion comes and goes; only what follows from it is history.
-    const bool worth_noting = after != Verdict::suspect && before != Verdict::suspect;
-    const bool decided = after != Verdict::suspect && after != Verdict::up;
-    if (worth_noting || decided) {
+    // Suspicion comes and goes; only what follows from it is history, and that once.
+    if (after != Verdict::suspect && after != server.noted) {
+      server.noted = after;
       note("verdict", &server, server.name() + " is " + to_string(after) + ": " + server.judgement.why);
     }
     if (change_) change_->on_verdict(server.id, now);
+    if (after != Verdict::dead || cluster_.primary != server.id) continue;
+    // Whether it fell silent alone is decided by what the others say now.
+    for (const auto& other : cluster_.servers) {
+      if (other.id != server.id) outbox_.add(ProbeNow{other.id});
+    }
   }
 }
 
@@ -168,14 +197,25 @@ void Controller::judge_all(Instant now) {
 void Controller::decide(Instant now) {
   if (change_ && change_->finished()) conclude_change(now);
   if (change_) return;
+  store_again(now);
   if (adopting_) return try_adoption(now);
 
   Server& primary = *cluster_.primary_server();
   if (calls_for_failover(primary.judgement.verdict)) {
     consider_failover(primary, now);
+  } else if (const Server* ahead = outran(cluster_, primary); ahead != nullptr && cluster_.automatic && now >= retry_at_) {
+    Change::Order order;
+    order.kind = Change::Kind::failover;
+    order.from = primary.id;
+    order.to = ahead->id;
+    order.automatic = true;
+    order.evidence_at = now;
+    note("outran", &primary, primary.name() + " came back without transactions that " + ahead->name() + " has, which takes over");
+    begin_change(order, now);
   } else if (!primary.is(Verdict::suspect)) {
     outage_since_.reset();
     refusal_recorded_ = false;
+    retry_pause_ = {};
   }
   if (change_) return;
   keep_route(now);
@@ -185,7 +225,7 @@ void Controller::decide(Instant now) {
 }
 
 void Controller::try_adoption(Instant now) {
-  Adoption adoption = decide_primary(cluster_, durable_);
+  Adoption adoption = decide_primary(cluster_, durable_, adoption_rules_);
   if (adoption.kind == Adoption::Kind::wait || adoption.kind == Adoption::Kind::ambiguous) {
     const bool news = adoption.kind == Adoption::Kind::ambiguous && reason_ != adoption.why;
     reason_ = adoption.why;
@@ -196,15 +236,15 @@ void Controller::try_adoption(Instant now) {
   adopting_ = false;
   cluster_.primary = primary.id;
   cluster_.at(primary.id).quarantined = false;
-  ledger_.forget();
+  // After a promotion that failed the old primary is the primary again: what it was known to have still counts.
+  if (ledger_of_ != primary.id) ledger_.forget();
   const bool same = durable_.primary == primary.name() && !durable_.change && cluster_.epoch.value > 0;
   // An interrupted change used its epoch already; a new primary, even one found, never shares one with another.
   if (!same) cluster_.epoch = Epoch{cluster_.epoch.value + 1};
-  if (durable_.change) {
-    for (const auto& server : cluster_.servers) {
-      const bool stopped = server.up() && server.replica() != nullptr && server.replica()->io == ReplicaStatus::Io::no;
-      if (stopped && server.id != primary.id) outbox_.command(server.id, ResumeReceiving{});
-    }
+  for (auto& server : cluster_.servers) {
+    const bool interrupted = durable_.change.has_value() || std::exchange(server.being_turned, false);
+    if (server.id == primary.id || stopped_by_a_person(server, interrupted)) continue;
+    server.receiver_stopped_by_us = server.replica() == nullptr || server.replica()->io == ReplicaStatus::Io::no;
   }
   if (!same) persist();
   note("adopted", &primary, primary.name() + " is the primary: " + adoption.why);
@@ -213,8 +253,9 @@ void Controller::try_adoption(Instant now) {
 
 void Controller::consider_failover(Server& primary, Instant now) {
   if (!outage_since_) outage_since_ = now;
-  if (now < retry_at_) return;
-  const auto reasons = vetoes({cluster_, primary, ledger_, recent_failovers_, now});
+  if (now < retry_at_ || now < hold_until_) return;
+  auto reasons = vetoes({cluster_, primary, ledger_, recent_failovers_, now});
+  if (store_failing()) reasons.push_back("the state cannot be stored (" + store_error_ + "): no promotion without a durable epoch");
   if (reasons.empty()) {
     Change::Order order;
     order.kind = Change::Kind::failover;
@@ -246,23 +287,30 @@ void Controller::conclude_change(Instant now) {
   if (ended->succeeded()) {
     reason_.clear();
     adopting_ = false;
-    ledger_.forget();
+    ledger_.begin(cluster_.primary_server()->report().executed);
+    ledger_of_ = cluster_.primary;
+    retry_pause_ = {};
     if (order.kind == Change::Kind::failover) last_failover_took_ = record.total;
-    if (order.automatic) {
+    if (order.automatic && order.kind == Change::Kind::failover) {
       recent_failovers_.push_back(now);
       while (recent_failovers_.size() > cluster_.config.failover.max_in_window) recent_failovers_.pop_front();
-      if (cluster_.config.failover.failback && order.kind == Change::Kind::failover) fail_back_to_ = order.from;
+      if (cluster_.config.failover.failback) fail_back_to_ = order.from;
     } else {
       fail_back_to_.reset();
     }
     outage_since_.reset();
     refusal_recorded_ = false;
   } else {
-    retry_at_ = now + retry_pause;
+    if (order.kind == Change::Kind::failover) {
+      retry_pause_ = std::clamp(retry_pause_ * 2, first_retry_pause, longest_retry_pause);
+      retry_at_ = now + retry_pause_;
+    }
     reason_ = record.message;
     if (ended->uncertain() || !order.from) {
       adopting_ = true;
+      adoption_rules_ = {now, true};
       cluster_.primary.reset();
+      for (const auto& server : cluster_.servers) outbox_.add(ProbeNow{server.id});
     }
   }
   outbox_.record(record);
@@ -279,12 +327,16 @@ void Controller::keep_route(Instant) {
     reason_ = primary.name() + ", the primary of record, has not answered yet: " + primary.judgement.why;
     return want_route(RouteMode::closed, std::nullopt, reason_);
   }
-  if (primary.up() && !primary.writable() && primary.evidence.restarted_since_writable()) {
-    reason_ = primary.name() + " has restarted read-only and is about to accept writes again";
+  if (primary.up() && !primary.writable() && (primary.read_only_by_us || primary.evidence.restarted_since_writable())) {
+    reason_ = primary.name() + (primary.trouble.empty() ? " is read-only and is about to accept writes again" : " is read-only: " + primary.trouble);
     return want_route(RouteMode::closed, std::nullopt, reason_);
   }
-  const bool serving = outbox_.current_route().mode != RouteMode::closed;
-  if (!serving && !(primary.up() && primary.writable())) return;  // not before it is known to be well
+  const SetRoute& route = outbox_.current_route();
+  const bool serving = route.backend == primary.id && (route.mode == RouteMode::open || route.mode == RouteMode::holding);
+  if (!serving && !(primary.up() && primary.writable())) {  // not before it is known to be well
+    if (primary.up()) reason_ = primary.name() + ", the primary of record, is read-only, and not by us";
+    return want_route(RouteMode::closed, std::nullopt, reason_);
+  }
   reason_.clear();
   if (cluster_.paused) return want_route(RouteMode::holding, primary.id, "paused by the operator");
   want_route(RouteMode::open, primary.id, "");
@@ -313,6 +365,13 @@ void Controller::maybe_fail_back(Instant now) {
   begin_change(order, now);
 }
 
+// What should be stored is kept trying: a mark that stayed on disk would make the next start doubt who is primary.
+void Controller::store_again(Instant now) {
+  if (!store_failing() || now < store_again_at_) return;
+  store_again_at_ = now + store_pause;
+  outbox_.store(durable_);
+}
+
 void Controller::persist() {
   durable_.epoch = cluster_.epoch;
   if (cluster_.primary && !change_) {
@@ -322,9 +381,11 @@ void Controller::persist() {
   durable_.paused = cluster_.paused;
   durable_.maintenance.clear();
   durable_.quarantined.clear();
+  durable_.following.clear();
   for (const auto& server : cluster_.servers) {
     if (server.maintenance) durable_.maintenance.push_back(server.name());
     if (server.quarantined) durable_.quarantined.push_back(server.name());
+    if (server.being_turned) durable_.following.push_back(server.name());
   }
   outbox_.store(durable_);
 }

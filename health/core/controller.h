@@ -74,6 +74,7 @@ class Controller {
   void persist();
   void note(const std::string& kind, const Server* server, std::string message);
 
+  void store_again(Instant now);
   void handle(const SwitchoverWanted& wish, Instant now);
   void handle(const FailoverWanted& wish, Instant now);
   void handle(const RejoinWanted& wish, Instant now);
@@ -87,17 +88,22 @@ class Controller {
   DurableState durable_;
   Outbox outbox_;
   PrimaryLedger ledger_;
+  std::optional<BackendId> ledger_of_;    // whose
   Caretaker caretaker_;
   std::unique_ptr<Change> change_;
 
   bool adopting_ = true;       // who is primary is still to be found out
+  AdoptionRules adoption_rules_;
   std::string reason_;
   std::string store_error_;
+  Instant store_again_at_;     // while store_error_
   std::deque<Instant> recent_failovers_;  // automatic, within failover.window; bounded by max_in_window
   std::optional<Duration> last_failover_took_;
   std::optional<Instant> outage_since_;   // the primary's verdict calls for a failover since then
   bool refusal_recorded_ = false;
   Instant retry_at_ = Instant::min();     // after a failed change nothing is tried before
+  Duration retry_pause_{};                // grows with each failure in a row
+  Instant hold_until_ = Instant::min();   // after a stall
   std::optional<BackendId> fail_back_to_;
   Instant promised_;                      // next_deadline() of the last step
 };

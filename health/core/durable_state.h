@@ -13,6 +13,7 @@ namespace pointsman::core {
 struct ChangeMark {
   std::string kind;  // "failover" or "switchover"
   std::string from;  // name; "" when there was no primary
+  std::string to{};  // name of the only one that can have been promoted; "": was not told
   bool operator==(const ChangeMark&) const = default;
 };
 
@@ -24,6 +25,8 @@ struct DurableState {
   bool paused = false;
   std::vector<std::string> maintenance;  // names
   std::vector<std::string> quarantined;  // names
+  // Names of servers that are being made to follow the primary: while that lasts their replication is stopped by us, not by a person.
+  std::vector<std::string> following;
 
   bool operator==(const DurableState&) const = default;
 };

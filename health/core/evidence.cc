@@ -5,9 +5,9 @@
 namespace pointsman::core {
 
 void Evidence::on_probe_ok(const ServerReport& fresh, Instant started, Instant finished, Duration probe_latency) {
-  on_report(fresh, started, finished);
-  last_ok = finished;
-  last_ok_started = started;
+  if (!command_ended_at || started >= *command_ended_at) take_report(fresh, started, finished);
+  last_ok = std::max(finished, last_ok.value_or(finished));
+  last_ok_started = std::max(started, last_ok_started.value_or(started));
   latency = probe_latency;
   failure.reset();
   failed_at.reset();
@@ -16,7 +16,12 @@ void Evidence::on_probe_ok(const ServerReport& fresh, Instant started, Instant f
   refused = 0;
 }
 
-void Evidence::on_report(const ServerReport& fresh, Instant started, Instant now) {
+void Evidence::on_command_ok(const ServerReport& fresh, Instant started, Instant now) {
+  command_ended_at = now;
+  take_report(fresh, started, now);
+}
+
+void Evidence::take_report(const ServerReport& fresh, Instant started, Instant now) {
   const bool both_replicate = report_from && report.replica && fresh.replica;
   if (both_replicate && report.replica->events_received != fresh.replica->events_received) received_change_at = now;
   if (!fresh.replica) received_change_at.reset();
@@ -67,7 +72,7 @@ Instant Evidence::last_contact() const {
 
 void Evidence::forgive(Duration stall) {
   watched_since += stall;
-  for (auto* sign : {&last_ok, &last_traffic, &alive_at, &refused_since}) {
+  for (auto* sign : {&last_ok, &last_traffic, &alive_at, &failed_at, &refused_since, &received_change_at}) {
     if (*sign) **sign += stall;
   }
 }

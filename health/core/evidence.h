@@ -20,6 +20,7 @@ struct Evidence {
   ServerReport report;                 // of the last successful probe or command; meaningful when last_ok
   std::optional<Instant> report_from;  // the report was taken at or after this
   std::optional<Instant> report_until;  // and at or before this
+  std::optional<Instant> command_ended_at;  // the last one whose report we have: an overlapping probe's may be older
   std::optional<Failure> failure;      // since last_ok
   std::optional<Instant> failed_at;    // of `failure`
   std::optional<Instant> alive_at;     // last error that the server itself sent
@@ -41,7 +42,8 @@ struct Evidence {
   void on_probe_failed(const Failure& what, Instant finished);
   // Refused connects of a confirmation, or an accepted one (refused_in_row == 0).
   void on_reconnect_checked(unsigned refused_in_row, bool accepted, Instant now);
-  void on_report(const ServerReport& fresh, Instant started, Instant now);
+  // What a command that has done its work reported at its end.
+  void on_command_ok(const ServerReport& fresh, Instant started, Instant now);
   void on_traffic(Instant at);
 
   // The last sign of life of any kind; watched_since when there was none.
@@ -50,8 +52,12 @@ struct Evidence {
   bool restarted_since_writable() const;
   bool answered() const { return last_ok.has_value(); }
 
-  // We were not running for `stall` (a suspended or overloaded host): our silence is not the server's.
+  // We were not running for `stall` (a suspended or overloaded host): our silence is not the server's. What was
+  // learnt before the stall and comes only now never makes the evidence older.
   void forgive(Duration stall);
+
+ private:
+  void take_report(const ServerReport& fresh, Instant started, Instant now);
 };
 
 }  // namespace pointsman::core

@@ -39,6 +39,7 @@ std::string why_not_ready(const Cluster& cluster, const Server& target, const Se
 std::string Controller::refuse_switchover(const SwitchoverWanted&, std::optional<BackendId>& to) const {
   const Server* primary = cluster_.primary_server();
   if (change_) return std::string("a ") + to_string(change_->order().kind) + " is in progress";
+  if (store_failing()) return "the state cannot be stored (" + store_error_ + "): no promotion without a durable epoch";
   if (primary == nullptr || adopting_) return "there is no primary: " + reason_;
   if (!primary->up() || !primary->writable()) {
     return primary->name() + " is " + to_string(primary->judgement.verdict) + " (" + primary->judgement.why +
@@ -79,6 +80,7 @@ void Controller::handle(const SwitchoverWanted& wish, Instant now) {
 void Controller::handle(const FailoverWanted& wish, Instant now) {
   const auto refuse = [&](const std::string& why) { outbox_.reply(wish.id, false, "failover refused, nothing was changed: " + why); };
   if (change_) return refuse(std::string("a ") + to_string(change_->order().kind) + " is in progress");
+  if (store_failing()) return refuse("the state cannot be stored (" + store_error_ + "): no promotion without a durable epoch");
   const Server* primary = adopting_ ? nullptr : cluster_.primary_server();
   if (primary == nullptr && !wish.to) return refuse("there is no primary (" + reason_ + "): name the new one with --to");
   if (primary == nullptr && !wish.force) return refuse(reason_ + " (--force takes the responsibility)");
@@ -104,11 +106,8 @@ void Controller::handle(const FailoverWanted& wish, Instant now) {
   const Choice choice = choose(cluster_, rules);
   if (!choice.candidate) return refuse(list(cluster_, choice.refused));
   const Server& candidate = cluster_.at(*choice.candidate);
-  const GtidSet missing = missing_from(candidate, ledger_, cluster_.config.monitor.interval / 2);
-  if (!missing.empty() && !wish.force && !cluster_.config.failover.allow_loss) {
-    return refuse(candidate.name() + " never received " + std::to_string(missing.count()) + " transactions (" +
-                  missing.to_string() + "); --force accepts their loss");
-  }
+  const std::string forbidden = why_forbidden(shortfall(cluster_, candidate, order.from, ledger_, false), cluster_, candidate);
+  if (!forbidden.empty() && !wish.force) return refuse(forbidden);
   begin_change(order, now);
 }
 
@@ -208,10 +207,10 @@ Controller::Explanation Controller::explain(Instant now) const {
   if (choice.candidate) {
     const Server& candidate = cluster_.at(*choice.candidate);
     explanation.candidate = candidate.name();
-    if (ledger_.semi_sync_active()) {
+    const GtidSet missing = shortfall(cluster_, candidate, primary->id, ledger_, false).missing;
+    if (ledger_.semi_sync_active() && missing.empty()) {
       explanation.loss = "none: commits wait for a replica";
     } else {
-      const GtidSet missing = missing_from(candidate, ledger_, cluster_.config.monitor.interval / 2);
       explanation.loss = missing.empty() ? "only what is in flight at that moment (commits do not wait for a replica)"
                                          : std::to_string(missing.count()) + " transactions: " + missing.to_string();
     }

@@ -34,6 +34,11 @@ std::string ms(Duration d) { return std::to_string(to_ms(d)) + " ms"; }
 
 std::string failure_text(const Evidence& e) { return e.failure ? e.failure->text : std::string("no answer yet"); }
 
+// Clients got answers while the probe did not. What came before a connection was lost proves nothing.
+bool traffic_contradicts(const Evidence& e) {
+  return e.last_traffic && (!e.lost_at || *e.last_traffic > *e.lost_at);
+}
+
 }  // namespace
 
 Judgement judge(const Evidence& e, const JudgeTimes& t, Instant now) {
@@ -48,13 +53,17 @@ Judgement judge(const Evidence& e, const JudgeTimes& t, Instant now) {
   }
 
   // Positive proof that no mysqld listens; a lost connection says that one did until now.
+  // The texts do not count on, so that who repeats them (the route's reason) has no news.
   if (e.lost_at && e.refused >= t.refused_confirm) {
     return {Verdict::crashed,
-            "its connections ended and " + std::to_string(e.refused) + " reconnects in a row were refused",
+            "its connections ended and " + std::to_string(t.refused_confirm) + " reconnects in a row were refused",
             std::nullopt};
   }
-  if (e.refused_since && now - *e.refused_since >= t.deadtime) {
-    return {Verdict::crashed, "refuses connections since " + ms(now - *e.refused_since), std::nullopt};
+  // A firewall refuses as well, but the sessions that are there go on.
+  std::optional<Instant> refused_alone;
+  if (e.refused_since) refused_alone = std::max(*e.refused_since, e.last_traffic.value_or(*e.refused_since));
+  if (refused_alone && now - *refused_alone >= t.deadtime) {
+    return {Verdict::crashed, "has refused connections for " + ms(t.deadtime), std::nullopt};
   }
 
   // Evidence of life outranks every failure: such a server is not to be replaced.
@@ -64,17 +73,18 @@ Judgement judge(const Evidence& e, const JudgeTimes& t, Instant now) {
   if (e.failure && e.failure->kind == FailureKind::not_mysql && now < *e.failed_at + t.deadtime) {
     return {Verdict::degraded, "something answers there: " + failure_text(e), *e.failed_at + t.deadtime};
   }
-  if (e.failure && e.last_traffic && now < *e.last_traffic + t.interval) {
+  if (e.failure && traffic_contradicts(e) && now < *e.last_traffic + t.interval) {
     return {Verdict::degraded, "probes fail (" + failure_text(e) + ") while clients get answers",
             *e.last_traffic + t.interval};
   }
 
   if (now >= silence_ends) {
-    return {Verdict::dead, "silent for " + ms(now - contact) + ": " + failure_text(e), std::nullopt};
+    return {Verdict::dead, "silent for " + ms(t.deadtime) + ": " + failure_text(e), std::nullopt};
   }
-  Instant until = silence_ends;
-  if (e.refused_since) until = std::min(until, *e.refused_since + t.deadtime);
-  return {Verdict::suspect, failure_text(e) + "; decided in " + ms(until - now), until};
+  if (refused_alone && *refused_alone + t.deadtime < silence_ends) {
+    return {Verdict::suspect, failure_text(e) + "; crashed when it has refused for " + ms(t.deadtime), *refused_alone + t.deadtime};
+  }
+  return {Verdict::suspect, failure_text(e) + "; dead when silent for " + ms(t.deadtime), silence_ends};
 }
 
 }  // namespace pointsman::core

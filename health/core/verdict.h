@@ -37,7 +37,7 @@ struct JudgeTimes {
 };
 
 // The rules of the design's table, first that holds wins:
-//   fresh probe -> up;  lost and refused in a row, or refused for deadtime -> crashed;
+//   fresh probe -> up;  lost and refused in a row, or refused for deadtime without traffic -> crashed;
 //   an answer that proves life, or traffic -> degraded;  silence for deadtime -> dead;  else suspect.
 Judgement judge(const Evidence& evidence, const JudgeTimes& times, Instant now);
 

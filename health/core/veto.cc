@@ -11,53 +11,119 @@ void PrimaryLedger::on_report(const ServerReport& report, Instant at, Duration k
 }
 
 GtidSet PrimaryLedger::settled(Duration in_flight) const {
-  if (samples_.empty()) return {};
+  if (samples_.empty()) return began_with_;
   const Instant last = samples_.back().at;
   for (auto sample = samples_.rbegin(); sample != samples_.rend(); ++sample) {
     if (last - sample->at >= in_flight) return sample->executed;
   }
-  return {};
-}
-
-ChoiceRules rules_for(const Server& primary, Duration deadtime) {
-  ChoiceRules rules;
-  rules.from = primary.id;
-  // A crash is proved by what its host said; silence may as well be our own isolation.
-  if (primary.is(Verdict::dead)) rules.heard_after = primary.evidence.last_contact() + deadtime / 2;
-  return rules;
-}
-
-GtidSet missing_from(const Server& candidate, const PrimaryLedger& ledger, Duration in_flight) {
-  if (ledger.semi_sync_active()) return {};
-  return ledger.settled(in_flight).minus(holdings(candidate));
+  return began_with_;
 }
 
 namespace {
 
-// The replica heard from the primary well after we last did: the trouble is between us and the primary.
-bool still_receives(const Server& replica, const Server& primary, const JudgeTimes& times) {
+// A server that answered after this was not silent together with `primary`: by then the primary's probe, had we all been cut off
+// at once, would have been answered or given up.
+Instant silent_alone_after(const Server& primary, const JudgeTimes& times) {
+  return primary.evidence.last_contact() + std::max(times.deadtime / 2, times.interval + times.timeout);
+}
+
+// Cannot be asked what it received from the primary.
+bool unasked(const Cluster& cluster, const Server& other, const Server& primary) {
+  if (other.up() || other.id == primary.id) return false;
+  return other.answered() ? cluster.follows(other, primary) : !other.maintenance;
+}
+
+// Such a one, and it replicated until about when the primary was last heard, so that it may have acknowledged to the end.
+bool may_have_acknowledged(const Cluster& cluster, const Server& other, const Server& primary) {
+  if (!unasked(cluster, other, primary)) return false;
+  if (!other.answered()) return true;
+  return other.report().semi_sync.replica_enabled &&
+         other.evidence.last_contact() + cluster.config.heartbeat.deadtime >= primary.evidence.last_contact();
+}
+
+}  // namespace
+
+ChoiceRules rules_for(const Server& primary, const JudgeTimes& times) {
+  ChoiceRules rules;
+  rules.from = primary.id;
+  // A crash is proved by what its host said; silence may as well be our own isolation.
+  if (primary.is(Verdict::dead)) rules.heard_after = silent_alone_after(primary, times);
+  return rules;
+}
+
+Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::optional<BackendId> primary,
+                    const PrimaryLedger& ledger, bool final) {
+  Shortfall result;
+  if (!primary) return result;
+  const Server& old = cluster.at(*primary);
+  // A daemon that was started after the primary died never saw whether commits waited.
+  const bool required = cluster.config.replication.semi_sync == conf::SemiSync::required;
+  const bool waited = ledger.has_samples() ? ledger.semi_sync_active() : required;
+  const GtidSet has = holdings(candidate);
+  bool all_asked = true;
+  for (const auto& other : cluster.servers) {
+    if (other.id == candidate.id || other.quarantined) continue;
+    all_asked = all_asked && !unasked(cluster, other, old);
+    if (waited && may_have_acknowledged(cluster, other, old)) result.unheard.push_back(other.name());
+    // Whatever another replica received, the primary had sent.
+    const bool later = final || (other.answered() && *candidate.evidence.report_from >= *other.evidence.report_until);
+    if (later && cluster.follows(other, old)) result.missing = result.missing.united(replicated(other).minus(has));
+  }
+  // With semi-sync what no replica has was never acknowledged, as long as all are asked.
+  const bool none_acknowledged = ledger.has_samples() && waited && all_asked;
+  if (!none_acknowledged) {
+    result.missing = result.missing.united(ledger.settled(cluster.config.monitor.interval / 2).minus(has));
+  }
+  return result;
+}
+
+std::string why_forbidden(const Shortfall& shortfall, const Cluster& cluster, const Server& candidate) {
+  if (cluster.config.failover.allow_loss) return "";
+  if (!shortfall.missing.empty()) {
+    return candidate.name() + " is behind: it never received " + std::to_string(shortfall.missing.count()) +
+           " transactions that the primary had (" + shortfall.missing.to_string() +
+           "); failover.allow_loss or `pointsman failover --force` accepts their loss";
+  }
+  if (cluster.config.replication.semi_sync != conf::SemiSync::required || shortfall.unheard.empty()) return "";
+  std::string names;
+  for (const auto& name : shortfall.unheard) names += (names.empty() ? "" : ", ") + name;
+  return names + " may have acknowledged transactions that " + candidate.name() + " never received, and cannot be asked; "
+         "failover.allow_loss or `pointsman failover --force` accepts their loss";
+}
+
+namespace {
+
+// An idle source gives a sign of life this often (health/mysql sets it when it sets up a replica).
+constexpr Duration replication_heartbeat = std::chrono::milliseconds(500);
+constexpr Duration probe_slack = std::chrono::milliseconds(50);
+
+// As far as the replica's newest answer tells, its source may live: it has not been quiet for so long that a heartbeat must have
+// come and been seen. Then the trouble is between us and the primary.
+bool may_still_receive(const Server& replica, const JudgeTimes& times) {
+  if (!replica.up() || replica.replica()->io != ReplicaStatus::Io::yes) return false;  // its last word is old, or it lost its source
   const auto& heard = replica.evidence.received_change_at;
-  return heard && *heard > primary.evidence.last_contact() + times.deadtime / 2;
+  return heard && *replica.evidence.report_until - *heard < replication_heartbeat + times.interval + probe_slack;
 }
 
 void add_silence_vetoes(const FailoverGuard& guard, std::vector<std::string>& reasons) {
-  const auto times = guard.cluster.judge_times();
-  bool anybody_heard = false;
-  for (const auto& server : guard.cluster.servers) {
-    if (server.id == guard.primary.id) continue;
-    const auto heard_after = guard.primary.evidence.last_contact() + times.deadtime / 2;
-    anybody_heard |= server.answered() && *server.evidence.last_ok >= heard_after;
-    if (guard.cluster.follows(server, guard.primary) && still_receives(server, guard.primary, times)) {
-      reasons.push_back(server.name() + " still receives from " + guard.primary.name() +
-                        ": the trouble is between us and it, and it cannot be fenced");
-    }
-  }
+  const Instant heard_after = silent_alone_after(guard.primary, guard.cluster.judge_times());
+  const bool anybody_heard = std::ranges::any_of(guard.cluster.servers, [&](const Server& server) {
+    return server.id != guard.primary.id && server.answered() && *server.evidence.last_ok >= heard_after;
+  });
   if (!anybody_heard) reasons.emplace_back("no server at all is heard: this proxy itself seems to be cut off");
+}
+
+void add_receiving_vetoes(const FailoverGuard& guard, std::vector<std::string>& reasons) {
+  for (const auto& server : guard.cluster.servers) {
+    if (!guard.cluster.follows(server, guard.primary) || !may_still_receive(server, guard.cluster.judge_times())) continue;
+    reasons.push_back(server.name() + " still receives from " + guard.primary.name() +
+                      ": the trouble is between us and it, and it cannot be fenced");
+  }
 }
 
 void add_candidate_vetoes(const FailoverGuard& guard, std::vector<std::string>& reasons) {
   const auto& cluster = guard.cluster;
-  const Choice choice = choose(cluster, rules_for(guard.primary, cluster.config.heartbeat.deadtime));
+  const Choice choice = choose(cluster, rules_for(guard.primary, cluster.judge_times()));
   if (!choice.candidate) {
     std::string all;
     for (const auto& refusal : choice.refused) {
@@ -66,14 +132,10 @@ void add_candidate_vetoes(const FailoverGuard& guard, std::vector<std::string>& 
     reasons.push_back("no server can take over (" + all + ")");
     return;
   }
-  if (cluster.config.failover.allow_loss) return;
   const Server& candidate = cluster.at(*choice.candidate);
-  const GtidSet missing = missing_from(candidate, guard.ledger, cluster.config.monitor.interval / 2);
-  if (!missing.empty()) {
-    reasons.push_back(candidate.name() + " is behind: it never received " + std::to_string(missing.count()) +
-                      " transactions that " + guard.primary.name() + " had (" + missing.to_string() +
-                      "); failover.allow_loss or `pointsman failover --force` accepts their loss");
-  }
+  const auto forbidden =
+      why_forbidden(shortfall(cluster, candidate, guard.primary.id, guard.ledger, false), cluster, candidate);
+  if (!forbidden.empty()) reasons.push_back(forbidden);
 }
 
 }  // namespace
@@ -91,7 +153,11 @@ std::vector<std::string> vetoes(const FailoverGuard& guard) {
                       std::to_string(std::chrono::duration_cast<std::chrono::seconds>(limits.window).count()) +
                       " s: something else is wrong (failover.max_in_window)");
   }
-  if (guard.primary.is(Verdict::dead)) add_silence_vetoes(guard, reasons);
+  const bool silent = guard.primary.is(Verdict::dead);
+  // Connections that ended are proof; mere refusals may be a firewall's.
+  const bool refuses = guard.primary.is(Verdict::crashed) && !guard.primary.evidence.lost_at;
+  if (silent) add_silence_vetoes(guard, reasons);
+  if (silent || refuses) add_receiving_vetoes(guard, reasons);
   add_candidate_vetoes(guard, reasons);
   return reasons;
 }

@@ -14,11 +14,19 @@ namespace pointsman::core {
 // received the very last transactions, which were in flight when the primary died.
 class PrimaryLedger {
  public:
-  void forget() { samples_.clear(); }
+  void forget() {
+    samples_.clear();
+    began_with_ = {};
+  }
+  // A new primary had this when it was promoted; nothing of it is in flight.
+  void begin(const GtidSet& executed) {
+    forget();
+    began_with_ = executed;
+  }
   void on_report(const ServerReport& report, Instant at, Duration keep);
 
   // Everything that was ever reported.
-  GtidSet known() const { return samples_.empty() ? GtidSet{} : samples_.back().executed; }
+  GtidSet known() const { return samples_.empty() ? began_with_ : samples_.back().executed; }
   // What had been there for at least `in_flight` at the last report: a replica without it is behind.
   GtidSet settled(Duration in_flight) const;
   // At the last report commits waited for a replica, so a replica has every acknowledged one.
@@ -32,6 +40,7 @@ class PrimaryLedger {
     bool semi_sync_active = false;
   };
   std::deque<Sample> samples_;  // bounded by `keep`, at least the newest two
+  GtidSet began_with_;
 };
 
 struct FailoverGuard {
@@ -43,10 +52,19 @@ struct FailoverGuard {
 };
 
 // The choice rules that apply when `primary` has its present verdict.
-ChoiceRules rules_for(const Server& primary, Duration deadtime);
+ChoiceRules rules_for(const Server& primary, const JudgeTimes& times);
 
-// Transactions that would certainly be missing if `candidate` took over now.
-GtidSet missing_from(const Server& candidate, const PrimaryLedger& ledger, Duration in_flight);
+// What stands against a candidate because of transactions.
+struct Shortfall {
+  GtidSet missing;                  // the primary surely had these, the candidate never received them
+  std::vector<std::string> unheard; // replicas that may have acknowledged more and cannot be asked
+};
+// `primary` as in ChoiceRules::from. `final`: the candidate's receiver was stopped, so that its report is not merely older
+// than another's.
+Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::optional<BackendId> primary,
+                    const PrimaryLedger& ledger, bool final);
+// A sentence; empty: nothing that configuration or mode forbid.
+std::string why_forbidden(const Shortfall& shortfall, const Cluster& cluster, const Server& candidate);
 
 // Every reason against failing over now, sentences; empty: go.
 std::vector<std::string> vetoes(const FailoverGuard& guard);

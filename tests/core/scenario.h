@@ -30,6 +30,13 @@ class Scenario : public World {
   Scenario(const Scenario&) = delete;
   Scenario& operator=(const Scenario&) = delete;
 
+  // Until no change of primary runs, after one was begun or ended.
+  bool run_until_idle(core::Duration limit = 30s) {
+    return run_until([this] { return daemon_runs() && core().change() == nullptr && routed().has_value() && changed(); }, limit);
+  }
+  // A change of primary has ended.
+  bool changed() const { return !records("failover").empty() || !records("switchover").empty(); }
+
   // The newest record of a kind; an empty one when there is none.
   core::HistoryRecord last(std::string_view kind) const {
     const auto some = records(kind);
@@ -47,6 +54,30 @@ class Scenario : public World {
   }
   std::size_t forget_setup_ = 0;
 };
+
+// One primary takes writes and is routed; everybody else follows it, or is quarantined and it is said why.
+inline bool serviceable(const World& world) {
+  const auto primary = world.routed();
+  if (!world.daemon_runs() || !primary || world.core().change() != nullptr) return false;
+  if (!world.server(*primary).accepts_writes()) return false;
+  for (std::size_t i = 0; i < world.size(); ++i) {
+    if (i == *primary || world.view(i).maintenance) continue;
+    const ModelServer& server = world.server(i);
+    const core::Server& view = world.view(i);
+    if (server.accepts_writes()) return false;
+    const bool stated = view.quarantined && !view.errant.empty() && view.trouble.find("does not have") != std::string::npos;
+    const bool follows = server.replication && server.replication->source == world.server(*primary).settings.address &&
+                         server.replication->connected && server.replication->sql_errno == 0;
+    if (!stated && !follows) return false;
+  }
+  return true;
+}
+
+inline std::string step_names(const core::HistoryRecord& record) {
+  std::string names;
+  for (const auto& step : record.steps) names += (names.empty() ? "" : " ") + step.name;
+  return names;
+}
 
 inline bool contains(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;

@@ -174,6 +174,7 @@ class World {
   void deliver(core::Event event);
   void step(const core::Event& event);
   void step_once(const core::Event& event);
+  void trace_event(const core::Event& event);
   void feed_traffic();
   void arm();
   void perform(const core::Actions& actions);
@@ -272,6 +273,7 @@ class World {
   std::vector<Transaction> acknowledged_by_replica_;
   std::vector<std::string> violations_;
   std::deque<std::string> trace_;
+  std::map<std::size_t, std::string> last_probe_;  // as traced
   std::uint64_t highest_epoch_ = 0;
   std::uint64_t highest_stored_epoch_ = 0;
   std::map<std::uint64_t, std::size_t> promoted_in_;  // epoch -> server

@@ -1,5 +1,6 @@
 // What must never be otherwise, checked after every event that the core was given; and texts for traces.
 #include <algorithm>
+#include <utility>
 
 #include "tests/core/world.h"
 
@@ -72,7 +73,9 @@ void World::check_open(const SetRoute& route) {
   const Duration may_be_unknown = config_.monitor.interval + 2 * config_.monitor.timeout;
   const bool writable =
       servers_[i].accepts_writes() || (wrote_until_.contains(i) && now() - wrote_until_[i] < may_be_unknown);
-  if (!writable) violated("the route opens to " + name(i) + ", which does not accept writes");
+  // A daemon that did not run cannot know yet.
+  const bool just_woke = now() - std::max(stalled_until_, suspended_until_) < may_be_unknown;
+  if (!writable && !just_woke) violated("the route opens to " + name(i) + ", which does not accept writes");
   const auto [opened, first] = opened_in_.emplace(route.epoch.value, i);
   if (!first && opened->second != i) {
     violated("epoch " + std::to_string(route.epoch.value) + " is opened to " + name(opened->second) +
@@ -94,8 +97,7 @@ std::string of(BackendId id) {
 struct EventText {
   std::string operator()(const ProbeSucceeded& e) const {
     const auto& r = e.report;
-    std::string text =
-        "probe ok" + of(e.backend) + (r.read_only ? " ro" : " RW") + " [" + r.executed.to_string() + "]";
+    std::string text = "probe ok" + of(e.backend) + (r.read_only ? " ro" : " RW");
     if (r.replica) {
       text += " from " + r.replica->source.host + " io=" + std::to_string(static_cast<int>(r.replica->io)) +
               " sql=" + std::to_string(r.replica->sql);
@@ -159,6 +161,17 @@ struct ActionText {
 };
 
 }  // namespace
+
+// A probe that says what the last one said is no news.
+void World::trace_event(const Event& event) {
+  if (!options_.trace || std::holds_alternative<Tick>(event) || std::holds_alternative<TrafficSeen>(event)) return;
+  std::string text = text_of(event);
+  std::optional<BackendId> probed;
+  if (const auto* ok = std::get_if<ProbeSucceeded>(&event)) probed = ok->backend;
+  if (const auto* failed = std::get_if<ProbeFailed>(&event)) probed = failed->backend;
+  if (probed && std::exchange(last_probe_[index(*probed)], text) == text) return;
+  explain_to("-> " + text);
+}
 
 std::string text_of(const Event& event) {
   return std::visit(EventText{}, event);

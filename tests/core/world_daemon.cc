@@ -54,6 +54,8 @@ void World::kill_daemon() {
   ++life_;
   core_.reset();
   applied_ = {};
+  // Without agents an epoch is known outside only by what is stored.
+  std::erase_if(opened_in_, [this](const auto& opened) { return opened.first > stored_.epoch.value; });
 }
 
 void World::stall_daemon(Duration how_long) {
@@ -102,7 +104,7 @@ void World::feed_traffic() {
 
 void World::step_once(const Event& event) {
   const bool changing_before = core_->change() != nullptr;
-  if (!std::holds_alternative<Tick>(event)) explain_to("-> " + text_of(event));
+  trace_event(event);
   const Actions actions = core_->step(event, now());
   for (const auto& action : actions) explain_to("   " + text_of(action));
   check(event, actions, changing_before);
@@ -258,6 +260,7 @@ void World::next_command(std::size_t i) {
 void World::command_takes_effect(std::size_t i, std::uint64_t serial) {
   Commander& commander = commanders_[i];
   if (!commander.running || commander.serial != serial || commander.mishap == Mishap::hangs) return;
+  if (servers_[i].power == ModelServer::Power::off) return;
   if (!responsive(i)) {
     standing_orders_[i].push_back({commander.running->command, serial});
     return;

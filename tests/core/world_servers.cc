@@ -85,6 +85,8 @@ void World::replicate(std::size_t i) {
 
 void World::acknowledge(std::size_t source, const Transaction& transaction) {
   std::erase(servers_[source].waiting, transaction);
+  // Whoever waited for it is told, unless the proxy ended that session.
+  if (!daemon_runs() || applied_.backend != static_cast<BackendId>(source) || !reachable(source)) return;
   acknowledged_.push_back(transaction);
   acknowledged_by_replica_.push_back(transaction);
   traffic_[source] = now();
