@@ -54,13 +54,18 @@ CommandResult CommandRunner::operator()(const core::Inspect&) {
 CommandResult CommandRunner::operator()(const core::StopReceiving& command) {
   auto& dialect = session_.dialect();
   const auto end_of_drain = boot_now() + command.drain;
+  bool source_is_silent = false;
   for (;;) {
     const auto replica = dialect.replica_status(session_.connection(), soon());
     if (!replica) return std::unexpected(replica.error());
     if (!*replica) return report();
     // A receiver that has lost its source has read all that the source had sent.
-    if ((*replica)->io != Io::yes || boot_now() >= end_of_drain) break;
+    source_is_silent = (*replica)->io == Io::yes;
+    if (!source_is_silent || boot_now() >= end_of_drain) break;
     if (!session_.connection().pause(drain_pause)) break;
+  }
+  if (source_is_silent) {
+    if (auto done = dialect.loosen_receiver(session_.connection(), soon()); !done) return std::unexpected(done.error());
   }
   if (auto done = execute(dialect.stop_receiver()); !done) return std::unexpected(done.error());
   if (auto done = start_stopped_threads(false); !done) return std::unexpected(done.error());
@@ -213,10 +218,11 @@ bool CommandRunner::follows_already(const core::ServerReport& report, const core
          replica.source.port == command.source.port;
 }
 
-// The order is what keeps `required` true. Turning the source role off releases every commit that waits for a
+// The order is what keeps `required` true. Ending the source role releases every commit that waits for a
 // replica, and its client would be told that it is safe. So: read-only first, which waits for those commits
 // (they hold the commit lock); when they do not end, their clients are ended, which ends the wait without an
-// answer to anybody; only when nobody can commit any more is the role turned.
+// answer to anybody; and only when nobody can commit any more is the role given up. That comes last of all,
+// as the new primary may itself wait for this replica.
 CommandResult CommandRunner::operator()(const core::Follow& command) {
   auto& dialect = session_.dialect();
   const auto before = report();
@@ -245,6 +251,11 @@ CommandResult CommandRunner::operator()(const core::Follow& command) {
   if (auto done = execute(source.sql, source.shown); !done) return std::unexpected(done.error());
   if (auto done = execute(dialect.start_replication()); !done) return std::unexpected(done.error());
   if (auto done = wait_until_connected(); !done) return std::unexpected(done.error());
+  if (stopped->semi_sync.source_enabled) {
+    if (auto done = dialect.resign_source(session_.connection(), soon()); !done) {
+      return std::unexpected(done.error());
+    }
+  }
   return report();
 }
 

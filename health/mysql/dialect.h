@@ -43,6 +43,9 @@ class Dialect {
   virtual std::expected<std::optional<core::ReplicaStatus>, core::Failure> replica_status(
       Connection& connection, core::Instant deadline) = 0;
 
+  // Before stop_receiver() when the source is silent, so that it does not wait for it.
+  virtual Outcome loosen_receiver(Connection&, core::Instant) { return {}; }
+
   virtual std::string stop_receiver() const = 0;
   virtual std::string start_receiver() const = 0;
   virtual std::string start_applier() const = 0;
@@ -57,8 +60,11 @@ class Dialect {
 
   // Sets both semi-synchronous roles for a primary, then `read_only` off as the very last thing.
   virtual Outcome become_source(Connection& connection, conf::SemiSync mode, core::Instant deadline) = 0;
-  // Sets both semi-synchronous roles for a replica.
+  // Sets the role of a semi-synchronous replica; counts from the receiver's next start.
   virtual Outcome become_replica(Connection& connection, conf::SemiSync mode, core::Instant deadline) = 0;
+  // Ends the role of a semi-synchronous source: releases every commit that waits for a replica. MySQL takes
+  // up to a second to answer, as it waits for a thread that looks once a second whether it should end.
+  virtual Outcome resign_source(Connection& connection, core::Instant deadline) = 0;
   // Waits for running commits as long as the session's lock_wait_timeout; on failure nothing has changed.
   virtual Outcome make_read_only(Connection& connection, core::Instant deadline) = 0;
 

@@ -26,6 +26,7 @@ class MariaDbDialect final : public Dialect {
 
   // Only the unnamed connection is ours.
   std::string stop_receiver() const override { return "STOP SLAVE IO_THREAD"; }
+  Outcome loosen_receiver(Connection& connection, Instant deadline) override;
   std::string start_receiver() const override { return "START SLAVE IO_THREAD"; }
   std::string start_applier() const override { return "START SLAVE SQL_THREAD"; }
   std::string stop_replication() const override { return "STOP SLAVE"; }
@@ -36,6 +37,7 @@ class MariaDbDialect final : public Dialect {
 
   Outcome become_source(Connection& connection, conf::SemiSync mode, Instant deadline) override;
   Outcome become_replica(Connection& connection, conf::SemiSync mode, Instant deadline) override;
+  Outcome resign_source(Connection& connection, Instant deadline) override;
   Outcome make_read_only(Connection& connection, Instant deadline) override;
 
   std::string set_start(const GtidSet& executed) const override;
@@ -56,6 +58,9 @@ constexpr std::string_view status =
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('Rpl_semi_sync_master_status', "
     "'Rpl_semi_sync_master_clients',"
     " 'Rpl_semi_sync_slave_status', 'Uptime')";
+
+// How long a receiver that was told to end takes until it has turned to its source.
+constexpr core::Duration receiver_turn = std::chrono::milliseconds(5);
 
 // The server's own order in SHOW ALL SLAVES STATUS is not promised; ours is the connection without a name.
 std::size_t own_channel(const ResultTable& table) {
@@ -126,6 +131,21 @@ std::expected<ServerReport, Failure> MariaDbDialect::report(Connection& connecti
   return report;
 }
 
+// A semi-synchronous receiver that ends connects to its source to end the sender there, and a frozen source answers that
+// neither; STOP SLAVE would wake it from this only after two seconds (terminate_slave_thread). So it is sent on its way first,
+// and the STOP that follows finds it there and wakes it at once.
+Dialect::Outcome MariaDbDialect::loosen_receiver(Connection& connection, Instant deadline) {
+  const auto receivers = connection.query(
+      "SELECT id FROM information_schema.processlist WHERE command = 'Slave_IO'", deadline);
+  if (!receivers) return std::unexpected(receivers.error());
+  for (std::size_t row = 0; row < receivers->rows(); ++row) {
+    auto killed = run(connection, concat("KILL ", std::to_string(receivers->number(row, {"id"}))), deadline);
+    if (!killed && killed.error().server_errno != 1094) return killed;  // 1094: it has ended meanwhile
+  }
+  (void)connection.pause(receiver_turn);
+  return {};
+}
+
 std::expected<std::optional<core::ReplicaStatus>, Failure> MariaDbDialect::replica_status(
     Connection& connection, Instant deadline) {
   const auto table = connection.query("SHOW ALL SLAVES STATUS", deadline);
@@ -161,9 +181,11 @@ Dialect::Outcome MariaDbDialect::become_source(Connection& connection, conf::Sem
 Dialect::Outcome MariaDbDialect::become_replica(Connection& connection, conf::SemiSync mode,
                                                 Instant deadline) {
   const char* wanted = mode == conf::SemiSync::off ? "OFF" : "ON";
-  return run(connection,
-             concat("SET GLOBAL rpl_semi_sync_master_enabled = OFF, rpl_semi_sync_slave_enabled = ", wanted),
-             deadline);
+  return run(connection, concat("SET GLOBAL rpl_semi_sync_slave_enabled = ", wanted), deadline);
+}
+
+Dialect::Outcome MariaDbDialect::resign_source(Connection& connection, Instant deadline) {
+  return run(connection, "SET GLOBAL rpl_semi_sync_master_enabled = OFF", deadline);
 }
 
 // The server takes the global read lock first and changes the variable when it has it: a timeout leaves it as

@@ -59,6 +59,7 @@ class MySqlDialect final : public Dialect {
 
   Outcome become_source(Connection& connection, conf::SemiSync mode, Instant deadline) override;
   Outcome become_replica(Connection& connection, conf::SemiSync mode, Instant deadline) override;
+  Outcome resign_source(Connection& connection, Instant deadline) override;
   Outcome make_read_only(Connection& connection, Instant deadline) override;
   Outcome release_waiting_commits(Connection& connection, Instant deadline) override;
   Outcome admit_clients(Connection& connection, Instant deadline) override;
@@ -79,6 +80,7 @@ class MySqlDialect final : public Dialect {
 
   Outcome find_semi_sync(Connection& connection, Instant deadline);
   Outcome install_semi_sync(Connection& connection, Instant deadline);
+  Outcome prepare_semi_sync(Connection& connection, conf::SemiSync mode, Instant deadline);
   std::string variables() const;
   std::expected<ResultTable, Failure> query_variables(Connection& connection, Instant deadline);
   Outcome add_semi_sync(ServerReport& report, const ResultTable& variables, Connection& connection,
@@ -288,15 +290,19 @@ Dialect::Outcome MySqlDialect::install_semi_sync(Connection& connection, Instant
   return find_semi_sync(connection, deadline);
 }
 
-// One SET, applied from left to right and stopped by the first error, so that writes are allowed last or not
-// at all. read_only = OFF takes super_read_only with it (manual, "super_read_only").
-Dialect::Outcome MySqlDialect::become_source(Connection& connection, conf::SemiSync mode, Instant deadline) {
+Dialect::Outcome MySqlDialect::prepare_semi_sync(Connection& connection, conf::SemiSync mode,
+                                                 Instant deadline) {
   if (!semi_sync_searched_) {
     if (auto found = find_semi_sync(connection, deadline); !found) return found;
   }
-  if (mode != conf::SemiSync::off && !semi_sync_.complete()) {
-    if (auto done = install_semi_sync(connection, deadline); !done) return done;
-  }
+  if (mode == conf::SemiSync::off || semi_sync_.complete()) return {};
+  return install_semi_sync(connection, deadline);
+}
+
+// One SET, applied from left to right and stopped by the first error, so that writes are allowed last or not
+// at all. read_only = OFF takes super_read_only with it (manual, "super_read_only").
+Dialect::Outcome MySqlDialect::become_source(Connection& connection, conf::SemiSync mode, Instant deadline) {
+  if (auto ready = prepare_semi_sync(connection, mode, deadline); !ready) return ready;
   std::string sql = "SET GLOBAL ";
   if (!semi_sync_.replica.empty()) sql += concat(semi_sync_.replica, "_enabled = OFF, ");
   if (const auto name = semi_sync_.source; !name.empty() && mode == conf::SemiSync::off) {
@@ -314,19 +320,16 @@ Dialect::Outcome MySqlDialect::become_source(Connection& connection, conf::SemiS
 }
 
 Dialect::Outcome MySqlDialect::become_replica(Connection& connection, conf::SemiSync mode, Instant deadline) {
-  if (!semi_sync_searched_) {
-    if (auto found = find_semi_sync(connection, deadline); !found) return found;
-  }
-  if (mode != conf::SemiSync::off && !semi_sync_.complete()) {
-    if (auto done = install_semi_sync(connection, deadline); !done) return done;
-  }
-  std::string sql;
-  if (!semi_sync_.source.empty()) sql += concat(semi_sync_.source, "_enabled = OFF");
-  if (!semi_sync_.replica.empty()) {
-    sql += concat(sql.empty() ? "" : ", ", semi_sync_.replica,
-                  "_enabled = ", mode == conf::SemiSync::off ? "OFF" : "ON");
-  }
-  return sql.empty() ? Outcome() : run(connection, "SET GLOBAL " + sql, deadline);
+  if (auto ready = prepare_semi_sync(connection, mode, deadline); !ready) return ready;
+  if (semi_sync_.replica.empty()) return {};
+  const char* wanted = mode == conf::SemiSync::off ? "OFF" : "ON";
+  return run(connection, concat("SET GLOBAL ", semi_sync_.replica, "_enabled = ", wanted), deadline);
+}
+
+Dialect::Outcome MySqlDialect::resign_source(Connection& connection, Instant deadline) {
+  if (auto found = find_semi_sync(connection, deadline); !found) return found;
+  if (semi_sync_.source.empty()) return {};
+  return run(connection, concat("SET GLOBAL ", semi_sync_.source, "_enabled = OFF"), deadline);
 }
 
 // super_read_only takes read_only with it. After a timeout both have their old values.
@@ -338,12 +341,8 @@ Dialect::Outcome MySqlDialect::make_read_only(Connection& connection, Instant de
 // does. Between that and read_only nobody may commit and be told that it is safe, so new clients are refused
 // meanwhile.
 Dialect::Outcome MySqlDialect::release_waiting_commits(Connection& connection, Instant deadline) {
-  if (!semi_sync_searched_) {
-    if (auto found = find_semi_sync(connection, deadline); !found) return found;
-  }
-  if (semi_sync_.source.empty()) return {};
   if (auto done = run(connection, "SET GLOBAL offline_mode = ON", deadline); !done) return done;
-  return run(connection, concat("SET GLOBAL ", semi_sync_.source, "_enabled = OFF"), deadline);
+  return resign_source(connection, deadline);
 }
 
 Dialect::Outcome MySqlDialect::admit_clients(Connection& connection, Instant deadline) {
