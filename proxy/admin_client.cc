@@ -127,7 +127,7 @@ std::expected<void, AdminFailure> AdminClient::wait_readable(std::optional<Deadl
 }
 
 std::expected<void, AdminFailure> AdminClient::read_some() {
-  std::array<char, 64 * 1024> buffer;
+  std::array<char, 65536> buffer;
   ssize_t count = 0;
   do {
     count = ::recv(fd_, buffer.data(), buffer.size(), 0);

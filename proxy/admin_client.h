@@ -27,7 +27,8 @@ struct AdminFailure {
 // thread.
 class AdminClient {
  public:
-  static constexpr std::size_t max_line = 16 * 1024 * 1024;  // bytes; beyond the daemon's own limit
+  static constexpr std::size_t max_line =
+      std::size_t{16} * 1024 * 1024;  // bytes; beyond the daemon's own limit
 
   static std::expected<AdminClient, AdminFailure> connect(const std::string& path,
                                                           std::chrono::milliseconds timeout);

@@ -18,39 +18,6 @@ struct WriteRequest {
   std::string bytes;
 };
 
-// A bound on nesting before parsing, because copying and destroying deep values recurses.
-bool too_deep(std::string_view text) {
-  std::size_t depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > admin_max_depth) return true;
-    } else if ((c == '}' || c == ']') && depth > 0) {
-      --depth;
-    }
-  }
-  return false;
-}
-
-std::expected<nlohmann::json, std::string> parse_request(std::string_view line) {
-  if (too_deep(line)) return std::unexpected("the request is nested too deeply");
-  nlohmann::json request = nlohmann::json::parse(line, nullptr, false);
-  if (!request.is_object()) {
-    return std::unexpected(R"(the request is not a JSON object on one line, such as {"command":"status"})");
-  }
-  const auto command = request.find("command");
-  if (command == request.end() || !command->is_string()) {
-    return std::unexpected(R"(the request has no "command" that is a string)");
-  }
-  return request;
-}
-
 }  // namespace
 
 AdminConnection::AdminConnection(AdminServer& server, io::Handle<uv_pipe_t> stream)
@@ -114,7 +81,7 @@ void AdminConnection::on_end() {
 }
 
 void AdminConnection::take(std::string_view line) {
-  auto request = parse_request(line);
+  auto request = parse_admin_request(line);
   if (!request) {
     ++server_.counts_.bad_requests;
     return reject(std::move(request.error()));
@@ -167,7 +134,7 @@ void AdminConnection::write(std::string bytes) {
         if (auto* self = static_cast<AdminConnection*>(request->handle->data)) self->on_written(result);
       });
   if (status != 0) return end();
-  static_cast<void>(owned.release());  // libuv's until the callback
+  owned.release();  // NOLINT(bugprone-unused-return-value): libuv's until the callback
 }
 
 void AdminConnection::on_written(int status) {

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <expected>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -23,8 +25,8 @@
 //   pause, resume, reload
 namespace pointsman::proxy {
 
-inline constexpr std::size_t admin_max_request = 64 * 1024;   // bytes, line end included
-inline constexpr std::size_t admin_max_answer = 1024 * 1024;  // bytes that wait for one client
+inline constexpr std::size_t admin_max_request = std::size_t{64} * 1024;   // bytes, line end included
+inline constexpr std::size_t admin_max_answer = std::size_t{1024} * 1024;  // bytes that wait for one client
 inline constexpr std::size_t admin_max_clients = 64;
 inline constexpr std::size_t admin_max_depth = 16;  // of nested objects and arrays in a request
 
@@ -39,8 +41,10 @@ inline nlohmann::json admin_error(std::string text) {
 }
 
 // One line with its end. Servers' messages may hold bytes that are not UTF-8; those are replaced.
-inline std::string admin_line(const nlohmann::json& value) {
-  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
-}
+std::string admin_line(const nlohmann::json& value);
+
+// One request line, without its end: an object with a string "command", nested no deeper than
+// admin_max_depth. Error: a sentence for who sent it.
+std::expected<nlohmann::json, std::string> parse_admin_request(std::string_view line);
 
 }  // namespace pointsman::proxy

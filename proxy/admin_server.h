@@ -112,7 +112,7 @@ class AdminServer {
   io::Timer reaper_;
   Connections connections_;
   Connections dead_;
-  std::array<char, 64 * 1024> read_buffer_{};  // filled and emptied within one callback, so one serves all
+  std::array<char, 65536> read_buffer_{};  // filled and emptied within one callback, so one serves all
 };
 
 }  // namespace pointsman::proxy

@@ -64,8 +64,8 @@ class Log {
  public:
   using Fields = std::initializer_list<LogField>;
 
-  static constexpr std::size_t queue_limit = 8192;      // lines
-  static constexpr std::size_t line_limit = 64 * 1024;  // bytes; a longer line is cut
+  static constexpr std::size_t queue_limit = 8192;  // lines
+  static constexpr std::size_t line_limit = 65536;  // bytes; a longer line is cut
 
   // Error: the file cannot be opened; says which and why.
   static std::expected<std::unique_ptr<Log>, std::string> open(const conf::Log& options);

@@ -42,6 +42,8 @@ void tune(int fd);
 void reset_on_close(int fd);
 // Bytes that the peer has not acknowledged yet.
 int unacknowledged(int fd);
+// The error that waits to be reported on `fd`, an errno; it is reported here and not again. 0: none.
+int pending_error(int fd);
 
 // Lets the process have `wanted` file descriptors, as far as it may; returns how many it may have now.
 rlim_t raise_file_limit(rlim_t wanted);

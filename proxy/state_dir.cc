@@ -61,9 +61,10 @@ std::expected<void, std::string> sync_directory(const std::string& path) {
 nlohmann::json to_json(const core::DurableState& state) {
   nlohmann::json out = {{"format", format_version},       {"epoch", state.epoch.value},
                         {"primary", state.primary},       {"paused", state.paused},
-                        {"maintenance", state.maintenance}, {"quarantined", state.quarantined}};
+                        {"maintenance", state.maintenance}, {"quarantined", state.quarantined},
+                        {"following", state.following}};
   if (state.automatic) out["automatic"] = *state.automatic;
-  if (state.change) out["change"] = {{"kind", state.change->kind}, {"from", state.change->from}};
+  if (state.change) out["change"] = {{"kind", state.change->kind}, {"from", state.change->from}, {"to", state.change->to}};
   return out;
 }
 
@@ -75,9 +76,12 @@ core::DurableState from_json(const nlohmann::json& in) {
   state.paused = in.at("paused").get<bool>();
   state.maintenance = in.at("maintenance").get<std::vector<std::string>>();
   state.quarantined = in.at("quarantined").get<std::vector<std::string>>();
+  state.following = in.at("following").get<std::vector<std::string>>();
   if (in.contains("automatic")) state.automatic = in["automatic"].get<bool>();
   if (in.contains("change")) {
-    state.change = core::ChangeMark{in["change"].at("kind").get<std::string>(), in["change"].at("from").get<std::string>()};
+    const auto& change = in["change"];
+    state.change = core::ChangeMark{change.at("kind").get<std::string>(), change.at("from").get<std::string>(),
+                                    change.at("to").get<std::string>()};
   }
   return state;
 }

@@ -84,7 +84,8 @@ void Stream::read_done(uv_stream_t* handle, ssize_t n, const uv_buf_t* buffer) {
     return self->on_bytes({buffer->base, size});
   }
   self->read_ended_ = true;
-  self->on_read_end(n == UV_EOF ? 0 : static_cast<int>(n));
+  // When bytes and a reset come together, libuv reports the bytes and then an end; the socket knows better.
+  self->on_read_end(n == UV_EOF ? uv_translate_sys_error(pending_error(self->fd())) : static_cast<int>(n));
 }
 
 Stream::Sent Stream::send(std::span<const char> bytes) {
