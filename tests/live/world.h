@@ -1,0 +1,50 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/testbed/cluster.h"
+#include "tests/testbed/daemon.h"
+
+// Real servers that replicate, and the daemon in front of them, for one test.
+namespace pointsman::live {
+
+using testbed::Product;
+using Keys = std::map<std::string, std::map<std::string, std::string>>;
+
+struct World {
+  std::unique_ptr<testbed::Cluster> cluster;
+  std::unique_ptr<testbed::Daemon> daemon;
+
+  testbed::Server& db(std::size_t i) { return cluster->server(i); }
+
+  // A cluster and a daemon that is steady, or a fatal test failure (check HasFatalFailure).
+  static World make(testbed::Cluster::Options options, Keys keys = {});
+
+  // Waits until the daemon is steady with `primary`, and every other server replicates from it, read-only, both threads
+  // running, as the servers themselves say; exactly one server accepts writes.
+  void expect_in_order(const std::string& primary, testbed::Millis timeout = testbed::Millis(60000));
+  // The newest event of this kind; null when there is none.
+  nlohmann::json last_event(const std::string& kind) const;
+  // Everything that helps to understand a failure.
+  std::string story() const;
+
+  // As root, on the server itself.
+  std::string ask(testbed::Server& server, const std::string& sql);
+  // Ids that were acknowledged and are not in app.rows of `server`.
+  std::vector<int> missing(testbed::Server& server, const std::vector<int>& acknowledged);
+};
+
+bool writable(testbed::Server& server);
+// "" when `replica` follows `source` with both threads running; else what is wrong.
+std::string why_not_following(testbed::Server& replica, const testbed::Server& source);
+
+// A test that runs once for each product.
+class LiveTest : public testing::TestWithParam<Product> {};
+std::string product_name(const testing::TestParamInfo<Product>& info);
+
+}  // namespace pointsman::live
