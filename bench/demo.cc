@@ -270,7 +270,7 @@ std::expected<Demo::Measured, std::string> Demo::measure(std::size_t chapter, co
   }
   board_->note(chapter, zoom(commits, *gap));
   if (const std::string steps = describe_steps(measured.change); !steps.empty()) {
-    board_->note(chapter, "in pointsman: " + steps);
+    board_->note(chapter, "steps: " + steps);
   }
   return measured;
 }

@@ -39,7 +39,11 @@ const nlohmann::json& part_of(const nlohmann::json& object, const char* name) {
 std::string describe_backend(const nlohmann::json& backend) {
   const std::string role = text_of(backend, "role");
   const auto& probe = part_of(backend, "probe");
-  if (const std::string error = text_of(probe, "error"); !error.empty()) return error;
+  if (const std::string error = text_of(probe, "error"); !error.empty()) {
+    // "connect to 127.0.0.1:3306 as pointsman: connection refused": where and as whom is known here.
+    const std::size_t colon = error.rfind(": ");
+    return colon == std::string::npos ? error : error.substr(colon + 2);
+  }
   std::string text;
   const auto add = [&text](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
   const auto& replication = part_of(backend, "replication");
@@ -55,7 +59,8 @@ std::string describe_backend(const nlohmann::json& backend) {
   }
   if (const std::string source = text_of(replication, "source"); !source.empty()) add("follows " + source);
   if (replication.contains("lag_ms") && replication["lag_ms"].is_number()) {
-    add("lag " + format_number(replication["lag_ms"].get<double>()) + " ms");
+    const double lag_ms = replication["lag_ms"].get<double>();
+    add("lag " + (lag_ms < 1000 ? format_number(lag_ms) + " ms" : format_number(lag_ms / 1000, 1) + " s"));
   }
   return text;
 }

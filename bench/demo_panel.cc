@@ -10,14 +10,14 @@ namespace pointsman::bench {
 
 namespace {
 
-constexpr std::size_t chart_height = 3;
+constexpr std::size_t note_indent = 5;
 
 struct Signs {
   const char *top_left, *top_right, *bottom_left, *bottom_right, *line, *side;
-  const char *to_right, *to_left, *filled, *hollow, *cross, *tick, *now, *mark, *dot;
+  const char *to_right, *to_left, *filled, *hollow, *cross, *tick, *now, *mark;
 };
-constexpr Signs unicode_signs{"╭", "╮", "╰", "╯", "─", "│", "──▶", "◀──", "●", "○", "✖", "✔", "▸", "▲", "·"};
-constexpr Signs ascii_signs{"+", "+", "+", "+", "-", "|", "-->", "<--", "*", "o", "x", "v", ">", "^", "-"};
+constexpr Signs unicode_signs{"╭", "╮", "╰", "╯", "─", "│", "──▶", "◀──", "●", "○", "✖", "✔", "▸", "▲"};
+constexpr Signs ascii_signs{"+", "+", "+", "+", "-", "|", "-->", "<--", "*", "o", "x", "v", ">", "^"};
 
 namespace colour {
 constexpr const char* bold = "1";
@@ -36,7 +36,8 @@ class Painter {
       : scene_(scene),
         style_(style),
         signs_(style.unicode ? unicode_signs : ascii_signs),
-        width_(std::clamp(style.width, min_panel_width, max_panel_width) - 2) {}
+        width_(std::clamp(style.width, min_panel_width, max_panel_width) - 2),
+        compact_(style.height < full_panel_height) {}
 
   std::vector<std::string> paint() {
     header();
@@ -46,6 +47,8 @@ class Painter {
     footer();
     // Wider than the terminal only when that is narrower than we can draw.
     for (std::string& line : lines_) line = cut(line, style_.width);
+    // A line that scrolled out of the terminal could not be drawn again.
+    if (lines_.size() >= style_.height) lines_.resize(style_.height - 1);
     return std::move(lines_);
   }
 
@@ -66,7 +69,7 @@ class Painter {
   }
 
   void header() {
-    blank();
+    if (!compact_) blank();
     const std::string seconds = format_number(scene_.elapsed_s, 1) + " s";
     add(between(in(colour::bold, "Pointsman") + "  one address that follows the primary",
                 in(colour::dim, seconds)));
@@ -142,7 +145,7 @@ class Painter {
     if (recent > 0) rate *= 10.0 / static_cast<double>(recent);
     add(between("commits per 100 ms", in(colour::bold, format_number(rate)) + " a second, " +
                                           format_number(static_cast<double>(scene_.commits)) + " so far"));
-    const auto drawn = bars(samples, width_, chart_height, 0, style_.unicode);
+    const auto drawn = bars(samples, width_, compact_ ? 2 : 3, 0, style_.unicode);
     for (const std::string& line : drawn) add(in(colour::green, line));
     add(in(colour::yellow, mark_line()));
     blank();
@@ -170,6 +173,10 @@ class Painter {
   }
 
   void chapters() {
+    const Chapter* latest = nullptr;  // the only one whose notes are shown where there is little room
+    for (const Chapter& chapter : scene_.chapters) {
+      if (!chapter.notes.empty()) latest = &chapter;
+    }
     for (std::size_t i = 0; i < scene_.chapters.size(); ++i) {
       const Chapter& chapter = scene_.chapters[i];
       const std::string head = std::to_string(i + 1) + "  " + chapter.title;
@@ -181,13 +188,18 @@ class Painter {
           add(in(colour::yellow, signs_.now) + " " + in(colour::bold, head));
           break;
         case Chapter::State::done:
-          add(in(colour::green, signs_.tick) + " " + head + "  " + in(colour::bold, chapter.result));
+          add(in(colour::green, signs_.tick) + " " + head + ": " + in(colour::bold, chapter.result));
           break;
         case Chapter::State::failed:
-          add(in(colour::red, signs_.cross) + " " + head + "  " + in(colour::red, chapter.result));
+          add(in(colour::red, signs_.cross) + " " + head + ": " + in(colour::red, chapter.result));
           break;
       }
-      for (const std::string& note : chapter.notes) add("     " + in(colour::dim, note));
+      if (compact_ && &chapter != latest) continue;
+      for (const std::string& note : chapter.notes) {
+        for (const std::string& line : wrap(note, width_ - note_indent)) {
+          add(std::string(note_indent, ' ') + in(colour::dim, line));
+        }
+      }
     }
   }
 
@@ -206,6 +218,7 @@ class Painter {
   const PanelStyle& style_;
   const Signs& signs_;
   const std::size_t width_;
+  const bool compact_;
   std::vector<std::string> lines_;
 };
 

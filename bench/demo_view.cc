@@ -19,7 +19,6 @@ constexpr const char* show_cursor = "\x1b[?25h";
 // A terminal that knows it shows all between the two at once, others ignore it.
 constexpr const char* begin_update = "\x1b[?2026h";
 constexpr const char* end_update = "\x1b[?2026l";
-constexpr std::size_t min_height = 24;
 constexpr std::size_t samples_per_line = 10;
 
 std::string environment(const char* name) {
@@ -98,8 +97,6 @@ class PanelView : public View {
     }
     auto lines = draw_panel(
         scene, {.width = size.columns, .colours = environment("NO_COLOR").empty(), .unicode = unicode()});
-    // A line that scrolled out of the terminal could not be drawn again.
-    if (size.rows > 1 && lines.size() > size.rows - 1) lines.resize(size.rows - 1);
     if (drawn_ > 0) out += "\x1b[" + std::to_string(drawn_) + "A\r";
     for (const std::string& line : lines) out += line + "\x1b[K\n";
     out += "\x1b[J";
@@ -132,7 +129,7 @@ std::unique_ptr<View> make_view(const ViewOptions& options) {
   const std::string terminal = environment("TERM");
   const Size size = terminal_size();
   const bool panel = !options.plain && ::isatty(STDOUT_FILENO) != 0 && !terminal.empty() &&
-                     terminal != "dumb" && size.columns >= min_panel_width && size.rows >= min_height;
+                     terminal != "dumb" && size.columns >= min_panel_width && size.rows >= min_panel_height;
   if (panel) return std::make_unique<PanelView>();
   return std::make_unique<PlainView>();
 }

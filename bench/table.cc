@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <sstream>
 
 namespace pointsman::bench {
 
@@ -48,6 +49,20 @@ std::string cut(const std::string& text, std::size_t width) {
     at += piece.bytes;
   }
   return kept;
+}
+
+std::vector<std::string> wrap(const std::string& text, std::size_t width) {
+  if (width_of(text) <= width) return {text};  // blanks and all, as it may be a picture
+  std::vector<std::string> lines;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    if (!lines.empty() && width_of(lines.back()) + 1 + width_of(word) <= width) {
+      lines.back() += " " + word;
+    } else {
+      lines.push_back(word);
+    }
+  }
+  return lines;
 }
 
 std::string pad(const std::string& text, std::size_t width) {

@@ -27,6 +27,8 @@ std::string format_number(double value, int digits = 0);
 std::size_t width_of(const std::string& text);
 // Cut to at most `width` columns; escape sequences are kept, so that colours end.
 std::string cut(const std::string& text, std::size_t width);
+// In lines of at most `width` columns, broken at blanks; a longer word stands alone and stays too long.
+std::vector<std::string> wrap(const std::string& text, std::size_t width);
 // Filled with blanks up to `width` columns.
 std::string pad(const std::string& text, std::size_t width);
 

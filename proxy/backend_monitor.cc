@@ -13,8 +13,8 @@ constexpr core::Duration resolve_refresh = 30s;  // a name may move; a numeric a
 
 }  // namespace
 
-BackendMonitor::BackendMonitor(io::Loop& loop, io::Mailbox& mailbox, core::BackendId id, const conf::Config& config,
-                               Sink sink, std::function<void()> on_address)
+BackendMonitor::BackendMonitor(io::Loop& loop, io::Mailbox& mailbox, core::BackendId id,
+                               const conf::Config& config, Sink sink, std::function<void()> on_address)
     : mailbox_(mailbox),
       id_(id),
       where_(config.backends[core::index(id)].address),
@@ -36,7 +36,9 @@ BackendMonitor::BackendMonitor(io::Loop& loop, io::Mailbox& mailbox, core::Backe
   if (!address_) resolve();
 }
 
-void BackendMonitor::resolve() { resolver_.start(where_); }
+void BackendMonitor::resolve() {
+  resolver_.start(where_);
+}
 
 void BackendMonitor::make_threads(const conf::Config& config) {
   connect_timeout_ = config.proxy.connect_timeout;
@@ -44,10 +46,12 @@ void BackendMonitor::make_threads(const conf::Config& config) {
   prober_.reset();
   commander_.reset();
   const auto send = [this](core::Event event) {
-    // A full mailbox drops evidence, which the next probe renews; a dropped answer to a command ends by its deadline.
+    // A full mailbox drops evidence, which the next probe renews; a dropped answer to a command ends by its
+    // deadline.
     (void)mailbox_.post([this, event = std::move(event)] { sink_(event); });
   };
-  mysql::Prober::Options probe{where_, config.monitor.account, config.monitor.interval, config.monitor.timeout};
+  mysql::Prober::Options probe{where_, config.monitor.account, config.monitor.interval,
+                               config.monitor.timeout};
   prober_ = std::make_unique<mysql::Prober>(probe, [this, send](mysql::ProbeResult result) {
     if (result.outcome) {
       send(core::ProbeSucceeded{id_, std::move(*result.outcome), result.started, result.finished});
@@ -55,16 +59,22 @@ void BackendMonitor::make_threads(const conf::Config& config) {
       send(core::ProbeFailed{id_, std::move(result.outcome.error()), result.finished});
     }
   });
-  mysql::Commander::Options command{where_, config.monitor.account, config.replication.account, config.proxy.connect_timeout};
-  commander_ = std::make_unique<mysql::Commander>(command, [this, send](core::CommandId id, core::CommandResult result) {
-    // The report in it was taken at some moment until now.
-    send(core::CommandFinished{id, id_, std::move(result), core::Instant{}});
-  });
+  mysql::Commander::Options command{where_, config.monitor.account, config.replication.account,
+                                    config.proxy.connect_timeout};
+  commander_ = std::make_unique<mysql::Commander>(
+      command, [this, send](core::CommandId id, core::CommandResult result) {
+        // The report in it was taken at some moment until now.
+        send(core::CommandFinished{id, id_, std::move(result), core::Instant{}});
+      });
 }
 
-void BackendMonitor::reconfigure(const conf::Config& config) { make_threads(config); }
+void BackendMonitor::reconfigure(const conf::Config& config) {
+  make_threads(config);
+}
 
-void BackendMonitor::command(core::CommandId id, core::Command command) { commander_->submit(id, std::move(command)); }
+void BackendMonitor::command(core::CommandId id, core::Command command) {
+  commander_->submit(id, std::move(command));
+}
 
 void BackendMonitor::check_reconnect(unsigned attempts) {
   if (check_.running() || !address_) return;

@@ -17,14 +17,15 @@
 
 namespace pointsman::proxy {
 
-// All that reaches out to one backend from the control loop: its probe thread, its command thread, TCP connects that
-// confirm a crash, and its resolved address. What they find comes to the control loop's thread as events of the core.
+// All that reaches out to one backend from the control loop: its probe thread, its command thread, TCP
+// connects that confirm a crash, and its resolved address. What they find comes to the control loop's thread
+// as events of the core.
 class BackendMonitor {
  public:
   using Sink = std::function<void(core::Event)>;  // on the loop's thread
 
-  BackendMonitor(io::Loop& loop, io::Mailbox& mailbox, core::BackendId id, const conf::Config& config, Sink sink,
-                 std::function<void()> on_address);
+  BackendMonitor(io::Loop& loop, io::Mailbox& mailbox, core::BackendId id, const conf::Config& config,
+                 Sink sink, std::function<void()> on_address);
   BackendMonitor(const BackendMonitor&) = delete;
   BackendMonitor& operator=(const BackendMonitor&) = delete;
 

@@ -33,13 +33,15 @@ Control::Control(Parts parts, conf::Config config, core::DurableState stored, st
       timer_(loop_, [this] { tick(); }),
       state_since_(io::now()) {}
 
-Control::~Control() { stop(); }
+Control::~Control() {
+  stop();
+}
 
 void Control::begin() {
   for (std::size_t i = 0; i < config_.backends.size(); ++i) {
     monitors_.push_back(std::make_unique<BackendMonitor>(
-        loop_, mailbox_, static_cast<core::BackendId>(i), config_, [this](core::Event event) { feed(std::move(event)); },
-        [this] { publish_route(); }));
+        loop_, mailbox_, static_cast<core::BackendId>(i), config_,
+        [this](core::Event event) { feed(std::move(event)); }, [this] { publish_route(); }));
   }
   perform(controller_.begin());
   feed(core::Tick{});
@@ -52,7 +54,9 @@ void Control::stop() {
   replies_.clear();
 }
 
-core::Duration Control::in_state() const { return io::now() - state_since_; }
+core::Duration Control::in_state() const {
+  return io::now() - state_since_;
+}
 
 void Control::request(const std::function<core::Event(core::RequestId)>& make, OnReply on_reply) {
   const auto id = static_cast<core::RequestId>(++last_request_);
@@ -61,7 +65,9 @@ void Control::request(const std::function<core::Event(core::RequestId)>& make, O
 }
 
 void Control::reconfigure(const conf::Config& config) {
-  const auto same_account = [](const conf::Account& a, const conf::Account& b) { return a.user == b.user && a.password == b.password; };
+  const auto same_account = [](const conf::Account& a, const conf::Account& b) {
+    return a.user == b.user && a.password == b.password;
+  };
   const bool monitors_change = !same_account(config_.monitor.account, config.monitor.account) ||
                                !same_account(config_.replication.account, config.replication.account) ||
                                config_.monitor.interval != config.monitor.interval ||
@@ -75,7 +81,8 @@ void Control::reconfigure(const conf::Config& config) {
   feed(core::Reconfigured{config_});
 }
 
-// --- in -------------------------------------------------------------------------------------------------------------
+// --- in
+// -------------------------------------------------------------------------------------------------------------
 
 void Control::feed(core::Event event) {
   if (stopped_) return;
@@ -85,12 +92,15 @@ void Control::feed(core::Event event) {
     finished->started = sent ? sent.mapped() : now;
   }
   // Traffic outranks a failed probe, so it must be known when the failure is judged.
-  if (std::holds_alternative<core::ProbeFailed>(event) || std::holds_alternative<core::Tick>(event)) feed_traffic(now);
+  if (std::holds_alternative<core::ProbeFailed>(event) || std::holds_alternative<core::Tick>(event))
+    feed_traffic(now);
   perform(controller_.step(event, now));
   if (const core::State state = controller_.state(); state != state_) {
     state_ = state;
     state_since_ = now;
-    log_.info("state", {{"state", core::to_string(state)}, {"epoch", controller_.cluster().epoch.value}, {"why", controller_.reason()}});
+    log_.info("state", {{"state", core::to_string(state)},
+                        {"epoch", controller_.cluster().epoch.value},
+                        {"why", controller_.reason()}});
     if (on_state_change) on_state_change();
   }
   arm(io::now());
@@ -106,13 +116,16 @@ void Control::feed_traffic(core::Instant now) {
   }
 }
 
-void Control::tick() { feed(core::Tick{}); }
+void Control::tick() {
+  feed(core::Tick{});
+}
 
 void Control::arm(core::Instant now) {
   if (!stopped_) timer_.start_after(std::max(controller_.next_deadline() - now, core::Duration::zero()));
 }
 
-// --- out ------------------------------------------------------------------------------------------------------------
+// --- out
+// ------------------------------------------------------------------------------------------------------------
 
 void Control::perform(core::Actions actions) {
   for (auto& action : actions) {
@@ -123,15 +136,22 @@ void Control::perform(core::Actions actions) {
 
 void Control::perform(core::SendCommand& action) {
   sent_[action.id] = io::now();
-  log_.debug("command", {{"backend", config_.backends[core::index(action.backend)].name}, {"command", core::name_of(action.command)}});
+  log_.debug("command", {{"backend", config_.backends[core::index(action.backend)].name},
+                         {"command", core::name_of(action.command)}});
   monitor(action.backend).command(action.id, std::move(action.command));
 }
 
-void Control::perform(core::AbortCommands& action) { monitor(action.backend).abort_commands(); }
+void Control::perform(core::AbortCommands& action) {
+  monitor(action.backend).abort_commands();
+}
 
-void Control::perform(core::CheckReconnect& action) { monitor(action.backend).check_reconnect(action.attempts); }
+void Control::perform(core::CheckReconnect& action) {
+  monitor(action.backend).check_reconnect(action.attempts);
+}
 
-void Control::perform(core::ProbeNow& action) { monitor(action.backend).probe_now(); }
+void Control::perform(core::ProbeNow& action) {
+  monitor(action.backend).probe_now();
+}
 
 void Control::perform(core::SetRoute& action) {
   route_ = action;
@@ -140,7 +160,8 @@ void Control::perform(core::SetRoute& action) {
 
 // Also called when a name was resolved: the address is part of the snapshot.
 void Control::publish_route() {
-  static constexpr Route::Mode modes[] = {Route::Mode::open, Route::Mode::holding, Route::Mode::draining, Route::Mode::closed};
+  static constexpr Route::Mode modes[] = {Route::Mode::open, Route::Mode::holding, Route::Mode::draining,
+                                          Route::Mode::closed};
   if (route_.token == 0) return;
   auto route = std::make_shared<Route>();
   route->epoch = route_.epoch;
@@ -153,7 +174,8 @@ void Control::publish_route() {
       route->address_length = address->length;
     } else if (route->mode == Route::Mode::open) {
       route->mode = Route::Mode::holding;
-      route->reason = "the name " + config_.backends[core::index(*route_.backend)].address.host + " cannot be resolved";
+      route->reason =
+          "the name " + config_.backends[core::index(*route_.backend)].address.host + " cannot be resolved";
     }
   }
   workers_.set_route(std::move(route), [this, token = route_.token] {
@@ -171,13 +193,14 @@ void Control::store_next() {
   auto job = std::make_shared<core::StoreState>(std::move(*to_store_));
   to_store_.reset();
   auto result = std::make_shared<std::expected<void, std::string>>();
-  storing_ = background_.submit([job, result, dir = state_dir_] { *result = StateDir::save(dir, job->state); },
-                                [this, job, result] {
-                                  storing_ = false;
-                                  if (!*result) log_.error("state_not_stored", {{"why", result->error()}});
-                                  feed(core::StateStored{job->version, *result});
-                                  store_next();
-                                });
+  storing_ =
+      background_.submit([job, result, dir = state_dir_] { *result = StateDir::save(dir, job->state); },
+                         [this, job, result] {
+                           storing_ = false;
+                           if (!*result) log_.error("state_not_stored", {{"why", result->error()}});
+                           feed(core::StateStored{job->version, *result});
+                           store_next();
+                         });
   // Only a bug fills the queue of background work; the core's deadline then ends the wait.
   if (!storing_) log_.error("state_not_stored", {{"why", "too much background work"}});
 }
@@ -198,7 +221,8 @@ void Control::perform(core::Record& action) {
   history_.append(event_json(record, wall_clock_ms()));
   std::string steps;
   for (const auto& step : record.steps) {
-    steps += (steps.empty() ? "" : " ") + step.name + "=" + std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(step.took).count()) + "us";
+    steps += (steps.empty() ? "" : " ") + step.name + "=" +
+             std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(step.took).count()) + "us";
   }
   std::vector<LogField> fields{{"epoch", record.epoch.value}};
   const auto add = [&](const char* key, const std::string& value) {
@@ -212,8 +236,11 @@ void Control::perform(core::Record& action) {
   if (record.total) fields.push_back({"total_ms", core::to_ms_exact(*record.total)});
   for (const auto& lost : record.lost) add("lost", lost);
   add("why", record.message);
-  const bool for_a_person = record.kind == "quarantine" || record.kind == "refused" || record.kind == "no_primary" || record.failed;
-  const conf::LogLevel level = record.kind == "step" ? conf::LogLevel::debug : for_a_person ? conf::LogLevel::error : conf::LogLevel::info;
+  const bool for_a_person =
+      record.kind == "quarantine" || record.kind == "refused" || record.kind == "no_primary" || record.failed;
+  const conf::LogLevel level = record.kind == "step" ? conf::LogLevel::debug
+                               : for_a_person        ? conf::LogLevel::error
+                                                     : conf::LogLevel::info;
   log_.write(level, record.kind, fields);
 }
 

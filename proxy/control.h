@@ -20,8 +20,8 @@
 
 namespace pointsman::proxy {
 
-// Drives the decision core: feeds it with what monitors, workers, disk and operators say, performs what it wants, and keeps its
-// one timer. Decides nothing itself. Control loop's thread.
+// Drives the decision core: feeds it with what monitors, workers, disk and operators say, performs what it
+// wants, and keeps its one timer. Decides nothing itself. Control loop's thread.
 class Control {
  public:
   struct Parts {
@@ -85,9 +85,10 @@ class Control {
   std::vector<std::unique_ptr<BackendMonitor>> monitors_;  // index == BackendId
   std::vector<core::Instant> traffic_fed_;
   io::Timer timer_;
-  std::map<core::CommandId, core::Instant> sent_;  // commands without an answer yet; bounded by the command queues
+  std::map<core::CommandId, core::Instant>
+      sent_;  // commands without an answer yet; bounded by the command queues
   core::SetRoute route_;
-  std::optional<core::StoreState> to_store_;       // the newest that is not being written
+  std::optional<core::StoreState> to_store_;  // the newest that is not being written
   bool storing_ = false;
   std::map<core::RequestId, OnReply> replies_;
   std::uint64_t last_request_ = 0;

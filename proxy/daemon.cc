@@ -34,7 +34,8 @@ int refuse(const std::string& why) {
 // Everything that lives as long as the daemon runs, in the order of its making.
 class Daemon {
  public:
-  Daemon(conf::Config config, std::unique_ptr<Log> log, StateDir state_dir, core::DurableState stored, Systemd& systemd)
+  Daemon(conf::Config config, std::unique_ptr<Log> log, StateDir state_dir, core::DurableState stored,
+         Systemd& systemd)
       : config_(std::move(config)),
         log_(std::move(log)),
         state_dir_(std::move(state_dir)),
@@ -43,10 +44,13 @@ class Daemon {
         background_(loop_),
         history_(background_, state_dir_.path()),
         workers_({config_.proxy}),
-        control_({loop_, mailbox_, background_, workers_, history_, *log_}, config_, std::move(stored), state_dir_.path()),
+        control_({loop_, mailbox_, background_, workers_, history_, *log_}, config_, std::move(stored),
+                 state_dir_.path()),
         requests_({control_, workers_, history_, mailbox_, io::now(), [this] { return reload(); }}),
         admin_(loop_, config_.admin.socket,
-               [this](const nlohmann::json& request, std::shared_ptr<Responder> responder) { requests_.handle(request, responder); }),
+               [this](const nlohmann::json& request, const std::shared_ptr<Responder>& responder) {
+                 requests_.handle(request, responder);
+               }),
         watchdog_(loop_, [this] { systemd_.watchdog(); }),
         terminate_(loop_, SIGTERM, [this] { stop("SIGTERM"); }),
         interrupt_(loop_, SIGINT, [this] { stop("SIGINT"); }),
@@ -58,7 +62,8 @@ class Daemon {
     control_.on_state_change = [this] { tell_systemd(); };
     if (auto started = admin_.start(); !started) return refuse(started.error());
     if (auto started = workers_.start(); !started) return refuse(started.error());
-    for (const auto& address : workers_.listening()) log_->info("listening", {{"address", conf::to_string(address)}});
+    for (const auto& address : workers_.listening())
+      log_->info("listening", {{"address", conf::to_string(address)}});
     for (const auto& advice : conf::advice(config_)) log_->warn("advice", {{"text", advice}});
     control_.begin();
     systemd_.ready("looking for the primary");
@@ -88,7 +93,8 @@ class Daemon {
     const core::Controller& controller = control_.controller();
     const core::Server* primary = controller.cluster().primary_server();
     const bool routed = controller.route().mode == core::RouteMode::open && primary != nullptr;
-    systemd_.status(routed ? "primary " + primary->name() : std::string(core::to_string(controller.state())) + ": " + controller.reason());
+    systemd_.status(routed ? "primary " + primary->name()
+                           : std::string(core::to_string(controller.state())) + ": " + controller.reason());
   }
 
   conf::Config config_;
@@ -110,7 +116,9 @@ class Daemon {
 };
 
 std::expected<std::string, std::string> Daemon::reload() {
-  const auto refused = [](const std::string& why) { return std::unexpected("the configuration was not changed: " + why); };
+  const auto refused = [](const std::string& why) {
+    return std::unexpected("the configuration was not changed: " + why);
+  };
   const auto list = [](const std::vector<conf::Problem>& problems) {
     std::string all;
     for (const auto& problem : problems) all += (all.empty() ? "" : "\n") + conf::to_string(problem);
@@ -121,7 +129,8 @@ std::expected<std::string, std::string> Daemon::reload() {
   auto next = conf::reloaded(config_, *read);
   if (!next) return refused(list(next.error()));
   std::string text;
-  for (const auto& difference : conf::differences(config_, *read)) text += (text.empty() ? "" : "; ") + conf::to_string(difference);
+  for (const auto& difference : conf::differences(config_, *read))
+    text += (text.empty() ? "" : "; ") + conf::to_string(difference);
   config_ = std::move(*next);
   log_->set_level(config_.log.level);
   control_.reconfigure(config_);

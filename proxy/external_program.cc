@@ -1,5 +1,10 @@
 #include "proxy/external_program.h"
 
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -7,11 +12,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <cstring>
-#include <optional>
 
 #include "health/io/clock.h"
 
@@ -59,6 +59,7 @@ std::optional<std::string> spawn(const std::vector<std::string>& command, Child&
 
   std::vector<std::string> copies = command;
   std::vector<char*> argv;
+  argv.reserve(copies.size() + 1);
   for (auto& word : copies) argv.push_back(word.data());
   argv.push_back(nullptr);
 
@@ -78,7 +79,8 @@ std::optional<std::string> spawn(const std::vector<std::string>& command, Child&
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &defaults);
   posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
+  posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
+                                                           POSIX_SPAWN_SETSIGDEF));
   const int status = ::posix_spawnp(&child.pid, argv.front(), &files, &attributes, argv.data(), environ);
   posix_spawn_file_actions_destroy(&files);
   posix_spawnattr_destroy(&attributes);
@@ -107,7 +109,8 @@ bool attend(Child& child, std::string input, std::string& printed, core::Instant
     if (left <= core::Duration::zero()) return false;
     std::array<pollfd, 3> fds{pollfd{child.exited.get(), POLLIN, 0}, pollfd{child.output.get(), POLLIN, 0},
                               pollfd{child.input.get(), POLLOUT, 0}};
-    if (::poll(fds.data(), fds.size(), static_cast<int>(core::to_ms(left) + 1)) < 0 && errno != EINTR) return false;
+    if (::poll(fds.data(), fds.size(), static_cast<int>(core::to_ms(left) + 1)) < 0 && errno != EINTR)
+      return false;
     if (fds[1].revents != 0 && !read_some(child.output.get(), printed)) child.output.close();
     if (fds[2].revents != 0) {
       const ssize_t n = input.empty() ? 0 : ::write(child.input.get(), input.data(), input.size());
@@ -115,7 +118,8 @@ bool attend(Child& child, std::string input, std::string& printed, core::Instant
       if (input.empty() || (n < 0 && errno != EAGAIN && errno != EINTR)) child.input.close();
     }
     if (fds[0].revents != 0) {
-      // What it printed last may be read after its end; a grandchild that keeps the pipe open is not waited for.
+      // What it printed last may be read after its end; a grandchild that keeps the pipe open is not waited
+      // for.
       for (std::size_t i = 0; i < max_program_output / 1024 && child.output.get() >= 0; ++i) {
         if (!read_some(child.output.get(), printed)) child.output.close();
       }
@@ -126,7 +130,8 @@ bool attend(Child& child, std::string input, std::string& printed, core::Instant
 
 }  // namespace
 
-std::expected<void, std::string> run_program(const std::vector<std::string>& command, const std::string& input, core::Duration timeout) {
+std::expected<void, std::string> run_program(const std::vector<std::string>& command,
+                                             const std::string& input, core::Duration timeout) {
   Child child;
   const core::Instant deadline = io::now() + timeout;
   if (auto error = spawn(command, child)) return std::unexpected(*error);
@@ -138,9 +143,15 @@ std::expected<void, std::string> run_program(const std::vector<std::string>& com
   }
   while (!printed.empty() && printed.back() == '\n') printed.pop_back();
   const std::string said = printed.empty() ? "" : ", and said: " + printed;
-  if (!exited) return std::unexpected(command.front() + " did not end within " + std::to_string(core::to_ms(timeout)) + " ms" + said);
-  if (WIFSIGNALED(status)) return std::unexpected(command.front() + " was ended by signal " + std::to_string(WTERMSIG(status)) + said);
-  if (WEXITSTATUS(status) != 0) return std::unexpected(command.front() + " failed with status " + std::to_string(WEXITSTATUS(status)) + said);
+  if (!exited)
+    return std::unexpected(command.front() + " did not end within " + std::to_string(core::to_ms(timeout)) +
+                           " ms" + said);
+  if (WIFSIGNALED(status))
+    return std::unexpected(command.front() + " was ended by signal " + std::to_string(WTERMSIG(status)) +
+                           said);
+  if (WEXITSTATUS(status) != 0)
+    return std::unexpected(command.front() + " failed with status " + std::to_string(WEXITSTATUS(status)) +
+                           said);
   return {};
 }
 

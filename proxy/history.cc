@@ -1,21 +1,21 @@
 #include "proxy/history.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <memory>
 #include <utility>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 namespace pointsman::proxy {
 namespace {
 
 // Empty: done. Runs on a pool thread.
 std::string append_to(const std::string& path, const std::string& older, const std::string& text) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && static_cast<std::uint64_t>(info.st_size) > History::rotate_bytes) {
     ::rename(path.c_str(), older.c_str());
   }
@@ -35,7 +35,9 @@ std::string append_to(const std::string& path, const std::string& older, const s
   return error;
 }
 
-bool is_step(const nlohmann::json& event) { return event.value("kind", "") == "step"; }
+bool is_step(const nlohmann::json& event) {
+  return event.value("kind", "") == "step";
+}
 
 }  // namespace
 
@@ -47,7 +49,8 @@ void History::load() {
     std::ifstream in(path_ + ending);
     for (std::string line; std::getline(in, line);) {
       auto event = nlohmann::json::parse(line, nullptr, false);
-      if (!event.is_object() || !event.contains("kind") || !event["kind"].is_string() || is_step(event)) continue;
+      if (!event.is_object() || !event.contains("kind") || !event["kind"].is_string() || is_step(event))
+        continue;
       events_.push_back(std::move(event));
       if (events_.size() > kept_events) events_.pop_front();
     }
@@ -73,7 +76,8 @@ void History::flush() {
   if (writing_ || waiting_.empty()) return;
   auto text = std::make_shared<std::string>(std::exchange(waiting_, {}));
   auto error = std::make_shared<std::string>();
-  writing_ = background_.submit([text, error, path = path_ + ".jsonl", older = path_ + ".1.jsonl"] { *error = append_to(path, older, *text); },
+  writing_ = background_.submit([text, error, path = path_ + ".jsonl",
+                                 older = path_ + ".1.jsonl"] { *error = append_to(path, older, *text); },
                                 [this, error] {
                                   writing_ = false;
                                   last_error_ = *error;
@@ -83,7 +87,8 @@ void History::flush() {
 }
 
 void History::flush_now() {
-  if (!waiting_.empty()) last_error_ = append_to(path_ + ".jsonl", path_ + ".1.jsonl", std::exchange(waiting_, {}));
+  if (!waiting_.empty())
+    last_error_ = append_to(path_ + ".jsonl", path_ + ".1.jsonl", std::exchange(waiting_, {}));
 }
 
 std::vector<nlohmann::json> History::newest(std::size_t limit) const {

@@ -12,14 +12,16 @@
 
 namespace pointsman::proxy {
 
-// The journal on disk (history.jsonl in the state directory, one JSON object a line, steps included) and its newest
-// events in memory. Control loop's thread. Lines go to the disk on a pool thread in batches, in order; a disk that does not take
-// them costs the newest lines of the file, never a moment of a failover (what a failover relies on is in state.json).
+// The journal on disk (history.jsonl in the state directory, one JSON object a line, steps included) and its
+// newest events in memory. Control loop's thread. Lines go to the disk on a pool thread in batches, in order;
+// a disk that does not take them costs the newest lines of the file, never a moment of a failover (what a
+// failover relies on is in state.json).
 class History {
  public:
-  static constexpr std::size_t kept_events = 1000;               // in memory, steps not counted
-  static constexpr std::uint64_t rotate_bytes = 8ULL << 20U;     // then history.jsonl becomes history.1.jsonl
-  static constexpr std::size_t max_waiting = std::size_t{1} << 20U;  // bytes; beyond it lines are dropped and counted
+  static constexpr std::size_t kept_events = 1000;            // in memory, steps not counted
+  static constexpr std::uint64_t rotate_bytes = 8ULL << 20U;  // then history.jsonl becomes history.1.jsonl
+  static constexpr std::size_t max_waiting = std::size_t{1}
+                                             << 20U;  // bytes; beyond it lines are dropped and counted
 
   History(io::Background& background, std::string state_dir);
 

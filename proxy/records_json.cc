@@ -1,18 +1,21 @@
 #include "proxy/records_json.h"
 
-#include <unistd.h>
-
+#include <cmath>
 #include <ctime>
+
+#include <unistd.h>
 
 namespace pointsman::proxy {
 
-using nlohmann::json;
 using core::to_ms;
+using nlohmann::json;
 
 namespace {
 
 // Figures below a tenth of a millisecond say more about the machine's noise than about us.
-double rounded_ms(core::Duration d) { return static_cast<double>(std::chrono::duration_cast<std::chrono::microseconds>(d).count() / 10) / 100.0; }
+double rounded_ms(core::Duration d) {
+  return std::round(core::to_ms_exact(d) * 100) / 100;
+}
 
 json gtid_list(const core::GtidSet& set) {
   json list = json::array();
@@ -28,7 +31,8 @@ json gtid_list(const core::GtidSet& set) {
 
 json probe_json(const core::Server& server, core::Instant now) {
   const auto& e = server.evidence;
-  json out = {{"ok", e.answered() && !e.failure}, {"age_ms", nullptr}, {"latency_us", nullptr}, {"error", ""}};
+  json out = {
+      {"ok", e.answered() && !e.failure}, {"age_ms", nullptr}, {"latency_us", nullptr}, {"error", ""}};
   if (e.last_ok) {
     out["age_ms"] = to_ms(now - *e.last_ok);
     out["latency_us"] = std::chrono::duration_cast<std::chrono::microseconds>(e.latency).count();
@@ -65,7 +69,9 @@ json backend_json(const core::Server& server, const core::Cluster& cluster, cons
               {"why", server.judgement.why},
               {"server", ""},
               {"probe", probe_json(server, facts.now)},
-              {"links", {{"udp", {{"state", "off"}, {"age_ms", nullptr}}}, {"serial", {{"state", "off"}, {"age_ms", nullptr}}}}},
+              {"links",
+               {{"udp", {{"state", "off"}, {"age_ms", nullptr}}},
+                {"serial", {{"state", "off"}, {"age_ms", nullptr}}}}},
               {"replication", replication_json(server, cluster)},
               {"read_only", nullptr},
               {"errant", gtid_list(server.errant)},
@@ -96,7 +102,10 @@ std::string iso_time(std::int64_t unix_ms) {
 }
 
 json event_json(const core::HistoryRecord& record, std::int64_t unix_ms) {
-  json out = {{"time", iso_time(unix_ms)}, {"kind", record.kind}, {"epoch", record.epoch.value}, {"message", record.message}};
+  json out = {{"time", iso_time(unix_ms)},
+              {"kind", record.kind},
+              {"epoch", record.epoch.value},
+              {"message", record.message}};
   if (!record.backend.empty()) out["backend"] = record.backend;
   if (!record.verdict.empty()) out["verdict"] = record.verdict;
   const auto steps = [&] {
@@ -134,37 +143,38 @@ json status_json(const StatusFacts& facts) {
   for (const auto& server : cluster.servers) backends.push_back(backend_json(server, cluster, facts));
 
   const core::Server* primary = cluster.primary_server();
-  const bool routed = controller.route().mode == core::RouteMode::open || controller.route().mode == core::RouteMode::holding;
-  json out = {{"version", POINTSMAN_VERSION},
-              {"state", core::to_string(controller.state())},
-              {"epoch", cluster.epoch.value},
-              {"primary", nullptr},
-              {"automatic", cluster.automatic},
-              {"listen", std::move(listen)},
-              {"sessions", {{"active", facts.sessions.active}, {"held", facts.sessions.held}, {"total", facts.sessions.total}}},
-              {"backends", std::move(backends)},
-              {"warnings", controller.warnings()},
-              {"reason", routed ? "" : controller.reason()},
-              {"since_ms", to_ms(facts.in_state)},
-              {"uptime_s", std::chrono::duration_cast<std::chrono::seconds>(facts.uptime).count()},
-              {"pid", ::getpid()}};
+  const bool routed =
+      controller.route().mode == core::RouteMode::open || controller.route().mode == core::RouteMode::holding;
+  json out = {
+      {"version", POINTSMAN_VERSION},
+      {"state", core::to_string(controller.state())},
+      {"epoch", cluster.epoch.value},
+      {"primary", nullptr},
+      {"automatic", cluster.automatic},
+      {"listen", std::move(listen)},
+      {"sessions",
+       {{"active", facts.sessions.active}, {"held", facts.sessions.held}, {"total", facts.sessions.total}}},
+      {"backends", std::move(backends)},
+      {"warnings", controller.warnings()},
+      {"reason", routed ? "" : controller.reason()},
+      {"since_ms", to_ms(facts.in_state)},
+      {"uptime_s", std::chrono::duration_cast<std::chrono::seconds>(facts.uptime).count()},
+      {"pid", ::getpid()}};
   if (primary != nullptr && routed) out["primary"] = primary->name();
   return out;
 }
 
 json explain_json(const core::Controller::Explanation& explanation) {
-  json out = {{"candidate", nullptr},
-              {"verdict_needed", explanation.verdict_needed},
-              {"expected_ms", nullptr},
-              {"loss", explanation.loss},
-              {"vetoes", explanation.vetoes},
-              {"text", explanation.text}};
+  json out = {{"candidate", nullptr},         {"verdict_needed", explanation.verdict_needed},
+              {"expected_ms", nullptr},       {"loss", explanation.loss},
+              {"vetoes", explanation.vetoes}, {"text", explanation.text}};
   if (!explanation.candidate.empty()) out["candidate"] = explanation.candidate;
   if (explanation.expected) out["expected_ms"] = rounded_ms(*explanation.expected);
   return out;
 }
 
-json sessions_json(const std::vector<SessionInfo>& sessions, std::uint64_t total, const core::Cluster& cluster) {
+json sessions_json(const std::vector<SessionInfo>& sessions, std::uint64_t total,
+                   const core::Cluster& cluster) {
   json list = json::array();
   for (const auto& session : sessions) {
     json one = {{"id", session.id},
@@ -182,7 +192,8 @@ json sessions_json(const std::vector<SessionInfo>& sessions, std::uint64_t total
 
 json plan_json(const core::Reply& reply) {
   json plan = json::array();
-  for (const auto& step : reply.plan) plan.push_back({{"step", step.step}, {"backend", step.backend}, {"what", step.what}});
+  for (const auto& step : reply.plan)
+    plan.push_back({{"step", step.step}, {"backend", step.backend}, {"what", step.what}});
   return {{"plan", std::move(plan)}, {"refused", reply.refused}, {"message", reply.text}};
 }
 

@@ -25,7 +25,8 @@ struct StatusFacts {
 };
 nlohmann::json status_json(const StatusFacts& facts);
 nlohmann::json explain_json(const core::Controller::Explanation& explanation);
-nlohmann::json sessions_json(const std::vector<SessionInfo>& sessions, std::uint64_t total, const core::Cluster& cluster);
+nlohmann::json sessions_json(const std::vector<SessionInfo>& sessions, std::uint64_t total,
+                             const core::Cluster& cluster);
 nlohmann::json plan_json(const core::Reply& reply);
 
 }  // namespace pointsman::proxy

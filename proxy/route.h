@@ -1,10 +1,10 @@
 #pragma once
 
-#include <sys/socket.h>
-
 #include <memory>
 #include <optional>
 #include <string>
+
+#include <sys/socket.h>
 
 #include "health/core/ids.h"
 
@@ -15,7 +15,8 @@ struct Route {
   enum class Mode {
     open,      // new clients are connected
     holding,   // new clients are held, sessions go on (operator's pause)
-    draining,  // new clients are held; sessions: nothing more is read from clients, what the server still says is delivered
+    draining,  // new clients are held; sessions: nothing more is read from clients, what the server still
+               // says is delivered
     closed,    // new clients are held, sessions end at once
   };
 

@@ -1,17 +1,16 @@
 #include "proxy/state_dir.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <sstream>
 #include <utility>
 
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace pointsman::proxy {
 namespace {
@@ -25,7 +24,8 @@ std::string system_says(const std::string& what, const std::string& path) {
 // Closes on every way out.
 class File {
  public:
-  File(const std::string& path, int flags, mode_t mode = 0) : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
+  File(const std::string& path, int flags, mode_t mode = 0)
+      : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {}
   ~File() {
     if (fd_ >= 0) ::close(fd_);
   }
@@ -54,17 +54,19 @@ std::expected<void, std::string> write_synced(const std::string& path, const std
 
 std::expected<void, std::string> sync_directory(const std::string& path) {
   File directory(path, O_RDONLY | O_DIRECTORY);
-  if (!directory.ok() || ::fsync(directory.fd()) != 0) return std::unexpected(system_says("cannot sync directory", path));
+  if (!directory.ok() || ::fsync(directory.fd()) != 0)
+    return std::unexpected(system_says("cannot sync directory", path));
   return {};
 }
 
 nlohmann::json to_json(const core::DurableState& state) {
-  nlohmann::json out = {{"format", format_version},       {"epoch", state.epoch.value},
-                        {"primary", state.primary},       {"paused", state.paused},
+  nlohmann::json out = {{"format", format_version},         {"epoch", state.epoch.value},
+                        {"primary", state.primary},         {"paused", state.paused},
                         {"maintenance", state.maintenance}, {"quarantined", state.quarantined},
                         {"following", state.following}};
   if (state.automatic) out["automatic"] = *state.automatic;
-  if (state.change) out["change"] = {{"kind", state.change->kind}, {"from", state.change->from}, {"to", state.change->to}};
+  if (state.change)
+    out["change"] = {{"kind", state.change->kind}, {"from", state.change->from}, {"to", state.change->to}};
   return out;
 }
 
@@ -80,8 +82,8 @@ core::DurableState from_json(const nlohmann::json& in) {
   if (in.contains("automatic")) state.automatic = in["automatic"].get<bool>();
   if (in.contains("change")) {
     const auto& change = in["change"];
-    state.change = core::ChangeMark{change.at("kind").get<std::string>(), change.at("from").get<std::string>(),
-                                    change.at("to").get<std::string>()};
+    state.change = core::ChangeMark{change.at("kind").get<std::string>(),
+                                    change.at("from").get<std::string>(), change.at("to").get<std::string>()};
   }
   return state;
 }
@@ -89,10 +91,12 @@ core::DurableState from_json(const nlohmann::json& in) {
 }  // namespace
 
 std::expected<StateDir, std::string> StateDir::open(const std::string& path) {
-  if (::mkdir(path.c_str(), 0750) != 0 && errno != EEXIST) return std::unexpected(system_says("cannot create proxy.state_dir", path));
+  if (::mkdir(path.c_str(), 0750) != 0 && errno != EEXIST)
+    return std::unexpected(system_says("cannot create proxy.state_dir", path));
   const std::string lock_path = path + "/lock";
   File lock(lock_path, O_RDWR | O_CREAT, 0640);
-  if (!lock.ok()) return std::unexpected(system_says("cannot write to proxy.state_dir: cannot open", lock_path));
+  if (!lock.ok())
+    return std::unexpected(system_says("cannot write to proxy.state_dir: cannot open", lock_path));
   if (::flock(lock.fd(), LOCK_EX | LOCK_NB) != 0) {
     return std::unexpected("another pointsman runs with proxy.state_dir " + path);
   }
@@ -103,7 +107,8 @@ StateDir::~StateDir() {
   if (lock_ >= 0) ::close(lock_);
 }
 
-StateDir::StateDir(StateDir&& other) noexcept : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
+StateDir::StateDir(StateDir&& other) noexcept
+    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
 
 std::expected<core::DurableState, std::string> StateDir::load() const {
   const std::string file = path_ + "/state.json";
@@ -118,8 +123,9 @@ std::expected<core::DurableState, std::string> StateDir::load() const {
   try {
     return from_json(nlohmann::json::parse(text.str()));
   } catch (const std::exception& e) {
-    return std::unexpected(file + " cannot be understood (" + e.what() +
-                           "); when you know which server is the primary, move the file away and start again");
+    return std::unexpected(
+        file + " cannot be understood (" + e.what() +
+        "); when you know which server is the primary, move the file away and start again");
   }
 }
 
@@ -127,7 +133,8 @@ std::expected<void, std::string> StateDir::save(const std::string& path, const c
   const std::string beside = path + "/state.json.new";
   const std::string file = path + "/state.json";
   if (auto written = write_synced(beside, to_json(state).dump(2) + "\n"); !written) return written;
-  if (::rename(beside.c_str(), file.c_str()) != 0) return std::unexpected(system_says("cannot rename to", file));
+  if (::rename(beside.c_str(), file.c_str()) != 0)
+    return std::unexpected(system_says("cannot rename to", file));
   return sync_directory(path);
 }
 

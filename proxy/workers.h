@@ -18,7 +18,7 @@ class Log;
 
 struct SessionInfo {
   std::uint64_t id = 0;
-  std::string client;              // "10.0.0.7:51234"
+  std::string client;                      // "10.0.0.7:51234"
   std::optional<core::BackendId> backend;  // nullopt: held
   core::Duration age{};
   std::uint64_t bytes_from_client = 0;
@@ -37,12 +37,12 @@ struct SessionCounts {
   std::array<std::uint64_t, conf::max_backends> active_by_backend{};
 };
 
-// The worker threads: each a loop with its own SO_REUSEPORT listeners and sessions. The one thing that the control
-// loop's thread, which owns this, knows of the data path.
+// The worker threads: each a loop with its own SO_REUSEPORT listeners and sessions. The one thing that the
+// control loop's thread, which owns this, knows of the data path.
 class Workers {
  public:
   struct Options {
-    conf::Proxy proxy;  // threads == 0 means one per core
+    conf::Proxy proxy;   // threads == 0 means one per core
     Log* log = nullptr;  // outlives the Workers
   };
 
@@ -51,22 +51,25 @@ class Workers {
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
 
-  // Binds every address on every worker, then starts the threads. An address in use: an error that names it, and nothing is left running.
+  // Binds every address on every worker, then starts the threads. An address in use: an error that names it,
+  // and nothing is left running.
   std::expected<void, std::string> start();
   // Closes listeners and sessions, joins the threads; each worker's loop has closed cleanly.
   void stop();
 
   // Swapped atomically and announced to every worker; takes effect within one loop iteration of each.
   void set_route(RoutePtr route);
-  // Like set_route, and calls `applied` when every worker has acted on it: after that no byte of any client is read for a
-  // backend of an older route (closed, draining), and closed: none is sent to it, also not what the kernel still had queued.
-  // Called once, on a worker's thread, or on this one when the workers do not run.
+  // Like set_route, and calls `applied` when every worker has acted on it: after that no byte of any client
+  // is read for a backend of an older route (closed, draining), and closed: none is sent to it, also not what
+  // the kernel still had queued. Called once, on a worker's thread, or on this one when the workers do not
+  // run.
   void set_route(RoutePtr route, std::function<void()> applied);
 
   // When a session last got bytes from this backend; Instant::min() when never. Lock-free.
   core::Instant last_traffic(core::BackendId backend) const;
   SessionCounts counts() const;  // lock-free sums
-  // Asks each worker; `done` is called once, on a worker's thread, or on this one when the workers do not run. At most `limit` sessions are listed.
+  // Asks each worker; `done` is called once, on a worker's thread, or on this one when the workers do not
+  // run. At most `limit` sessions are listed.
   void list_sessions(std::size_t limit, std::function<void(std::vector<SessionInfo>)> done);
   // Limits and timeouts of a reloaded configuration (max_connections, hold_timeout, max_held, release_rate,
   // connect_timeout); listeners stay.

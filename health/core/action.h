@@ -11,7 +11,8 @@
 #include "health/core/history.h"
 #include "health/core/ids.h"
 
-// Everything that the decision core can want done. The driver performs them in order and reports back by events.
+// Everything that the decision core can want done. The driver performs them in order and reports back by
+// events.
 namespace pointsman::core {
 
 struct SendCommand {
@@ -41,8 +42,8 @@ struct SetRoute {
   std::optional<BackendId> backend;
   std::string reason;
 };
-// Make durable; answered by StateStored. Versions grow; a newer one may overtake an older one that was not begun yet
-// (which is then answered with the newer one's result).
+// Make durable; answered by StateStored. Versions grow; a newer one may overtake an older one that was not
+// begun yet (which is then answered with the newer one's result).
 struct StoreState {
   std::uint64_t version = 0;
   DurableState state;

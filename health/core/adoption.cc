@@ -14,7 +14,9 @@ std::string names(const std::vector<const Server*>& servers) {
   return text;
 }
 
-std::string resolve_by(const std::string& name) { return "resolve it with: pointsman failover --to " + name + " --force"; }
+std::string resolve_by(const std::string& name) {
+  return "resolve it with: pointsman failover --to " + name + " --force";
+}
 
 // The facts that the rules below are about.
 struct Scene {
@@ -24,20 +26,23 @@ struct Scene {
   std::vector<const Server*> writable;
   std::vector<const Server*> unseen;  // has not answered in time, so what it is cannot be known
   const Server* of_record = nullptr;
-  const Server* heir = nullptr;       // whom an interrupted change was about to promote
+  const Server* heir = nullptr;  // whom an interrupted change was about to promote
 
   Scene(const Cluster& c, const DurableState& s, const AdoptionRules& r) : cluster(c), stored(s), rules(r) {
     for (const auto& server : c.servers) {
       if (server.maintenance) continue;
       if (!seen(server)) unseen.push_back(&server);
       // What was read from a server that has stopped answering says nothing about what it is now.
-      if (seen(server) && server.writable() && !calls_for_failover(server.judgement.verdict)) writable.push_back(&server);
+      if (seen(server) && server.writable() && !calls_for_failover(server.judgement.verdict))
+        writable.push_back(&server);
     }
     if (const auto id = c.find(s.primary)) of_record = &c.at(*id);
     if (const auto id = c.find(s.change ? s.change->to : "")) heir = &c.at(*id);
   }
 
-  bool seen(const Server& server) const { return server.answered() && *server.evidence.report_from >= rules.since; }
+  bool seen(const Server& server) const {
+    return server.answered() && *server.evidence.report_from >= rules.since;
+  }
   bool undecided() const {
     for (const Server* server : unseen) {
       if (server->is(Verdict::suspect) || server->up()) return true;
@@ -50,11 +55,14 @@ struct Scene {
     return cluster.source_of(*source) == &server;
   }
   bool follows_somebody(const Server& server) const { return server.replica() != nullptr; }
-  // By the interrupted change. An earlier primary that returns writable follows nobody either, so the mark's word counts.
+  // By the interrupted change. An earlier primary that returns writable follows nobody either, so the mark's
+  // word counts.
   bool may_be_promoted(const Server& server) const {
     return &server != of_record && !follows_record(server) && (heir == nullptr || heir == &server);
   }
-  bool follows_record(const Server& server) const { return of_record != nullptr && cluster.source_of(server) == of_record; }
+  bool follows_record(const Server& server) const {
+    return of_record != nullptr && cluster.source_of(server) == of_record;
+  }
   // Nothing in `server` that `other` does not have.
   bool within(const Server& server, const Server& other) const {
     return seen(server) && seen(other) && other.report().executed.contains(server.report().executed);
@@ -70,8 +78,9 @@ struct Scene {
     }
     return list;
   }
-  // Has answered, and has what `server` lacks. A quarantined server is known to, and was passed over already. With `all`: has
-  // all else as well, so that it is not merely an earlier primary that has transactions of its own.
+  // Has answered, and has what `server` lacks. A quarantined server is known to, and was passed over already.
+  // With `all`: has all else as well, so that it is not merely an earlier primary that has transactions of
+  // its own.
   std::vector<const Server*> ahead_of(const Server& server, bool all) const {
     std::vector<const Server*> list;
     for (const auto& other : cluster.servers) {
@@ -82,7 +91,9 @@ struct Scene {
   }
 };
 
-Adoption ambiguous(std::string why) { return {Kind::ambiguous, std::nullopt, std::move(why)}; }
+Adoption ambiguous(std::string why) {
+  return {Kind::ambiguous, std::nullopt, std::move(why)};
+}
 
 Adoption interrupted(const Scene& scene, const std::vector<const Server*>& perhaps, const Server& otherwise) {
   return ambiguous("a " + scene.stored.change->kind + " was interrupted and " + names(perhaps) +
@@ -98,14 +109,17 @@ Adoption one_writable(const Scene& scene, const Server& only) {
   if (scene.stored.change && record != nullptr) {
     if (scene.heir != nullptr && !perhaps.empty()) return interrupted(scene, perhaps, only);
     // A planned change promotes only who has everything.
-    const bool undone = scene.stored.change->kind == "switchover" && scene.seen(*record) && !scene.within(*record, only);
+    const bool undone =
+        scene.stored.change->kind == "switchover" && scene.seen(*record) && !scene.within(*record, only);
     const bool promoted = scene.may_be_promoted(only);
     if (promoted && undone) {
-      return ambiguous(only.name() + " accepts writes, but " + record->name() + " has transactions that it lacks; " +
-                       resolve_by(only.name()));
+      return ambiguous(only.name() + " accepts writes, but " + record->name() +
+                       " has transactions that it lacks; " + resolve_by(only.name()));
     }
-    if (promoted) return {Kind::adopt, only.id, "the interrupted " + scene.stored.change->kind + " had promoted it"};
-    return {Kind::absent, record->id, "the interrupted " + scene.stored.change->kind + " had promoted nobody"};
+    if (promoted)
+      return {Kind::adopt, only.id, "the interrupted " + scene.stored.change->kind + " had promoted it"};
+    return {Kind::absent, record->id,
+            "the interrupted " + scene.stored.change->kind + " had promoted nobody"};
   }
   if (record == nullptr) {
     if (source != nullptr) {
@@ -118,11 +132,14 @@ Adoption one_writable(const Scene& scene, const Server& only) {
     }
     return {Kind::adopt, only.id, "it is the only server that accepts writes"};
   }
-  if (source == record) return {Kind::absent, record->id, only.name() + " accepts writes, but is a replica of " + record->name()};
+  if (source == record)
+    return {Kind::absent, record->id, only.name() + " accepts writes, but is a replica of " + record->name()};
   if (scene.within(*record, only)) {
-    return {Kind::adopt, only.id, "it accepts writes and has all that " + record->name() + ", the primary of record, has"};
+    return {Kind::adopt, only.id,
+            "it accepts writes and has all that " + record->name() + ", the primary of record, has"};
   }
-  return ambiguous(only.name() + " accepts writes, but the primary of record is " + record->name() + ", which " +
+  return ambiguous(only.name() + " accepts writes, but the primary of record is " + record->name() +
+                   ", which " +
                    (scene.seen(*record) ? "has transactions that it lacks; " : "does not answer; ") +
                    resolve_by(only.name()));
 }
@@ -135,7 +152,8 @@ Adoption none_writable(const Scene& scene) {
       if (const Server* its = scene.cluster.source_of(server)) source = its;
     }
     return ambiguous("no server accepts writes and no primary is on record; " +
-                     (source != nullptr ? source->name() + " is what the others replicate from; " + resolve_by(source->name())
+                     (source != nullptr ? source->name() + " is what the others replicate from; " +
+                                              resolve_by(source->name())
                                         : resolve_by("NAME")));
   }
   const auto perhaps = scene.perhaps_promoted();
@@ -147,22 +165,30 @@ Adoption none_writable(const Scene& scene) {
     const Server* source = scene.cluster.source_of(*record);
     const bool free = source != nullptr && scene.seen(*source) && !scene.follows_somebody(*source);
     if (free && scene.heir == source) {
-      return {Kind::reinstate, source->id, "the interrupted " + scene.stored.change->kind + " had promoted it"};
+      return {Kind::reinstate, source->id,
+              "the interrupted " + scene.stored.change->kind + " had promoted it"};
     }
-    return ambiguous("no server accepts writes, and " + record->name() + ", the primary of record, replicates from " +
-                     conf::to_string(record->replica()->source) + "; " + resolve_by(free ? source->name() : record->name()));
+    return ambiguous("no server accepts writes, and " + record->name() +
+                     ", the primary of record, replicates from " +
+                     conf::to_string(record->replica()->source) + "; " +
+                     resolve_by(free ? source->name() : record->name()));
   }
   const auto ahead = scene.ahead_of(*record, !scene.stored.change);
-  if (ahead.empty()) return {Kind::reinstate, record->id, "it is the primary of record and nobody else was promoted"};
+  if (ahead.empty())
+    return {Kind::reinstate, record->id, "it is the primary of record and nobody else was promoted"};
   const Server& other = *ahead.front();
   // Its own replica has all that it has and more: the controller lets that one take over.
   if (ahead.size() == 1 && scene.cluster.source_of(other) == record && scene.within(*record, other)) {
-    return {Kind::absent, record->id, "it is the primary of record, but " + other.name() + ", its replica, has more"};
+    return {Kind::absent, record->id,
+            "it is the primary of record, but " + other.name() + ", its replica, has more"};
   }
-  const bool was_promoted = scene.stored.change && ahead.size() == 1 && !scene.follows_somebody(other) && scene.within(*record, other);
-  if (was_promoted) return {Kind::reinstate, other.id, "the interrupted " + scene.stored.change->kind + " had promoted it"};
-  return ambiguous("no server accepts writes, and " + names(ahead) + " has transactions that " + record->name() +
-                   ", the primary of record, lacks; " + resolve_by(scene.within(*record, other) ? other.name() : record->name()));
+  const bool was_promoted = scene.stored.change && ahead.size() == 1 && !scene.follows_somebody(other) &&
+                            scene.within(*record, other);
+  if (was_promoted)
+    return {Kind::reinstate, other.id, "the interrupted " + scene.stored.change->kind + " had promoted it"};
+  return ambiguous("no server accepts writes, and " + names(ahead) + " has transactions that " +
+                   record->name() + ", the primary of record, lacks; " +
+                   resolve_by(scene.within(*record, other) ? other.name() : record->name()));
 }
 
 // Whoever accepts writes beside the old primary and no longer follows it was promoted by us.
@@ -173,13 +199,20 @@ Adoption after_interruption(const Scene& scene, const Server& old) {
   }
   if (promoted == nullptr) {
     const bool serves = old.writable() && scene.seen(old) && !calls_for_failover(old.judgement.verdict);
-    return {serves ? Kind::adopt : Kind::absent, old.id, "the interrupted " + scene.stored.change->kind + " had promoted nobody"};
+    return {serves ? Kind::adopt : Kind::absent, old.id,
+            "the interrupted " + scene.stored.change->kind + " had promoted nobody"};
   }
-  // A planned change promotes only who has everything. So an old primary with more has served again since: the change was undone.
-  const bool undone = scene.stored.change->kind == "switchover" && scene.seen(old) && !scene.within(old, *promoted);
-  if (!undone) return {Kind::adopt, promoted->id, "the interrupted " + scene.stored.change->kind + " had made it the primary"};
-  if (scene.within(*promoted, old)) return {Kind::adopt, old.id, "the interrupted switchover had been undone"};
-  return ambiguous(names(scene.writable) + " all accept writes, and each has transactions that the other lacks; " +
+  // A planned change promotes only who has everything. So an old primary with more has served again since:
+  // the change was undone.
+  const bool undone =
+      scene.stored.change->kind == "switchover" && scene.seen(old) && !scene.within(old, *promoted);
+  if (!undone)
+    return {Kind::adopt, promoted->id,
+            "the interrupted " + scene.stored.change->kind + " had made it the primary"};
+  if (scene.within(*promoted, old))
+    return {Kind::adopt, old.id, "the interrupted switchover had been undone"};
+  return ambiguous(names(scene.writable) +
+                   " all accept writes, and each has transactions that the other lacks; " +
                    resolve_by("NAME"));
 }
 
@@ -190,39 +223,48 @@ Adoption several_writable(const Scene& scene) {
   }
   bool of_record_writable = false;
   for (const Server* server : scene.writable) of_record_writable |= server == chosen;
-  const bool all_follow_record = scene.of_record != nullptr && std::ranges::all_of(scene.writable, [&](const Server* server) {
-    return scene.cluster.source_of(*server) == scene.of_record;
-  });
+  const bool all_follow_record =
+      scene.of_record != nullptr && std::ranges::all_of(scene.writable, [&](const Server* server) {
+        return scene.cluster.source_of(*server) == scene.of_record;
+      });
   if (all_follow_record) {
-    return {Kind::absent, scene.of_record->id, names(scene.writable) + " accept writes, but are replicas of " + scene.of_record->name()};
+    return {Kind::absent, scene.of_record->id,
+            names(scene.writable) + " accept writes, but are replicas of " + scene.of_record->name()};
   }
-  if (!of_record_writable) {
+  if (chosen == nullptr || !of_record_writable) {
     chosen = nullptr;
     for (const Server* server : scene.writable) {
       if (scene.cluster.source_of(*server) == nullptr) {
-        if (chosen != nullptr) return ambiguous(names(scene.writable) + " all accept writes; " + resolve_by("NAME"));
+        if (chosen != nullptr)
+          return ambiguous(names(scene.writable) + " all accept writes; " + resolve_by("NAME"));
         chosen = server;
       }
     }
-    if (chosen == nullptr) return ambiguous(names(scene.writable) + " accept writes, and each replicates from another server; " + resolve_by("NAME"));
+    if (chosen == nullptr)
+      return ambiguous(names(scene.writable) + " accept writes, and each replicates from another server; " +
+                       resolve_by("NAME"));
   }
   for (const Server* server : scene.writable) {
-    if (server == chosen || scene.cluster.source_of(*server) == chosen || scene.within(*server, *chosen)) continue;
-    return ambiguous(names(scene.writable) + " all accept writes, and " + server->name() + " has transactions that " +
-                     chosen->name() + " lacks; " + resolve_by(chosen->name()));
+    if (server == chosen || scene.cluster.source_of(*server) == chosen || scene.within(*server, *chosen))
+      continue;
+    return ambiguous(names(scene.writable) + " all accept writes, and " + server->name() +
+                     " has transactions that " + chosen->name() + " lacks; " + resolve_by(chosen->name()));
   }
-  return {Kind::adopt, chosen->id, "the others that accept writes (" + names(scene.writable) + ") have nothing of their own"};
+  return {Kind::adopt, chosen->id,
+          "the others that accept writes (" + names(scene.writable) + ") have nothing of their own"};
 }
 
 }  // namespace
 
 Adoption decide_primary(const Cluster& cluster, const DurableState& stored, const AdoptionRules& rules) {
   const Scene scene(cluster, stored, rules);
-  if (scene.undecided()) return {Kind::wait, std::nullopt, "waiting for the first answer of " + names(scene.unseen)};
+  if (scene.undecided())
+    return {Kind::wait, std::nullopt, "waiting for the first answer of " + names(scene.unseen)};
   for (const auto& server : cluster.servers) {
     if (scene.ring(server)) {
-      return ambiguous("replication runs in a ring (" + server.name() + " and " + cluster.source_of(server)->name() +
-                       " replicate from each other); " + resolve_by("NAME"));
+      return ambiguous("replication runs in a ring (" + server.name() + " and " +
+                       cluster.source_of(server)->name() + " replicate from each other); " +
+                       resolve_by("NAME"));
     }
   }
   if (scene.writable.empty()) return none_writable(scene);

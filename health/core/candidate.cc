@@ -7,16 +7,20 @@ GtidSet holdings(const Server& server) {
   return replica != nullptr ? server.report().executed.united(replica->received) : server.report().executed;
 }
 
-GtidSet replicated(const Server& server) { return holdings(server).minus(server.errant); }
+GtidSet replicated(const Server& server) {
+  return holdings(server).minus(server.errant);
+}
 
 namespace {
 
 // What makes a replica unfit whoever the primary is. Empty: nothing.
 std::string why_unfit(const Server& server, const ReplicaStatus& replica) {
   if (server.report().sources > 1) return "replicates from several sources, which is not supported";
-  if (!server.report().gtid_on || !replica.by_gtid) return "does not replicate by GTID, so what it received is not known";
+  if (!server.report().gtid_on || !replica.by_gtid)
+    return "does not replicate by GTID, so what it received is not known";
   if (replica.sql_errno != 0) {
-    return "its SQL thread stopped with error " + std::to_string(replica.sql_errno) + ": " + replica.sql_error;
+    return "its SQL thread stopped with error " + std::to_string(replica.sql_errno) + ": " +
+           replica.sql_error;
   }
   return "";
 }
@@ -33,13 +37,17 @@ std::string why_not(const Cluster& cluster, const Server& server, const ChoiceRu
   }
   if (!server.report().log_bin) return "writes no binary log, so nobody could replicate from it";
   if (rules.forced) return "";
-  if (!server.report().log_replica_updates) return "does not log what it replicates (log_slave_updates), so nobody could follow it";
-  if (server.quarantined) return "quarantined: has transactions of its own (" + server.errant.to_string() + ")";
-  if (!server.errant.empty()) return "has transactions that the primary never had (" + server.errant.to_string() + ")";
+  if (!server.report().log_replica_updates)
+    return "does not log what it replicates (log_slave_updates), so nobody could follow it";
+  if (server.quarantined)
+    return "quarantined: has transactions of its own (" + server.errant.to_string() + ")";
+  if (!server.errant.empty())
+    return "has transactions that the primary never had (" + server.errant.to_string() + ")";
   const ReplicaStatus* replica = server.replica();
   if (replica == nullptr) return rules.from && !server.heir ? "replicates from nobody" : "";
   if (rules.from && !cluster.follows(server, cluster.at(*rules.from))) {
-    return "replicates from " + conf::to_string(replica->source) + ", not from " + cluster.at(*rules.from).name();
+    return "replicates from " + conf::to_string(replica->source) + ", not from " +
+           cluster.at(*rules.from).name();
   }
   if (rules.stopped != nullptr && !rules.stopped->contains(server.id)) {
     return "did not confirm that it stopped receiving, so what it has is not final";
@@ -74,8 +82,13 @@ Choice choose(const Cluster& cluster, const ChoiceRules& rules) {
 const Server* outran(const Cluster& cluster, const Server& primary) {
   if (!primary.up() || primary.writable() || !primary.evidence.restarted_since_writable()) return nullptr;
   for (const auto& server : cluster.servers) {
-    if (server.id == primary.id || server.maintenance || server.quarantined || !server.up() || !cluster.follows(server, primary)) continue;
-    const GtidSet has = holdings(server);
+    if (server.id == primary.id || server.maintenance || server.quarantined || !server.up() ||
+        !cluster.follows(server, primary))
+      continue;
+    // Asked before the primary was: it has not merely received what a primary that was just made writable has
+    // written since.
+    if (*primary.evidence.report_from < *server.evidence.report_until) continue;
+    const GtidSet has = replicated(server);
     if (has.contains(primary.report().executed) && !primary.report().executed.contains(has)) return &server;
   }
   return nullptr;

@@ -16,17 +16,20 @@ struct Refusal {
 };
 
 struct Choice {
-  std::optional<BackendId> candidate;  // the eligible one that has received most; ties go to the configuration's order
-  std::vector<BackendId> eligible;     // configuration's order
+  std::optional<BackendId>
+      candidate;  // the eligible one that has received most; ties go to the configuration's order
+  std::vector<BackendId> eligible;  // configuration's order
   std::vector<Refusal> refused;
 };
 
 struct ChoiceRules {
   std::optional<BackendId> from;  // the primary to be replaced
   std::optional<BackendId> only;  // the operator named the successor
-  // The operator takes responsibility for loss and for a server that replicates from nobody; never for one that is not up.
+  // The operator takes responsibility for loss and for a server that replicates from nobody; never for one
+  // that is not up.
   bool forced = false;
-  // A silent primary: an answer of the candidate counts only if it came later than this, otherwise it may be we who are cut off.
+  // A silent primary: an answer of the candidate counts only if it came later than this, otherwise it may be
+  // we who are cut off.
   std::optional<Instant> heard_after;
   // The replicas whose receiver was stopped, so that what they received is final; nullptr: none was asked to.
   const std::set<BackendId>* stopped = nullptr;
@@ -39,9 +42,10 @@ GtidSet replicated(const Server& server);
 
 Choice choose(const Cluster& cluster, const ChoiceRules& rules);
 
-// A primary that restarted read-only may have shed, in its crash recovery, transactions that it had sent already (MariaDB with
-// init_rpl_role = SLAVE, or a lost disk cache). The replica that has all of the primary's and more, nullptr when there is none: were
-// the primary made writable, what that replica has, acknowledged perhaps, would be lost.
+// A primary that restarted read-only may have shed, in its crash recovery, transactions that it had sent
+// already (MariaDB with init_rpl_role = SLAVE, or a lost disk cache). The replica that has all of the
+// primary's and more, nullptr when there is none: were the primary made writable, what that replica has,
+// acknowledged perhaps, would be lost.
 const Server* outran(const Cluster& cluster, const Server& primary);
 
 }  // namespace pointsman::core

@@ -14,7 +14,8 @@ constexpr Duration first_pause = 500ms;
 constexpr Duration longest_pause = 15s;
 constexpr Duration longest_rejoin = 30s;
 
-HistoryRecord about(const std::string& kind, const Cluster& cluster, const Server& server, std::string message) {
+HistoryRecord about(const std::string& kind, const Cluster& cluster, const Server& server,
+                    std::string message) {
   HistoryRecord record;
   record.kind = kind;
   record.epoch = cluster.epoch;
@@ -42,7 +43,8 @@ void Caretaker::care(Instant now) {
 bool Caretaker::must_wait(const Server& server, bool is_primary, Instant now) const {
   const auto found = patience_.find(server.id);
   if (found == patience_.end() || now >= found->second.not_before) return false;
-  // A second writer is stopped at once, and a primary that may write again does, whatever else did not work before.
+  // A second writer is stopped at once, and a primary that may write again does, whatever else did not work
+  // before.
   if (is_primary) return server.writable() || found->second.duty == Duty::reinstate;
   return !server.writable() || found->second.duty == Duty::make_read_only;
 }
@@ -52,11 +54,13 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
   const auto mode = cluster_.config.replication.semi_sync;
   if (!primary.writable()) {
     if (const Server* ahead = outran(cluster_, primary)) {
-      primary.trouble = "lost transactions in its crash that " + ahead->name() + " has: `pointsman failover --to " + ahead->name() + " --force`";
+      primary.trouble = "lost transactions in its crash that " + ahead->name() +
+                        " has: `pointsman failover --to " + ahead->name() + " --force`";
       return;
     }
     // Only a restart and what we did ourselves is repaired: a person who sets read_only by hand means it.
-    if (primary.read_only_by_us || primary.evidence.restarted_since_writable()) return start(Duty::reinstate, primary, MakeWritable{mode}, 10s, now);
+    if (primary.read_only_by_us || primary.evidence.restarted_since_writable())
+      return start(Duty::reinstate, primary, MakeWritable{mode}, 10s, now);
     primary.trouble = "the primary is read-only, and not by us: `pointsman failover --to " + primary.name() +
                       " --force` makes it writable again";
     return;
@@ -91,7 +95,8 @@ void Caretaker::care_for_other(Server& server, const Server& primary, Instant no
   if (server.receiver_stopped_by_us && stopped && cluster_.follows(server, primary)) {
     return start(Duty::resume, server, ResumeReceiving{}, 10s, now);
   }
-  // Nothing is decided about others on the word of a primary that may have been replaced or restarted meanwhile.
+  // Nothing is decided about others on the word of a primary that may have been replaced or restarted
+  // meanwhile.
   if (!primary.up() || !primary.writable()) return;
 
   if (!audit(server, primary)) return;
@@ -113,7 +118,8 @@ void Caretaker::care_for_stray(Server& server, const Server& primary, Instant no
     server.trouble = "is empty and was never a replica: copy the data of " + primary.name() + " to it first";
     return answer(server.id, false, server.name() + " " + server.trouble);
   }
-  start(Duty::follow, server, Follow{primary.settings.address, cluster_.config.replication.semi_sync}, 20s, now);
+  start(Duty::follow, server, Follow{primary.settings.address, cluster_.config.replication.semi_sync}, 20s,
+        now);
 }
 
 void Caretaker::watch_replica(Server& server, const Server& primary, Instant now) {
@@ -121,28 +127,38 @@ void Caretaker::watch_replica(Server& server, const Server& primary, Instant now
   server.trouble.clear();
   if (replica.io == ReplicaStatus::Io::yes) server.fenced = server.heir = false;
   if (!server.errant.empty()) {
-    server.trouble = "has transactions that " + primary.name() + " does not have: " + server.errant.to_string();
+    server.trouble =
+        "has transactions that " + primary.name() + " does not have: " + server.errant.to_string();
   } else if (replica.sql_errno != 0) {
-    server.trouble = "its SQL thread stopped with error " + std::to_string(replica.sql_errno) + ": " + replica.sql_error;
+    server.trouble =
+        "its SQL thread stopped with error " + std::to_string(replica.sql_errno) + ": " + replica.sql_error;
   } else if (replica.io != ReplicaStatus::Io::yes && replica.io_errno != 0) {
     server.trouble = "does not receive: error " + std::to_string(replica.io_errno) + ": " + replica.io_error;
   } else if (replica.io == ReplicaStatus::Io::no || !replica.sql) {
     server.trouble = "its replication was stopped: `pointsman rejoin " + server.name() + "` starts it";
-  } else if (cluster_.config.replication.semi_sync != conf::SemiSync::off && !server.report().semi_sync.replica_enabled) {
-    if (server.report().semi_sync.available) {
-      return start(Duty::follow, server, Follow{primary.settings.address, cluster_.config.replication.semi_sync}, 20s, now);
+  } else if (cluster_.config.replication.semi_sync != conf::SemiSync::off &&
+             !server.report().semi_sync.replica_enabled) {
+    Instant& next = next_semi_sync_[server.id];
+    if (server.report().semi_sync.available && now >= next) {
+      next = now + longest_pause;  // should the server not keep it, it is not asked again and again
+      return start(Duty::follow, server,
+                   Follow{primary.settings.address, cluster_.config.replication.semi_sync}, 20s, now);
     }
-    server.trouble = "has no semi-sync plugin, so it cannot acknowledge commits";
+    server.trouble = server.report().semi_sync.available
+                         ? "does not keep its semi-sync role, so it does not acknowledge commits"
+                         : "has no semi-sync plugin, so it cannot acknowledge commits";
   }
   const auto request = requests_.find(server.id);
   if (request == requests_.end()) return;
-  if (server.trouble.empty()) return answer(server.id, true, server.name() + " replicates from " + primary.name());
+  if (server.trouble.empty())
+    return answer(server.id, true, server.name() + " replicates from " + primary.name());
   if (!server.errant.empty()) return answer(server.id, false, server.name() + " " + server.trouble);
 }
 
 void Caretaker::quarantine(Server& server, const Server& primary) {
-  const std::string text = server.name() + " has " + std::to_string(server.errant.count()) + " transactions that " +
-                           primary.name() + " does not have: " + server.errant.to_string();
+  const std::string text = server.name() + " has " + std::to_string(server.errant.count()) +
+                           " transactions that " + primary.name() +
+                           " does not have: " + server.errant.to_string();
   server.trouble = "quarantined: " + text;
   answer(server.id, false, text + "; it cannot follow without losing them");
   if (server.quarantined) return;
@@ -157,18 +173,23 @@ void Caretaker::rejoin(BackendId backend, RequestId request, Instant now) {
   answer(backend, false, "another rejoin was asked for");
   Server& server = cluster_.at(backend);
   const Server* primary = cluster_.primary_server();
-  if (primary == nullptr || !primary->up()) return outbox_.reply(request, false, "there is no primary to replicate from");
+  if (primary == nullptr || !primary->up())
+    return outbox_.reply(request, false, "there is no primary to replicate from");
   if (primary->id == backend) return outbox_.reply(request, false, server.name() + " is the primary");
   if (!server.up()) {
-    return outbox_.reply(request, false, server.name() + " is " + to_string(server.judgement.verdict) + ": " + server.judgement.why);
+    return outbox_.reply(
+        request, false,
+        server.name() + " is " + to_string(server.judgement.verdict) + ": " + server.judgement.why);
   }
   if (server.maintenance) return outbox_.reply(request, false, server.name() + " is in maintenance");
   requests_[backend] = {request, now + longest_rejoin};
   patience_.erase(backend);
-  // A replica in its place whose replication is stopped or lacks semi-sync is set up anew; everything else is care's usual work.
+  // A replica in its place whose replication is stopped or lacks semi-sync is set up anew; everything else is
+  // care's usual work.
   const bool in_place = !server.writable() && cluster_.follows(server, *primary) && !occupied(backend);
   if (in_place && server.errant.empty() && !server.trouble.empty()) {
-    return start(Duty::follow, server, Follow{primary->settings.address, cluster_.config.replication.semi_sync}, 20s, now);
+    return start(Duty::follow, server,
+                 Follow{primary->settings.address, cluster_.config.replication.semi_sync}, 20s, now);
   }
   care(now);
 }
@@ -180,7 +201,8 @@ void Caretaker::start(Duty duty, Server& server, Command command, Duration limit
 }
 
 void Caretaker::on(const CommandFinished& event, Instant now) {
-  const auto found = std::find_if(errands_.begin(), errands_.end(), [&](const Errand& e) { return e.id == event.id; });
+  const auto found =
+      std::find_if(errands_.begin(), errands_.end(), [&](const Errand& e) { return e.id == event.id; });
   if (found == errands_.end()) return;
   const Errand errand = *found;
   errands_.erase(found);
@@ -195,19 +217,22 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
       return;
     case Duty::make_read_only:
       patience_.erase(errand.backend);
-      outbox_.record(about("fenced", cluster_, server, server.name() + " accepted writes beside the primary and was made read-only"));
+      outbox_.record(about("fenced", cluster_, server,
+                           server.name() + " accepted writes beside the primary and was made read-only"));
       return;
     case Duty::reinstate:
       patience_.erase(errand.backend);
       server.read_only_by_us = false;
-      outbox_.record(about("reinstated", cluster_, server, server.name() + " was read-only and accepts writes again"));
+      outbox_.record(
+          about("reinstated", cluster_, server, server.name() + " was read-only and accepts writes again"));
       return;
     case Duty::semi_sync:
       // Asked again only after a pause, should the server not keep it.
       patience_[errand.backend] = {Duty::semi_sync, now + longest_pause, {}, {}};
       outbox_.record(about("semi_sync", cluster_, server, server.name() + " is now the semi-sync source"));
       return;
-    case Duty::follow: return finished_follow(errand, now);
+    case Duty::follow:
+      return finished_follow(errand, now);
   }
 }
 
@@ -215,20 +240,21 @@ void Caretaker::finished_follow(const Errand& errand, Instant now) {
   Server& server = cluster_.at(errand.backend);
   const Server* primary = cluster_.primary_server();
   const ReplicaStatus* replica = server.replica();
-  if (primary == nullptr || replica == nullptr) return failed(errand, "no replication after the command", now);
+  if (primary == nullptr || replica == nullptr)
+    return failed(errand, "no replication after the command", now);
   if (replica->io != ReplicaStatus::Io::yes) {
-    const std::string why = replica->io_errno != 0 ? "error " + std::to_string(replica->io_errno) + ": " + replica->io_error
-                                                   : "not connected yet";
+    const std::string why = replica->io_errno != 0
+                                ? "error " + std::to_string(replica->io_errno) + ": " + replica->io_error
+                                : "not connected yet";
     return failed(errand, "does not receive from " + primary->name() + ": " + why, now);
   }
   patience_.erase(errand.backend);
-  const bool deaf = cluster_.config.replication.semi_sync != conf::SemiSync::off && !server.report().semi_sync.replica_enabled;
-  if (deaf) patience_[errand.backend] = {Duty::follow, now + longest_pause, {}, {}};  // it will not be asked again and again
   server.fenced = server.heir = server.receiver_stopped_by_us = false;
   server.trouble.clear();
   if (server.quarantined) dirty_ = true;
   server.quarantined = false;
-  HistoryRecord record = about("rejoin", cluster_, server, server.name() + " replicates from " + primary->name());
+  HistoryRecord record =
+      about("rejoin", cluster_, server, server.name() + " replicates from " + primary->name());
   record.steps = {{"follow", now - errand.began, ""}};
   record.from = server.name();
   record.to = primary->name();

@@ -10,9 +10,9 @@
 #include "health/core/event.h"
 #include "health/core/outbox.h"
 
-// Keeps every server beside the primary in its place while no change of primary runs: a returning old primary is made
-// read-only and turned round, a server with transactions of its own is quarantined, a stray one is repointed, and the
-// primary's own role (writable, semi-sync source) is restored after a restart.
+// Keeps every server beside the primary in its place while no change of primary runs: a returning old primary
+// is made read-only and turned round, a server with transactions of its own is quarantined, a stray one is
+// repointed, and the primary's own role (writable, semi-sync source) is restored after a restart.
 namespace pointsman::core {
 
 class Caretaker {
@@ -72,6 +72,7 @@ class Caretaker {
   std::vector<Errand> errands_;  // at most one per server
   std::map<BackendId, Patience> patience_;
   std::map<BackendId, Request> requests_;
+  std::map<BackendId, Instant> next_semi_sync_;  // when a replica may be asked again
   bool dirty_ = false;
 };
 

@@ -9,28 +9,44 @@ using namespace std::chrono_literals;
 using Kind = Change::Kind;
 using Step = Change::Step;
 
-const char* to_string(Change::Kind kind) { return kind == Kind::failover ? "failover" : "switchover"; }
+const char* to_string(Change::Kind kind) {
+  return kind == Kind::failover ? "failover" : "switchover";
+}
 
 const char* to_string(Change::Step step) {
   switch (step) {
-    case Step::close_route: return "close_route";
-    case Step::fence: return "fence";
-    case Step::choose: return "choose";
-    case Step::read_only: return "read_only";
-    case Step::catch_up: return "catch_up";
-    case Step::promote: return "promote";
-    case Step::route: return "route";
-    case Step::repoint: return "repoint";
-    case Step::undo_promotion: return "undo_promotion";
-    case Step::undo_read_only: return "undo_read_only";
-    case Step::undo_route: return "undo_route";
-    case Step::done: return "done";
-    case Step::failed: return "failed";
+    case Step::close_route:
+      return "close_route";
+    case Step::fence:
+      return "fence";
+    case Step::choose:
+      return "choose";
+    case Step::read_only:
+      return "read_only";
+    case Step::catch_up:
+      return "catch_up";
+    case Step::promote:
+      return "promote";
+    case Step::route:
+      return "route";
+    case Step::repoint:
+      return "repoint";
+    case Step::undo_promotion:
+      return "undo_promotion";
+    case Step::undo_read_only:
+      return "undo_read_only";
+    case Step::undo_route:
+      return "undo_route";
+    case Step::done:
+      return "done";
+    case Step::failed:
+      return "failed";
   }
   return "?";
 }
 
-// What happens when: each step, what it does, how long it may take, and where it leads. The whole of a change is read here.
+// What happens when: each step, what it does, how long it may take, and where it leads. The whole of a change
+// is read here.
 struct Change::Row {
   Kind kind;
   Step step;
@@ -62,7 +78,8 @@ const Change::Row& Change::row(Kind kind, Step step) {
       Row{Kind::switchover, Step::undo_route,     &Change::enter_undo_route,      0s, Step::failed,         Step::failed,         "send the clients to the old primary again"},
       // clang-format on
   };
-  const auto found = std::find_if(rows.begin(), rows.end(), [&](const Row& r) { return r.kind == kind && r.step == step; });
+  const auto found =
+      std::find_if(rows.begin(), rows.end(), [&](const Row& r) { return r.kind == kind && r.step == step; });
   // Every step that enter() is ever called with has its row; a test walks the whole table.
   return found != rows.end() ? *found : rows.front();
 }
@@ -80,24 +97,31 @@ std::vector<Reply::PlannedStep> Change::plan(Kind kind, const std::string& from,
   return steps;
 }
 
-Change::Change(Cluster& cluster, Outbox& outbox, const PrimaryLedger& ledger, DurableState& durable, Order order, Instant now)
+Change::Change(Cluster& cluster, Outbox& outbox, const PrimaryLedger& ledger, DurableState& durable,
+               Order order, Instant now)
     : cluster_(cluster), outbox_(outbox), ledger_(ledger), durable_(durable), order_(order), began_(now) {
   cluster_.epoch = Epoch{cluster_.epoch.value + 1};
   durable_.epoch = cluster_.epoch;
   if (order_.from) verdict_ = to_string(cluster_.at(*order_.from).judgement.verdict);
   if (order_.kind == Kind::failover) times_.push_back({"detect", now - order_.evidence_at, ""});
   if (order_.kind == Kind::switchover) candidate_ = order_.to;
-  // The epoch and the mark become durable while the first steps run; the promotion waits for them. The mark names the one that
-  // will be promoted as far as can be told now; should the choice be another, it is stored again.
+  // The epoch and the mark become durable while the first steps run; the promotion waits for them. The mark
+  // names the one that will be promoted as far as can be told now; should the choice be another, it is stored
+  // again.
   if (!candidate_) candidate_ = expected_candidate();
   store(old_primary_of_record(), true);
   enter(order_.kind == Kind::failover ? Step::fence : Step::close_route, now);
 }
 
-std::string Change::name_of_from() const { return order_.from ? cluster_.at(*order_.from).name() : ""; }
+std::string Change::name_of_from() const {
+  return order_.from ? cluster_.at(*order_.from).name() : "";
+}
 
-// Ordered by hand while nobody serves, a change has no `from`; who is on record must not be forgotten until it succeeds.
-std::string Change::old_primary_of_record() const { return order_.from ? name_of_from() : durable_.primary; }
+// Ordered by hand while nobody serves, a change has no `from`; who is on record must not be forgotten until
+// it succeeds.
+std::string Change::old_primary_of_record() const {
+  return order_.from ? name_of_from() : durable_.primary;
+}
 
 std::optional<BackendId> Change::expected_candidate() const {
   ChoiceRules rules;
@@ -110,12 +134,15 @@ std::optional<BackendId> Change::expected_candidate() const {
 void Change::store(const std::string& primary, bool marked) {
   const std::string to = candidate_ ? cluster_.at(*candidate_).name() : "";
   durable_.primary = primary;
-  durable_.change = marked ? std::optional(ChangeMark{to_string(order_.kind), name_of_from(), to}) : std::nullopt;
+  durable_.change =
+      marked ? std::optional(ChangeMark{to_string(order_.kind), name_of_from(), to}) : std::nullopt;
   store_version_ = outbox_.store(durable_);
   stored_ = false;
 }
 
-void Change::command(BackendId backend, Command what) { pending_[outbox_.command(backend, std::move(what))] = backend; }
+void Change::command(BackendId backend, Command what) {
+  pending_[outbox_.command(backend, std::move(what))] = backend;
+}
 
 void Change::make_read_only(BackendId backend, MakeReadOnly order, bool awaited) {
   cluster_.at(backend).read_only_by_us = true;
@@ -156,7 +183,8 @@ void Change::leave(Instant now, const std::string& note) {
   HistoryRecord journal;
   journal.kind = "step";
   journal.epoch = cluster_.epoch;
-  journal.message = std::string(to_string(order_.kind)) + " " + to_string(step_) + " ended" + (note.empty() ? "" : ": " + note);
+  journal.message = std::string(to_string(order_.kind)) + " " + to_string(step_) + " ended" +
+                    (note.empty() ? "" : ": " + note);
   journal.steps = {times_.back()};
   outbox_.record(std::move(journal));
 }
@@ -184,7 +212,8 @@ void Change::give_up(const std::string&, Instant now) {
   enter(Step::failed, now);
 }
 
-// --- events ---------------------------------------------------------------------------------------------------------
+// --- events
+// ---------------------------------------------------------------------------------------------------------
 
 void Change::on(const CommandFinished& event, Instant now) {
   const auto found = pending_.find(event.id);
@@ -238,7 +267,8 @@ void Change::on(const StateStored& event, Instant now) {
     if (step_ == Step::promote) promote_when_safe(now);
     return;
   }
-  const std::string why = "the state could not be stored (" + event.result.error() + "): no promotion without a durable epoch";
+  const std::string why =
+      "the state could not be stored (" + event.result.error() + "): no promotion without a durable epoch";
   const bool before_promotion = !promote_sent_ && !serving() && !undoing();
   if (before_promotion) return fail(why, now);
   troubles_.push_back(why);
@@ -272,14 +302,16 @@ void Change::on_time(Instant now) {
         return advance(now, "not confirmed");
       }
       return fail("not confirmed in time", now);
-    default: return fail("took longer than " + std::to_string(to_ms(deadline_ - step_began_)) + " ms", now);
+    default:
+      return fail("took longer than " + std::to_string(to_ms(deadline_ - step_began_)) + " ms", now);
   }
 }
 
 void Change::on_verdict(BackendId backend, Instant now) {
   if (finished() || !lost(backend)) return;
   const Server& server = cluster_.at(backend);
-  const std::string why = server.name() + " is " + to_string(server.judgement.verdict) + ": " + server.judgement.why;
+  const std::string why =
+      server.name() + " is " + to_string(server.judgement.verdict) + ": " + server.judgement.why;
   const bool is_candidate = candidate_ == backend;
   const bool is_old = order_.from == backend;
   switch (step_) {
@@ -291,7 +323,8 @@ void Change::on_verdict(BackendId backend, Instant now) {
       if (is_candidate) fail(why, now);
       return;
     case Step::catch_up:
-      // A planned change can wait for the old primary no more once it is gone; what it had not sent will not come.
+      // A planned change can wait for the old primary no more once it is gone; what it had not sent will not
+      // come.
       if (is_candidate || (is_old && order_.kind == Kind::switchover && !received_all())) fail(why, now);
       return;
     case Step::close_route:
@@ -314,13 +347,17 @@ void Change::on_verdict(BackendId backend, Instant now) {
         if (pending_.empty()) finish_repoint(now);
       }
       return;
-    default: return;
+    default:
+      return;
   }
 }
 
-bool Change::received_all() const { return holdings(cluster_.at(*candidate_)).contains(target_); }
+bool Change::received_all() const {
+  return holdings(cluster_.at(*candidate_)).contains(target_);
+}
 
-// --- steps ----------------------------------------------------------------------------------------------------------
+// --- steps
+// ----------------------------------------------------------------------------------------------------------
 
 void Change::enter_close_route(Instant) {
   route_applied_ = false;
@@ -334,12 +371,16 @@ void Change::enter_fence(Instant now) {
   std::string note;
   for (const auto& server : cluster_.servers) {
     // Ordered by hand with the old primary (or another writable server) alive: it must stop first.
-    const bool other_writer = server.writable() && server.id != order_.to && (server.id == order_.from || !order_.from);
-    if (other_writer && (server.up() || server.is(Verdict::degraded))) make_read_only(server.id, end_writes, true);
+    const bool other_writer =
+        server.writable() && server.id != order_.to && (server.id == order_.from || !order_.from);
+    if (other_writer && (server.up() || server.is(Verdict::degraded)))
+      make_read_only(server.id, end_writes, true);
   }
   const Server* old = order_.from ? &cluster_.at(*order_.from) : nullptr;
-  // A standing order: a server that was only frozen finds it in its socket when it thaws. Nobody waits for its answer.
-  const bool silent = old != nullptr && !old->up() && !old->is(Verdict::degraded) && !old->is(Verdict::crashed);
+  // A standing order: a server that was only frozen finds it in its socket when it thaws. Nobody waits for
+  // its answer.
+  const bool silent =
+      old != nullptr && !old->up() && !old->is(Verdict::degraded) && !old->is(Verdict::crashed);
   if (silent) make_read_only(old->id, end_writes, false);
   if (old != nullptr && old->is(Verdict::dead)) {
     if (!cluster_.config.fence.command.empty()) {
@@ -354,7 +395,8 @@ void Change::enter_fence(Instant now) {
 
 void Change::enter_choose(Instant now) {
   for (const auto& server : cluster_.servers) {
-    if (server.id == order_.from || server.maintenance || !server.up() || server.replica() == nullptr) continue;
+    if (server.id == order_.from || server.maintenance || !server.up() || server.replica() == nullptr)
+      continue;
     if (order_.to && *order_.to != server.id) continue;
     cluster_.at(server.id).receiver_stopped_by_us = true;
     command(server.id, StopReceiving{});
@@ -371,7 +413,8 @@ void Change::settle_choice(Instant now) {
   const Choice choice = pointsman::core::choose(cluster_, rules);
   if (!choice.candidate) {
     std::string why = "nobody can take over";
-    for (const auto& refusal : choice.refused) why += "; " + cluster_.at(refusal.backend).name() + ": " + refusal.why;
+    for (const auto& refusal : choice.refused)
+      why += "; " + cluster_.at(refusal.backend).name() + ": " + refusal.why;
     return fail(why, now);
   }
   const bool as_expected = candidate_ == choice.candidate;
@@ -387,7 +430,8 @@ void Change::settle_choice(Instant now) {
   const GtidSet not_there = promised.united(shortfall.missing).minus(target_);
   if (!not_there.empty()) lost_.push_back(not_there.to_string());
   std::string note = candidate.name();
-  for (const auto& refusal : choice.refused) note += ", not " + cluster_.at(refusal.backend).name() + " (" + refusal.why + ")";
+  for (const auto& refusal : choice.refused)
+    note += ", not " + cluster_.at(refusal.backend).name() + " (" + refusal.why + ")";
   advance(now, note);
 }
 
@@ -402,13 +446,16 @@ void Change::enter_catch_up(Instant now) {
   command(*candidate_, WaitApplied{target_, limit});
 }
 
-void Change::enter_promote(Instant now) { promote_when_safe(now); }
+void Change::enter_promote(Instant now) {
+  promote_when_safe(now);
+}
 
 // Not before the epoch is durable and no session can reach the old primary any more.
 void Change::promote_when_safe(Instant now) {
   const bool sessions_ended = route_applied_ || order_.kind == Kind::switchover;
   if (promote_sent_ || !stored_ || !sessions_ended) return;
-  if (order_.kind == Kind::switchover && !cluster_.at(*candidate_).up()) return fail("the successor is not up", now);
+  if (order_.kind == Kind::switchover && !cluster_.at(*candidate_).up())
+    return fail("the successor is not up", now);
   promote_sent_ = true;
   cluster_.at(*candidate_).heir = cluster_.at(*candidate_).receiver_stopped_by_us = true;
   command(*candidate_, Promote{cluster_.config.replication.semi_sync});
@@ -436,7 +483,8 @@ void Change::enter_repoint(Instant now) {
   for (auto& server : cluster_.servers) {
     if (server.id == primary.id || server.maintenance || server.quarantined) continue;
     const bool planned_old = order_.kind == Kind::switchover && server.id == order_.from;
-    // The new primary's report is from after its promotion: what a replica has beyond it was never on any line to it.
+    // The new primary's report is from after its promotion: what a replica has beyond it was never on any
+    // line to it.
     const bool replica_in_step = server.replica() != nullptr && server.id != order_.from &&
                                  primary.report().executed.contains(server.report().executed);
     if (server.up() && (planned_old || replica_in_step)) command(server.id, follow);
@@ -486,7 +534,8 @@ HistoryRecord Change::record(Instant now) const {
   record.total = total_ ? *total_ : now - order_.evidence_at;
   record.lost = lost_;
   record.failed = !succeeded() && !serving();
-  std::string text = record.failed ? "failed: " + failure_ : (record.from.empty() ? "" : record.from + " ") + "-> " + record.to;
+  std::string text = record.failed ? "failed: " + failure_
+                                   : (record.from.empty() ? "" : record.from + " ") + "-> " + record.to;
   for (const auto& trouble : troubles_) text += "; " + trouble;
   record.message = std::string(to_string(order_.kind)) + " " + text;
   return record;

@@ -12,17 +12,28 @@
 #include "health/core/outbox.h"
 #include "health/core/veto.h"
 
-// One change of primary from its first step to its last: failover (the old one does not serve) or switchover (planned).
-// Fed by the controller with the events that answer its actions; what happens when is in the table in change.cc.
+// One change of primary from its first step to its last: failover (the old one does not serve) or switchover
+// (planned). Fed by the controller with the events that answer its actions; what happens when is in the table
+// in change.cc.
 namespace pointsman::core {
 
 class Change {
  public:
   enum class Kind { failover, switchover };
   enum class Step {
-    close_route, fence, choose, read_only, catch_up, promote, route, repoint,
-    undo_promotion, undo_read_only, undo_route,
-    done, failed,
+    close_route,
+    fence,
+    choose,
+    read_only,
+    catch_up,
+    promote,
+    route,
+    repoint,
+    undo_promotion,
+    undo_read_only,
+    undo_route,
+    done,
+    failed,
   };
 
   struct Order {
@@ -38,9 +49,10 @@ class Change {
   // What a change of this kind does, step by step, as shown by a dry run.
   static std::vector<Reply::PlannedStep> plan(Kind kind, const std::string& from, const std::string& to);
 
-  // Takes a new epoch and performs the first step. All references outlive this; `durable` is shared with the controller, so
-  // that what an operator changes meanwhile is not undone by a later store.
-  Change(Cluster& cluster, Outbox& outbox, const PrimaryLedger& ledger, DurableState& durable, Order order, Instant now);
+  // Takes a new epoch and performs the first step. All references outlive this; `durable` is shared with the
+  // controller, so that what an operator changes meanwhile is not undone by a later store.
+  Change(Cluster& cluster, Outbox& outbox, const PrimaryLedger& ledger, DurableState& durable, Order order,
+         Instant now);
 
   void on(const CommandFinished& event, Instant now);
   void on(const RouteApplied& event, Instant now);
@@ -125,13 +137,13 @@ class Change {
   bool promote_sent_ = false;
 
   std::optional<BackendId> candidate_;
-  GtidSet fenced_at_;                   // final position of an old primary that acknowledged its fence
-  GtidSet target_;                      // what the candidate must have applied before it is promoted
-  std::set<BackendId> stopped_;         // replicas that confirmed that their receiver is stopped
+  GtidSet fenced_at_;            // final position of an old primary that acknowledged its fence
+  GtidSet target_;               // what the candidate must have applied before it is promoted
+  std::set<BackendId> stopped_;  // replicas that confirmed that their receiver is stopped
   std::vector<StepTime> times_;
   std::optional<Duration> total_;
   std::vector<std::string> lost_;
-  std::vector<std::string> troubles_;   // what did not work but did not stop the change
+  std::vector<std::string> troubles_;  // what did not work but did not stop the change
   std::string failure_;
 };
 

@@ -4,12 +4,18 @@ namespace pointsman::core {
 
 const char* to_string(Role role) {
   switch (role) {
-    case Role::primary: return "primary";
-    case Role::replica: return "replica";
-    case Role::fenced: return "fenced";
-    case Role::quarantined: return "quarantined";
-    case Role::maintenance: return "maintenance";
-    case Role::unknown: return "unknown";
+    case Role::primary:
+      return "primary";
+    case Role::replica:
+      return "replica";
+    case Role::fenced:
+      return "fenced";
+    case Role::quarantined:
+      return "quarantined";
+    case Role::maintenance:
+      return "maintenance";
+    case Role::unknown:
+      return "unknown";
   }
   return "?";
 }
@@ -35,7 +41,8 @@ const Server* Cluster::source_of(const Server& server) const {
   for (const auto& other : servers) {
     if (other.id != server.id && other.settings.address == status->source) return &other;
   }
-  // The same server under another address (a name, a private network). Ids count only when they tell two servers apart.
+  // The same server under another address (a name, a private network). Ids count only when they tell two
+  // servers apart.
   for (const auto& other : servers) {
     const bool known = other.answered() && status->source_server_id != 0;
     if (other.id != server.id && known && other.report().server_id == status->source_server_id &&
@@ -57,7 +64,8 @@ Role Cluster::role_of(const Server& server) const {
 }
 
 JudgeTimes Cluster::judge_times() const {
-  return {config.monitor.interval, config.monitor.timeout, config.heartbeat.deadtime, config.failover.refused_confirm};
+  return {config.monitor.interval, config.monitor.timeout, config.heartbeat.deadtime,
+          config.failover.refused_confirm};
 }
 
 bool audit(Server& server, const Server& primary) {
@@ -68,7 +76,8 @@ bool audit(Server& server, const Server& primary) {
     server.claim.reset();
     return true;
   }
-  // A claim is kept until the primary has spoken after it: with probes in lockstep the newest reports never come in the right order.
+  // A claim is kept until the primary has spoken after it: with probes in lockstep the newest reports never
+  // come in the right order.
   if (!server.claim) server.claim = {server.report().executed, *server.evidence.report_until};
   if (*primary.evidence.report_from < server.claim->taken) return false;
   server.errant = server.claim->executed.minus(known);

@@ -28,20 +28,22 @@ struct Server {
   Verdict noted = Verdict::up;  // the last one that went into the history
 
   bool maintenance = false;
-  bool fenced = false;         // was the primary, has not been taken back yet
-  // What we did to it and have not undone. Whatever comes of the command itself: an order that was sent may be carried out late.
+  bool fenced = false;  // was the primary, has not been taken back yet
+  // What we did to it and have not undone. Whatever comes of the command itself: an order that was sent may
+  // be carried out late.
   bool read_only_by_us = false;
   bool receiver_stopped_by_us = false;
   bool being_turned = false;  // an order to follow was given and has not ended
-  bool heir = false;           // its promotion was begun and did not end well: may replicate from nobody, had all that was received
-  GtidSet errant;              // transactions that the primary does not have, as of the last audit
-  struct Claim {               // what it had at some moment, waiting for a later word of the primary
+  bool heir = false;  // its promotion was begun and did not end well: may replicate from nobody, had all that
+                      // was received
+  GtidSet errant;     // transactions that the primary does not have, as of the last audit
+  struct Claim {      // what it had at some moment, waiting for a later word of the primary
     GtidSet executed;
     Instant taken;
   };
   std::optional<Claim> claim;
-  bool quarantined = false;    // has such, and serves nobody until an operator decides
-  std::string trouble;         // what keeps it from being a good replica, a sentence; empty: nothing
+  bool quarantined = false;  // has such, and serves nobody until an operator decides
+  std::string trouble;       // what keeps it from being a good replica, a sentence; empty: nothing
 
   const std::string& name() const { return settings.name; }
   bool is(Verdict verdict) const { return judgement.verdict == verdict; }
@@ -78,8 +80,9 @@ struct Cluster {
   JudgeTimes judge_times() const;
 };
 
-// Compares what `server` has with what `primary` has, into server.errant. False while nothing can be said, because what the server
-// reported is newer than what the primary did, so that what looks extra may just have been replicated.
+// Compares what `server` has with what `primary` has, into server.errant. False while nothing can be said,
+// because what the server reported is newer than what the primary did, so that what looks extra may just have
+// been replicated.
 bool audit(Server& server, const Server& primary);
 
 }  // namespace pointsman::core

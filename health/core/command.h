@@ -8,13 +8,13 @@
 #include "conf/config.h"
 #include "health/core/server_report.h"
 
-// What the core can ask of one server's command thread, as data. Each is idempotent: a daemon that was killed in
-// the middle of one may give it again.
+// What the core can ask of one server's command thread, as data. Each is idempotent: a daemon that was killed
+// in the middle of one may give it again.
 namespace pointsman::core {
 
-// Stop receiving from the source, once what the source has already sent has been read (bounded by `drain`: a dead
-// source ends the stream by itself, so the receiver is seen to disconnect). Starts a stopped applier that has no error.
-// The report's `replica->received` is final afterwards.
+// Stop receiving from the source, once what the source has already sent has been read (bounded by `drain`: a
+// dead source ends the stream by itself, so the receiver is seen to disconnect). Starts a stopped applier
+// that has no error. The report's `replica->received` is final afterwards.
 struct StopReceiving {
   std::chrono::milliseconds drain{50};
 };
@@ -22,7 +22,8 @@ struct StopReceiving {
 // Undo of StopReceiving.
 struct ResumeReceiving {};
 
-// Wait until `target` is applied. Waits inside the server for the event, never by polling. Fails with kind timeout.
+// Wait until `target` is applied. Waits inside the server for the event, never by polling. Fails with kind
+// timeout.
 struct WaitApplied {
   GtidSet target;
   std::chrono::milliseconds timeout{30000};
@@ -33,8 +34,9 @@ struct Promote {
   conf::SemiSync semi_sync = conf::SemiSync::preferred;
 };
 
-// Accept no more writes. Returns with the final `executed` in its report. Waits at most `timeout` for running commits; undone by
-// MakeWritable. With `end_clients`, client connections (not replication, not ours) are ended afterwards.
+// Accept no more writes. Returns with the final `executed` in its report. Waits at most `timeout` for running
+// commits; undone by MakeWritable. With `end_clients`, client connections (not replication, not ours) are
+// ended afterwards.
 struct MakeReadOnly {
   std::chrono::milliseconds timeout{5000};
   bool end_clients = false;
@@ -54,8 +56,8 @@ struct Follow {
 // Only a fresh report.
 struct Inspect {};
 
-using Command =
-    std::variant<StopReceiving, ResumeReceiving, WaitApplied, Promote, MakeReadOnly, MakeWritable, Follow, Inspect>;
+using Command = std::variant<StopReceiving, ResumeReceiving, WaitApplied, Promote, MakeReadOnly, MakeWritable,
+                             Follow, Inspect>;
 const char* name_of(const Command& command);
 
 using CommandResult = std::expected<ServerReport, Failure>;

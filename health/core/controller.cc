@@ -1,9 +1,9 @@
 #include "health/core/controller.h"
 
-#include "health/core/candidate.h"
-
 #include <algorithm>
 #include <utility>
+
+#include "health/core/candidate.h"
 
 namespace pointsman::core {
 
@@ -17,32 +17,43 @@ constexpr Duration store_pause = 2s;
 // A step that comes later than promised by more than this means that we were not running.
 constexpr Duration stall_tolerance = 250ms;
 
-// A receiver that does not run although nothing went wrong, found at the start: was it an earlier daemon of ours, killed in the
-// middle of a change? Then the applier runs; or there is a mark, which is durable before more than receivers are touched.
+// A receiver that does not run although nothing went wrong, found at the start: was it an earlier daemon of
+// ours, killed in the middle of a change? Then the applier runs; or there is a mark, which is durable before
+// more than receivers are touched.
 bool stopped_by_a_person(const Server& server, bool interrupted) {
   const ReplicaStatus* replica = server.replica();
-  return replica != nullptr && replica->io == ReplicaStatus::Io::no && !interrupted && (!replica->sql || replica->io_errno != 0);
+  return replica != nullptr && replica->io == ReplicaStatus::Io::no && !interrupted &&
+         (!replica->sql || replica->io_errno != 0);
 }
 
 }  // namespace
 
 const char* to_string(State state) {
   switch (state) {
-    case State::steady: return "steady";
-    case State::failing_over: return "failing_over";
-    case State::switching_over: return "switching_over";
-    case State::no_primary: return "no_primary";
-    case State::paused: return "paused";
+    case State::steady:
+      return "steady";
+    case State::failing_over:
+      return "failing_over";
+    case State::switching_over:
+      return "switching_over";
+    case State::no_primary:
+      return "no_primary";
+    case State::paused:
+      return "paused";
   }
   return "?";
 }
 
 const char* to_string(RouteMode mode) {
   switch (mode) {
-    case RouteMode::open: return "open";
-    case RouteMode::holding: return "holding";
-    case RouteMode::draining: return "draining";
-    case RouteMode::closed: return "closed";
+    case RouteMode::open:
+      return "open";
+    case RouteMode::holding:
+      return "holding";
+    case RouteMode::draining:
+      return "draining";
+    case RouteMode::closed:
+      return "closed";
   }
   return "?";
 }
@@ -108,7 +119,8 @@ void Controller::forgive_stall(Instant now) {
   hold_until_ = now + cluster_.config.monitor.interval + cluster_.config.monitor.timeout;
 }
 
-// --- evidence -------------------------------------------------------------------------------------------------------
+// --- evidence
+// -------------------------------------------------------------------------------------------------------
 
 void Controller::absorb(const Event& event, Instant now) {
   std::visit(
@@ -127,15 +139,13 @@ void Controller::absorb(const Event& event, Instant now) {
           if (e.result) cluster_.at(e.backend).evidence.on_command_ok(*e.result, e.started, now);
           if (change_) change_->on(e, now);
           caretaker_.on(e, now);
-        } else if constexpr (std::is_same_v<E, RouteApplied>) {
+        } else if constexpr (std::is_same_v<E, RouteApplied> || std::is_same_v<E, FenceCommandFinished>) {
           if (change_) change_->on(e, now);
         } else if constexpr (std::is_same_v<E, StateStored>) {
           const bool again = e.result && store_failing();
           store_error_ = e.result ? "" : e.result.error();
           store_again_at_ = now + store_pause;
           if (again) retry_at_ = now;
-          if (change_) change_->on(e, now);
-        } else if constexpr (std::is_same_v<E, FenceCommandFinished>) {
           if (change_) change_->on(e, now);
         } else if constexpr (std::is_same_v<E, Tick>) {
         } else {
@@ -192,7 +202,8 @@ void Controller::judge_all(Instant now) {
   }
 }
 
-// --- decisions ------------------------------------------------------------------------------------------------------
+// --- decisions
+// ------------------------------------------------------------------------------------------------------
 
 void Controller::decide(Instant now) {
   if (change_ && change_->finished()) conclude_change(now);
@@ -203,14 +214,16 @@ void Controller::decide(Instant now) {
   Server& primary = *cluster_.primary_server();
   if (calls_for_failover(primary.judgement.verdict)) {
     consider_failover(primary, now);
-  } else if (const Server* ahead = outran(cluster_, primary); ahead != nullptr && cluster_.automatic && now >= retry_at_) {
+  } else if (const Server* ahead = outran(cluster_, primary);
+             ahead != nullptr && cluster_.automatic && !primary.maintenance && now >= retry_at_) {
     Change::Order order;
     order.kind = Change::Kind::failover;
     order.from = primary.id;
     order.to = ahead->id;
     order.automatic = true;
     order.evidence_at = now;
-    note("outran", &primary, primary.name() + " came back without transactions that " + ahead->name() + " has, which takes over");
+    note("outran", &primary,
+         primary.name() + " came back without transactions that " + ahead->name() + " has, which takes over");
     begin_change(order, now);
   } else if (!primary.is(Verdict::suspect)) {
     outage_since_.reset();
@@ -236,15 +249,18 @@ void Controller::try_adoption(Instant now) {
   adopting_ = false;
   cluster_.primary = primary.id;
   cluster_.at(primary.id).quarantined = false;
-  // After a promotion that failed the old primary is the primary again: what it was known to have still counts.
+  // After a promotion that failed the old primary is the primary again: what it was known to have still
+  // counts.
   if (ledger_of_ != primary.id) ledger_.forget();
   const bool same = durable_.primary == primary.name() && !durable_.change && cluster_.epoch.value > 0;
-  // An interrupted change used its epoch already; a new primary, even one found, never shares one with another.
+  // An interrupted change used its epoch already; a new primary, even one found, never shares one with
+  // another.
   if (!same) cluster_.epoch = Epoch{cluster_.epoch.value + 1};
   for (auto& server : cluster_.servers) {
     const bool interrupted = durable_.change.has_value() || std::exchange(server.being_turned, false);
     if (server.id == primary.id || stopped_by_a_person(server, interrupted)) continue;
-    server.receiver_stopped_by_us = server.replica() == nullptr || server.replica()->io == ReplicaStatus::Io::no;
+    server.receiver_stopped_by_us =
+        server.replica() == nullptr || server.replica()->io == ReplicaStatus::Io::no;
   }
   if (!same) persist();
   note("adopted", &primary, primary.name() + " is the primary: " + adoption.why);
@@ -255,14 +271,17 @@ void Controller::consider_failover(Server& primary, Instant now) {
   if (!outage_since_) outage_since_ = now;
   if (now < retry_at_ || now < hold_until_) return;
   auto reasons = vetoes({cluster_, primary, ledger_, recent_failovers_, now});
-  if (store_failing()) reasons.push_back("the state cannot be stored (" + store_error_ + "): no promotion without a durable epoch");
+  if (store_failing())
+    reasons.push_back("the state cannot be stored (" + store_error_ +
+                      "): no promotion without a durable epoch");
   if (reasons.empty()) {
     Change::Order order;
     order.kind = Change::Kind::failover;
     order.from = primary.id;
     order.automatic = true;
-    order.evidence_at = primary.is(Verdict::crashed) ? primary.evidence.lost_at.value_or(primary.evidence.last_contact())
-                                                     : primary.evidence.last_contact();
+    order.evidence_at = primary.is(Verdict::crashed)
+                            ? primary.evidence.lost_at.value_or(primary.evidence.last_contact())
+                            : primary.evidence.last_contact();
     return begin_change(order, now);
   }
   reason_ = primary.name() + " is " + to_string(primary.judgement.verdict) + " and nobody takes over: ";
@@ -322,17 +341,21 @@ void Controller::conclude_change(Instant now) {
 
 void Controller::keep_route(Instant) {
   const Server& primary = *cluster_.primary_server();
-  if (calls_for_failover(primary.judgement.verdict)) return want_route(RouteMode::closed, std::nullopt, reason_);
+  if (calls_for_failover(primary.judgement.verdict))
+    return want_route(RouteMode::closed, std::nullopt, reason_);
   if (!primary.answered()) {
     reason_ = primary.name() + ", the primary of record, has not answered yet: " + primary.judgement.why;
     return want_route(RouteMode::closed, std::nullopt, reason_);
   }
-  if (primary.up() && !primary.writable() && (primary.read_only_by_us || primary.evidence.restarted_since_writable())) {
-    reason_ = primary.name() + (primary.trouble.empty() ? " is read-only and is about to accept writes again" : " is read-only: " + primary.trouble);
+  if (primary.up() && !primary.writable() &&
+      (primary.read_only_by_us || primary.evidence.restarted_since_writable())) {
+    reason_ = primary.name() + (primary.trouble.empty() ? " is read-only and is about to accept writes again"
+                                                        : " is read-only: " + primary.trouble);
     return want_route(RouteMode::closed, std::nullopt, reason_);
   }
   const SetRoute& route = outbox_.current_route();
-  const bool serving = route.backend == primary.id && (route.mode == RouteMode::open || route.mode == RouteMode::holding);
+  const bool serving =
+      route.backend == primary.id && (route.mode == RouteMode::open || route.mode == RouteMode::holding);
   if (!serving && !(primary.up() && primary.writable())) {  // not before it is known to be well
     if (primary.up()) reason_ = primary.name() + ", the primary of record, is read-only, and not by us";
     return want_route(RouteMode::closed, std::nullopt, reason_);
@@ -344,7 +367,8 @@ void Controller::keep_route(Instant) {
 
 void Controller::want_route(RouteMode mode, std::optional<BackendId> backend, const std::string& reason) {
   const SetRoute& now = outbox_.current_route();
-  const bool same = now.token != 0 && now.mode == mode && now.backend == backend && now.epoch == cluster_.epoch && now.reason == reason;
+  const bool same = now.token != 0 && now.mode == mode && now.backend == backend &&
+                    now.epoch == cluster_.epoch && now.reason == reason;
   if (!same) outbox_.route(cluster_.epoch, mode, backend, reason);
 }
 
@@ -365,7 +389,8 @@ void Controller::maybe_fail_back(Instant now) {
   begin_change(order, now);
 }
 
-// What should be stored is kept trying: a mark that stayed on disk would make the next start doubt who is primary.
+// What should be stored is kept trying: a mark that stayed on disk would make the next start doubt who is
+// primary.
 void Controller::store_again(Instant now) {
   if (!store_failing() || now < store_again_at_) return;
   store_again_at_ = now + store_pause;

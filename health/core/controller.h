@@ -16,12 +16,16 @@
 #include "health/core/outbox.h"
 #include "health/core/veto.h"
 
-// The decision core: events in, actions out. Pure: no clock, no thread, no I/O; the driver and the simulated world call it alike.
+// The decision core: events in, actions out. Pure: no clock, no thread, no I/O; the driver and the simulated
+// world call it alike.
 //
-//   evidence -> verdict (judge) -> who is primary (adoption) -> vetoes -> Change (failover, switchover) -> route
-//                                                                     \-> Caretaker (everybody else in his place)
+//   evidence -> verdict (judge) -> who is primary (adoption) -> vetoes -> Change (failover, switchover) ->
+//   route
+//                                                                     \-> Caretaker (everybody else in his
+//                                                                     place)
 //
-// One thread. The driver performs the returned actions in order, and calls step(Tick) at next_deadline() at the latest.
+// One thread. The driver performs the returned actions in order, and calls step(Tick) at next_deadline() at
+// the latest.
 namespace pointsman::core {
 
 enum class State { steady, failing_over, switching_over, no_primary, paused };
@@ -88,24 +92,24 @@ class Controller {
   DurableState durable_;
   Outbox outbox_;
   PrimaryLedger ledger_;
-  std::optional<BackendId> ledger_of_;    // whose
+  std::optional<BackendId> ledger_of_;  // whose
   Caretaker caretaker_;
   std::unique_ptr<Change> change_;
 
-  bool adopting_ = true;       // who is primary is still to be found out
+  bool adopting_ = true;  // who is primary is still to be found out
   AdoptionRules adoption_rules_;
   std::string reason_;
   std::string store_error_;
-  Instant store_again_at_;     // while store_error_
+  Instant store_again_at_;                // while store_error_
   std::deque<Instant> recent_failovers_;  // automatic, within failover.window; bounded by max_in_window
   std::optional<Duration> last_failover_took_;
-  std::optional<Instant> outage_since_;   // the primary's verdict calls for a failover since then
+  std::optional<Instant> outage_since_;  // the primary's verdict calls for a failover since then
   bool refusal_recorded_ = false;
-  Instant retry_at_ = Instant::min();     // after a failed change nothing is tried before
-  Duration retry_pause_{};                // grows with each failure in a row
-  Instant hold_until_ = Instant::min();   // after a stall
+  Instant retry_at_ = Instant::min();    // after a failed change nothing is tried before
+  Duration retry_pause_{};               // grows with each failure in a row
+  Instant hold_until_ = Instant::min();  // after a stall
   std::optional<BackendId> fail_back_to_;
-  Instant promised_;                      // next_deadline() of the last step
+  Instant promised_;  // next_deadline() of the last step
 };
 
 }  // namespace pointsman::core

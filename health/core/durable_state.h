@@ -9,7 +9,8 @@
 // What outlives the daemon. Written whole, atomically and durably, before it is relied upon.
 namespace pointsman::core {
 
-// A change of primary was under way. Present from before the first server is touched until its outcome is stored.
+// A change of primary was under way. Present from before the first server is touched until its outcome is
+// stored.
 struct ChangeMark {
   std::string kind;  // "failover" or "switchover"
   std::string from;  // name; "" when there was no primary
@@ -25,7 +26,8 @@ struct DurableState {
   bool paused = false;
   std::vector<std::string> maintenance;  // names
   std::vector<std::string> quarantined;  // names
-  // Names of servers that are being made to follow the primary: while that lasts their replication is stopped by us, not by a person.
+  // Names of servers that are being made to follow the primary: while that lasts their replication is stopped
+  // by us, not by a person.
   std::vector<std::string> following;
 
   bool operator==(const DurableState&) const = default;

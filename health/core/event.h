@@ -91,8 +91,9 @@ struct Reconfigured {
   conf::Config config;
 };
 
-using Event = std::variant<ProbeSucceeded, ProbeFailed, TrafficSeen, ReconnectChecked, CommandFinished, RouteApplied,
-                           StateStored, FenceCommandFinished, Tick, SwitchoverWanted, FailoverWanted, RejoinWanted,
-                           MaintenanceWanted, AutomaticWanted, PauseWanted, Reconfigured>;
+using Event =
+    std::variant<ProbeSucceeded, ProbeFailed, TrafficSeen, ReconnectChecked, CommandFinished, RouteApplied,
+                 StateStored, FenceCommandFinished, Tick, SwitchoverWanted, FailoverWanted, RejoinWanted,
+                 MaintenanceWanted, AutomaticWanted, PauseWanted, Reconfigured>;
 
 }  // namespace pointsman::core

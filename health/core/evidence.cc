@@ -4,7 +4,8 @@
 
 namespace pointsman::core {
 
-void Evidence::on_probe_ok(const ServerReport& fresh, Instant started, Instant finished, Duration probe_latency) {
+void Evidence::on_probe_ok(const ServerReport& fresh, Instant started, Instant finished,
+                           Duration probe_latency) {
   if (!command_ended_at || started >= *command_ended_at) take_report(fresh, started, finished);
   last_ok = std::max(finished, last_ok.value_or(finished));
   last_ok_started = std::max(started, last_ok_started.value_or(started));
@@ -23,7 +24,8 @@ void Evidence::on_command_ok(const ServerReport& fresh, Instant started, Instant
 
 void Evidence::take_report(const ServerReport& fresh, Instant started, Instant now) {
   const bool both_replicate = report_from && report.replica && fresh.replica;
-  if (both_replicate && report.replica->events_received != fresh.replica->events_received) received_change_at = now;
+  if (both_replicate && report.replica->events_received != fresh.replica->events_received)
+    received_change_at = now;
   if (!fresh.replica) received_change_at.reset();
   report = fresh;
   report_from = started;
@@ -60,7 +62,9 @@ void Evidence::on_reconnect_checked(unsigned refused_in_row, bool accepted, Inst
   }
 }
 
-void Evidence::on_traffic(Instant at) { last_traffic = std::max(at, last_traffic.value_or(at)); }
+void Evidence::on_traffic(Instant at) {
+  last_traffic = std::max(at, last_traffic.value_or(at));
+}
 
 Instant Evidence::last_contact() const {
   Instant latest = watched_since;

@@ -17,13 +17,14 @@ struct Evidence {
   std::optional<Instant> last_ok;          // end of the last successful probe
   std::optional<Instant> last_ok_started;  // its beginning: what the report says was true at or after this
   Duration latency{};
-  ServerReport report;                 // of the last successful probe or command; meaningful when last_ok
-  std::optional<Instant> report_from;  // the report was taken at or after this
+  ServerReport report;                  // of the last successful probe or command; meaningful when last_ok
+  std::optional<Instant> report_from;   // the report was taken at or after this
   std::optional<Instant> report_until;  // and at or before this
-  std::optional<Instant> command_ended_at;  // the last one whose report we have: an overlapping probe's may be older
-  std::optional<Failure> failure;      // since last_ok
-  std::optional<Instant> failed_at;    // of `failure`
-  std::optional<Instant> alive_at;     // last error that the server itself sent
+  std::optional<Instant>
+      command_ended_at;              // the last one whose report we have: an overlapping probe's may be older
+  std::optional<Failure> failure;    // since last_ok
+  std::optional<Instant> failed_at;  // of `failure`
+  std::optional<Instant> alive_at;   // last error that the server itself sent
 
   std::optional<Instant> writable_seen_at;  // last report that it accepts writes
 
@@ -48,12 +49,13 @@ struct Evidence {
 
   // The last sign of life of any kind; watched_since when there was none.
   Instant last_contact() const;
-  // It was started after it was last seen to accept writes (uptime has whole seconds, which errs towards yes).
+  // It was started after it was last seen to accept writes (uptime has whole seconds, which errs towards
+  // yes).
   bool restarted_since_writable() const;
   bool answered() const { return last_ok.has_value(); }
 
-  // We were not running for `stall` (a suspended or overloaded host): our silence is not the server's. What was
-  // learnt before the stall and comes only now never makes the evidence older.
+  // We were not running for `stall` (a suspended or overloaded host): our silence is not the server's. What
+  // was learnt before the stall and comes only now never makes the evidence older.
   void forgive(Duration stall);
 
  private:

@@ -25,8 +25,8 @@ struct HistoryRecord {
   std::string to;
   std::string verdict;
   std::vector<StepTime> steps;
-  std::optional<Duration> total;   // from the evidence to the opened route
-  std::vector<std::string> lost;   // GTIDs that may be lost
+  std::optional<Duration> total;  // from the evidence to the opened route
+  std::vector<std::string> lost;  // GTIDs that may be lost
   bool failed = false;
   bool is_change() const { return kind == "failover" || kind == "switchover"; }
 };

@@ -8,7 +8,9 @@ namespace pointsman::core {
 
 // A backend's place in Config::backends; stable for the life of the daemon (reload keeps names in place).
 enum class BackendId : std::uint16_t {};
-inline std::size_t index(BackendId id) { return static_cast<std::size_t>(id); }
+inline std::size_t index(BackendId id) {
+  return static_cast<std::size_t>(id);
+}
 
 // Counts changes of primary. Durable before use; results that come back under an old one are dropped.
 struct Epoch {

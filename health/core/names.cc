@@ -5,20 +5,32 @@
 
 namespace pointsman::core {
 
-const char* to_string(Flavour flavour) { return flavour == Flavour::mariadb ? "MariaDB" : "MySQL"; }
+const char* to_string(Flavour flavour) {
+  return flavour == Flavour::mariadb ? "MariaDB" : "MySQL";
+}
 
 const char* to_string(FailureKind kind) {
   switch (kind) {
-    case FailureKind::refused: return "refused";
-    case FailureKind::lost: return "lost";
-    case FailureKind::timeout: return "timeout";
-    case FailureKind::denied: return "denied";
-    case FailureKind::too_many: return "too_many";
-    case FailureKind::shutting_down: return "shutting_down";
-    case FailureKind::not_mysql: return "not_mysql";
-    case FailureKind::unreachable: return "unreachable";
-    case FailureKind::server_error: return "server_error";
-    case FailureKind::unsupported: return "unsupported";
+    case FailureKind::refused:
+      return "refused";
+    case FailureKind::lost:
+      return "lost";
+    case FailureKind::timeout:
+      return "timeout";
+    case FailureKind::denied:
+      return "denied";
+    case FailureKind::too_many:
+      return "too_many";
+    case FailureKind::shutting_down:
+      return "shutting_down";
+    case FailureKind::not_mysql:
+      return "not_mysql";
+    case FailureKind::unreachable:
+      return "unreachable";
+    case FailureKind::server_error:
+      return "server_error";
+    case FailureKind::unsupported:
+      return "unsupported";
   }
   return "?";
 }
@@ -29,8 +41,10 @@ bool proves_life(FailureKind kind) {
     case FailureKind::too_many:
     case FailureKind::shutting_down:
     case FailureKind::server_error:
-    case FailureKind::unsupported: return true;
-    default: return false;
+    case FailureKind::unsupported:
+      return true;
+    default:
+      return false;
   }
 }
 

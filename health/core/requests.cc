@@ -14,15 +14,18 @@ constexpr auto max_switchover_lag = 2s;
 
 std::string list(const Cluster& cluster, const std::vector<Refusal>& refused) {
   std::string text;
-  for (const auto& refusal : refused) text += (text.empty() ? "" : "; ") + cluster.at(refusal.backend).name() + ": " + refusal.why;
+  for (const auto& refusal : refused)
+    text += (text.empty() ? "" : "; ") + cluster.at(refusal.backend).name() + ": " + refusal.why;
   return text;
 }
 
 std::string why_not_ready(const Cluster& cluster, const Server& target, const Server& primary) {
   const ReplicaStatus* replica = target.replica();
   const std::string& name = target.name();
-  if (replica == nullptr || !cluster.follows(target, primary)) return name + " does not replicate from " + primary.name();
-  if (replica->io != ReplicaStatus::Io::yes) return name + " does not receive from " + primary.name() + " (" + replica->io_error + ")";
+  if (replica == nullptr || !cluster.follows(target, primary))
+    return name + " does not replicate from " + primary.name();
+  if (replica->io != ReplicaStatus::Io::yes)
+    return name + " does not receive from " + primary.name() + " (" + replica->io_error + ")";
   if (!replica->sql) return name + "'s SQL thread does not run (" + replica->sql_error + ")";
   if (!replica->lag) return name + "'s lag is unknown";
   if (*replica->lag > max_switchover_lag) {
@@ -39,7 +42,8 @@ std::string why_not_ready(const Cluster& cluster, const Server& target, const Se
 std::string Controller::refuse_switchover(const SwitchoverWanted&, std::optional<BackendId>& to) const {
   const Server* primary = cluster_.primary_server();
   if (change_) return std::string("a ") + to_string(change_->order().kind) + " is in progress";
-  if (store_failing()) return "the state cannot be stored (" + store_error_ + "): no promotion without a durable epoch";
+  if (store_failing())
+    return "the state cannot be stored (" + store_error_ + "): no promotion without a durable epoch";
   if (primary == nullptr || adopting_) return "there is no primary: " + reason_;
   if (!primary->up() || !primary->writable()) {
     return primary->name() + " is " + to_string(primary->judgement.verdict) + " (" + primary->judgement.why +
@@ -58,7 +62,8 @@ std::string Controller::refuse_switchover(const SwitchoverWanted&, std::optional
 void Controller::handle(const SwitchoverWanted& wish, Instant now) {
   std::optional<BackendId> to = wish.to;
   const std::string refusal = refuse_switchover(wish, to);
-  if (!refusal.empty()) return outbox_.reply(wish.id, false, "switchover refused, nothing was changed: " + refusal);
+  if (!refusal.empty())
+    return outbox_.reply(wish.id, false, "switchover refused, nothing was changed: " + refusal);
   const Server& from = *cluster_.primary_server();
   const Server& target = cluster_.at(*to);
   if (wish.dry_run) {
@@ -78,15 +83,21 @@ void Controller::handle(const SwitchoverWanted& wish, Instant now) {
 }
 
 void Controller::handle(const FailoverWanted& wish, Instant now) {
-  const auto refuse = [&](const std::string& why) { outbox_.reply(wish.id, false, "failover refused, nothing was changed: " + why); };
+  const auto refuse = [&](const std::string& why) {
+    outbox_.reply(wish.id, false, "failover refused, nothing was changed: " + why);
+  };
   if (change_) return refuse(std::string("a ") + to_string(change_->order().kind) + " is in progress");
-  if (store_failing()) return refuse("the state cannot be stored (" + store_error_ + "): no promotion without a durable epoch");
+  if (store_failing())
+    return refuse("the state cannot be stored (" + store_error_ + "): no promotion without a durable epoch");
   const Server* primary = adopting_ ? nullptr : cluster_.primary_server();
-  if (primary == nullptr && !wish.to) return refuse("there is no primary (" + reason_ + "): name the new one with --to");
+  if (primary == nullptr && !wish.to)
+    return refuse("there is no primary (" + reason_ + "): name the new one with --to");
   if (primary == nullptr && !wish.force) return refuse(reason_ + " (--force takes the responsibility)");
   const bool same = primary != nullptr && wish.to == primary->id;
-  if (same && primary->writable() && primary->up()) return refuse(primary->name() + " is the primary already");
-  if (same && !wish.force) return refuse(primary->name() + " is the primary of record; --force makes it writable again");
+  if (same && primary->writable() && primary->up())
+    return refuse(primary->name() + " is the primary already");
+  if (same && !wish.force)
+    return refuse(primary->name() + " is the primary of record; --force makes it writable again");
   if (primary != nullptr && !same && !wish.force && !calls_for_failover(primary->judgement.verdict)) {
     return refuse(primary->name() + " is " + to_string(primary->judgement.verdict) +
                   ": use `pointsman switchover`, or --force if you know that it does not serve");
@@ -106,13 +117,16 @@ void Controller::handle(const FailoverWanted& wish, Instant now) {
   const Choice choice = choose(cluster_, rules);
   if (!choice.candidate) return refuse(list(cluster_, choice.refused));
   const Server& candidate = cluster_.at(*choice.candidate);
-  const std::string forbidden = why_forbidden(shortfall(cluster_, candidate, order.from, ledger_, false), cluster_, candidate);
+  const std::string forbidden =
+      why_forbidden(shortfall(cluster_, candidate, order.from, ledger_, false), cluster_, candidate);
   if (!forbidden.empty() && !wish.force) return refuse(forbidden);
   begin_change(order, now);
 }
 
 void Controller::handle(const RejoinWanted& wish, Instant now) {
-  if (change_) return outbox_.reply(wish.id, false, std::string("a ") + to_string(change_->order().kind) + " is in progress");
+  if (change_)
+    return outbox_.reply(wish.id, false,
+                         std::string("a ") + to_string(change_->order().kind) + " is in progress");
   caretaker_.rejoin(wish.backend, wish.id, now);
 }
 
@@ -155,14 +169,17 @@ void Controller::handle(const Reconfigured& event, Instant) {
 
 std::vector<std::string> Controller::warnings() const {
   std::vector<std::string> list;
-  if (!store_error_.empty()) list.push_back("the state cannot be stored, so no promotion is possible: " + store_error_);
+  if (!store_error_.empty())
+    list.push_back("the state cannot be stored, so no promotion is possible: " + store_error_);
   if (!cluster_.automatic) list.emplace_back("automatic failover is off");
   const bool no_agents = std::none_of(cluster_.servers.begin(), cluster_.servers.end(),
                                       [](const Server& s) { return s.settings.has_agent(); });
   if (no_agents) {
-    list.emplace_back("no agents: silence cannot be told from a cut cable, and a primary that is cut off is not fenced");
+    list.emplace_back(
+        "no agents: silence cannot be told from a cut cable, and a primary that is cut off is not fenced");
   }
-  if (cluster_.config.heartbeat.lease == Duration::zero()) list.emplace_back("lease is 0: a cut-off primary goes on taking writes");
+  if (cluster_.config.heartbeat.lease == Duration::zero())
+    list.emplace_back("lease is 0: a cut-off primary goes on taking writes");
   const Server* primary = cluster_.primary_server();
   bool has_replica = false;
   for (const auto& server : cluster_.servers) {
@@ -170,17 +187,27 @@ std::vector<std::string> Controller::warnings() const {
       list.push_back(server.name() + " is in maintenance");
       continue;
     }
-    if (!server.up() && &server != primary) list.push_back(server.name() + " is " + to_string(server.judgement.verdict) + ": " + server.judgement.why);
-    if (&server == primary && !server.up()) list.push_back("the primary " + server.name() + " is " + to_string(server.judgement.verdict) + ": " + server.judgement.why);
+    if (!server.up() && &server != primary)
+      list.push_back(server.name() + " is " + to_string(server.judgement.verdict) + ": " +
+                     server.judgement.why);
+    if (&server == primary && !server.up())
+      list.push_back("the primary " + server.name() + " is " + to_string(server.judgement.verdict) + ": " +
+                     server.judgement.why);
     if (server.up() && !server.trouble.empty()) list.push_back(server.name() + ": " + server.trouble);
-    if (server.answered() && !server.report().log_bin) list.push_back(server.name() + " writes no binary log (log_bin), so nobody can replicate from it");
+    if (server.answered() && !server.report().log_bin)
+      list.push_back(server.name() + " writes no binary log (log_bin), so nobody can replicate from it");
     if (server.answered() && !server.report().gtid_on) list.push_back(server.name() + " has gtid_mode off");
-    if (server.answered() && !server.report().log_replica_updates) list.push_back(server.name() + " does not log what it replicates (log_slave_updates), so it cannot take over");
-    has_replica |= server.up() && primary != nullptr && cluster_.follows(server, *primary) && server.replica()->io == ReplicaStatus::Io::yes;
+    if (server.answered() && !server.report().log_replica_updates)
+      list.push_back(server.name() +
+                     " does not log what it replicates (log_slave_updates), so it cannot take over");
+    has_replica |= server.up() && primary != nullptr && cluster_.follows(server, *primary) &&
+                   server.replica()->io == ReplicaStatus::Io::yes;
   }
-  if (primary != nullptr && !has_replica) list.push_back("no replica receives from " + primary->name() + ": nobody can take over");
-  if (primary != nullptr && primary->answered() && has_replica && cluster_.config.replication.semi_sync != conf::SemiSync::off &&
-      primary->writable() && !primary->report().semi_sync.source_active) {
+  if (primary != nullptr && !has_replica)
+    list.push_back("no replica receives from " + primary->name() + ": nobody can take over");
+  if (primary != nullptr && primary->answered() && has_replica &&
+      cluster_.config.replication.semi_sync != conf::SemiSync::off && primary->writable() &&
+      !primary->report().semi_sync.source_active) {
     list.push_back("semi-sync is not active on " + primary->name() + ": commits do not wait for a replica");
   }
   return list;
@@ -196,7 +223,8 @@ Controller::Explanation Controller::explain(Instant now) const {
     return explanation;
   }
   const bool no_agent = !primary->settings.has_agent();
-  explanation.verdict_needed = "crashed (its connections end and " + std::to_string(cluster_.config.failover.refused_confirm) +
+  explanation.verdict_needed = "crashed (its connections end and " +
+                               std::to_string(cluster_.config.failover.refused_confirm) +
                                " reconnects are refused), or dead (silent for " +
                                std::to_string(to_ms(cluster_.config.heartbeat.deadtime)) + " ms" +
                                (no_agent ? ", by SQL alone: no agent)" : ")");
@@ -211,13 +239,15 @@ Controller::Explanation Controller::explain(Instant now) const {
     if (ledger_.semi_sync_active() && missing.empty()) {
       explanation.loss = "none: commits wait for a replica";
     } else {
-      explanation.loss = missing.empty() ? "only what is in flight at that moment (commits do not wait for a replica)"
-                                         : std::to_string(missing.count()) + " transactions: " + missing.to_string();
+      explanation.loss = missing.empty()
+                             ? "only what is in flight at that moment (commits do not wait for a replica)"
+                             : std::to_string(missing.count()) + " transactions: " + missing.to_string();
     }
   }
   const bool would = explanation.vetoes.empty() && choice.candidate;
-  explanation.text = would ? "if " + primary->name() + " died now, " + explanation.candidate + " would take over"
-                           : "if " + primary->name() + " died now, nobody would take over";
+  explanation.text =
+      would ? "if " + primary->name() + " died now, " + explanation.candidate + " would take over"
+            : "if " + primary->name() + " died now, nobody would take over";
   return explanation;
 }
 

@@ -8,7 +8,8 @@
 #include "conf/config.h"
 #include "health/core/gtid_set.h"
 
-// What one server says of itself, flavour already translated away. Made by health/mysql, judged by health/core.
+// What one server says of itself, flavour already translated away. Made by health/mysql, judged by
+// health/core.
 namespace pointsman::core {
 
 // SHOW REPLICA STATUS, in one vocabulary.
@@ -24,16 +25,17 @@ struct ReplicaStatus {
   std::string io_error;
   unsigned sql_errno = 0;
   std::string sql_error;
-  GtidSet received;                        // what the receiver has queued completely
-  std::optional<std::chrono::seconds> lag; // nullopt: the server says NULL
-  std::uint64_t events_received = 0;       // grows with each heartbeat or event from the source; only its change means something
+  GtidSet received;                         // what the receiver has queued completely
+  std::optional<std::chrono::seconds> lag;  // nullopt: the server says NULL
+  std::uint64_t events_received =
+      0;  // grows with each heartbeat or event from the source; only its change means something
   bool by_gtid = false;
 };
 
 struct SemiSyncStatus {
-  bool available = false;       // plugin there (MariaDB: always)
+  bool available = false;  // plugin there (MariaDB: always)
   bool source_enabled = false;
-  bool source_active = false;   // commits really wait for a replica now
+  bool source_active = false;  // commits really wait for a replica now
   unsigned source_clients = 0;
   bool replica_enabled = false;
   bool replica_active = false;
@@ -43,31 +45,31 @@ struct ServerReport {
   Flavour flavour = Flavour::mysql;
   std::string version;  // as the server prints it
   std::uint32_t server_id = 0;
-  std::string server_uuid;  // MySQL only
-  bool read_only = true;    // clients without a special privilege cannot write
-  GtidSet executed;         // everything committed here, own and replicated
+  std::string server_uuid;               // MySQL only
+  bool read_only = true;                 // clients without a special privilege cannot write
+  GtidSet executed;                      // everything committed here, own and replicated
   std::optional<ReplicaStatus> replica;  // nullopt: replicates from nobody
-  unsigned sources = 0;                  // number of replication channels configured; more than one is not supported
+  unsigned sources = 0;  // number of replication channels configured; more than one is not supported
   SemiSyncStatus semi_sync;
   std::chrono::seconds uptime{0};
   bool log_bin = false;
   bool log_replica_updates = false;
-  bool gtid_on = false;  // MySQL gtid_mode=ON; MariaDB: always
-  bool gtid_strict = false; // MariaDB gtid_strict_mode; MySQL enforce_gtid_consistency
+  bool gtid_on = false;      // MySQL gtid_mode=ON; MariaDB: always
+  bool gtid_strict = false;  // MariaDB gtid_strict_mode; MySQL enforce_gtid_consistency
 };
 
 // Why a probe or command failed, by what it proves about the server.
 enum class FailureKind {
-  refused,          // nobody listens (host alive)
-  lost,             // an established connection got EOF or a reset
-  timeout,          // no answer in time
-  denied,           // 1045, 1130, 1227, ...: alive
-  too_many,         // 1040, 1203: alive
-  shutting_down,    // 1053, 1079: alive, not for long
-  not_mysql,        // something listens that does not speak the protocol
-  unreachable,      // no route, name not found, local error
-  server_error,     // any other error that the server itself sent: alive
-  unsupported,      // alive, but a version or setting that we cannot work with
+  refused,        // nobody listens (host alive)
+  lost,           // an established connection got EOF or a reset
+  timeout,        // no answer in time
+  denied,         // 1045, 1130, 1227, ...: alive
+  too_many,       // 1040, 1203: alive
+  shutting_down,  // 1053, 1079: alive, not for long
+  not_mysql,      // something listens that does not speak the protocol
+  unreachable,    // no route, name not found, local error
+  server_error,   // any other error that the server itself sent: alive
+  unsupported,    // alive, but a version or setting that we cannot work with
 };
 const char* to_string(FailureKind kind);
 // The server process itself produced the answer.

@@ -20,7 +20,11 @@ struct MonotonicClock {
 
 using Instant = MonotonicClock::time_point;
 
-inline std::int64_t to_ms(Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
-inline double to_ms_exact(Duration d) { return std::chrono::duration<double, std::milli>(d).count(); }
+inline std::int64_t to_ms(Duration d) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
+}
+inline double to_ms_exact(Duration d) {
+  return std::chrono::duration<double, std::milli>(d).count();
+}
 
 }  // namespace pointsman::core

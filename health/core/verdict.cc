@@ -7,13 +7,20 @@ namespace pointsman::core {
 
 const char* to_string(Verdict verdict) {
   switch (verdict) {
-    case Verdict::up: return "up";
-    case Verdict::degraded: return "degraded";
-    case Verdict::suspect: return "suspect";
-    case Verdict::crashed: return "crashed";
-    case Verdict::hung: return "hung";
-    case Verdict::cut_off: return "cut_off";
-    case Verdict::dead: return "dead";
+    case Verdict::up:
+      return "up";
+    case Verdict::degraded:
+      return "degraded";
+    case Verdict::suspect:
+      return "suspect";
+    case Verdict::crashed:
+      return "crashed";
+    case Verdict::hung:
+      return "hung";
+    case Verdict::cut_off:
+      return "cut_off";
+    case Verdict::dead:
+      return "dead";
   }
   return "?";
 }
@@ -23,16 +30,22 @@ bool calls_for_failover(Verdict verdict) {
     case Verdict::crashed:
     case Verdict::hung:
     case Verdict::cut_off:
-    case Verdict::dead: return true;
-    default: return false;
+    case Verdict::dead:
+      return true;
+    default:
+      return false;
   }
 }
 
 namespace {
 
-std::string ms(Duration d) { return std::to_string(to_ms(d)) + " ms"; }
+std::string ms(Duration d) {
+  return std::to_string(to_ms(d)) + " ms";
+}
 
-std::string failure_text(const Evidence& e) { return e.failure ? e.failure->text : std::string("no answer yet"); }
+std::string failure_text(const Evidence& e) {
+  return e.failure ? e.failure->text : std::string("no answer yet");
+}
 
 // Clients got answers while the probe did not. What came before a connection was lost proves nothing.
 bool traffic_contradicts(const Evidence& e) {
@@ -56,7 +69,8 @@ Judgement judge(const Evidence& e, const JudgeTimes& t, Instant now) {
   // The texts do not count on, so that who repeats them (the route's reason) has no news.
   if (e.lost_at && e.refused >= t.refused_confirm) {
     return {Verdict::crashed,
-            "its connections ended and " + std::to_string(t.refused_confirm) + " reconnects in a row were refused",
+            "its connections ended and " + std::to_string(t.refused_confirm) +
+                " reconnects in a row were refused",
             std::nullopt};
   }
   // A firewall refuses as well, but the sessions that are there go on.
@@ -82,7 +96,8 @@ Judgement judge(const Evidence& e, const JudgeTimes& t, Instant now) {
     return {Verdict::dead, "silent for " + ms(t.deadtime) + ": " + failure_text(e), std::nullopt};
   }
   if (refused_alone && *refused_alone + t.deadtime < silence_ends) {
-    return {Verdict::suspect, failure_text(e) + "; crashed when it has refused for " + ms(t.deadtime), *refused_alone + t.deadtime};
+    return {Verdict::suspect, failure_text(e) + "; crashed when it has refused for " + ms(t.deadtime),
+            *refused_alone + t.deadtime};
   }
   return {Verdict::suspect, failure_text(e) + "; dead when silent for " + ms(t.deadtime), silence_ends};
 }

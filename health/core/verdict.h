@@ -25,8 +25,8 @@ bool calls_for_failover(Verdict verdict);
 
 struct Judgement {
   Verdict verdict = Verdict::suspect;
-  std::string why;                // in words, with the evidence
-  std::optional<Instant> until;   // when this verdict changes if nothing is heard; nullopt: only by an event
+  std::string why;               // in words, with the evidence
+  std::optional<Instant> until;  // when this verdict changes if nothing is heard; nullopt: only by an event
 };
 
 struct JudgeTimes {

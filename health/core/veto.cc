@@ -5,7 +5,8 @@
 namespace pointsman::core {
 
 void PrimaryLedger::on_report(const ServerReport& report, Instant at, Duration keep) {
-  const bool active = report.semi_sync.source_enabled && report.semi_sync.source_active && report.semi_sync.source_clients > 0;
+  const bool active = report.semi_sync.source_enabled && report.semi_sync.source_active &&
+                      report.semi_sync.source_clients > 0;
   samples_.push_back({at, report.executed, active});
   while (samples_.size() > 2 && samples_[1].at + keep <= at) samples_.pop_front();
 }
@@ -21,8 +22,8 @@ GtidSet PrimaryLedger::settled(Duration in_flight) const {
 
 namespace {
 
-// A server that answered after this was not silent together with `primary`: by then the primary's probe, had we all been cut off
-// at once, would have been answered or given up.
+// A server that answered after this was not silent together with `primary`: by then the primary's probe, had
+// we all been cut off at once, would have been answered or given up.
 Instant silent_alone_after(const Server& primary, const JudgeTimes& times) {
   return primary.evidence.last_contact() + std::max(times.deadtime / 2, times.interval + times.timeout);
 }
@@ -33,7 +34,8 @@ bool unasked(const Cluster& cluster, const Server& other, const Server& primary)
   return other.answered() ? cluster.follows(other, primary) : !other.maintenance;
 }
 
-// Such a one, and it replicated until about when the primary was last heard, so that it may have acknowledged to the end.
+// Such a one, and it replicated until about when the primary was last heard, so that it may have acknowledged
+// to the end.
 bool may_have_acknowledged(const Cluster& cluster, const Server& other, const Server& primary) {
   if (!unasked(cluster, other, primary)) return false;
   if (!other.answered()) return true;
@@ -66,8 +68,10 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
     all_asked = all_asked && !unasked(cluster, other, old);
     if (waited && may_have_acknowledged(cluster, other, old)) result.unheard.push_back(other.name());
     // Whatever another replica received, the primary had sent.
-    const bool later = final || (other.answered() && *candidate.evidence.report_from >= *other.evidence.report_until);
-    if (later && cluster.follows(other, old)) result.missing = result.missing.united(replicated(other).minus(has));
+    const bool later =
+        final || (other.answered() && *candidate.evidence.report_from >= *other.evidence.report_until);
+    if (later && cluster.follows(other, old))
+      result.missing = result.missing.united(replicated(other).minus(has));
   }
   // With semi-sync what no replica has was never acknowledged, as long as all are asked.
   const bool none_acknowledged = ledger.has_samples() && waited && all_asked;
@@ -84,10 +88,12 @@ std::string why_forbidden(const Shortfall& shortfall, const Cluster& cluster, co
            " transactions that the primary had (" + shortfall.missing.to_string() +
            "); failover.allow_loss or `pointsman failover --force` accepts their loss";
   }
-  if (cluster.config.replication.semi_sync != conf::SemiSync::required || shortfall.unheard.empty()) return "";
+  if (cluster.config.replication.semi_sync != conf::SemiSync::required || shortfall.unheard.empty())
+    return "";
   std::string names;
   for (const auto& name : shortfall.unheard) names += (names.empty() ? "" : ", ") + name;
-  return names + " may have acknowledged transactions that " + candidate.name() + " never received, and cannot be asked; "
+  return names + " may have acknowledged transactions that " + candidate.name() +
+         " never received, and cannot be asked; "
          "failover.allow_loss or `pointsman failover --force` accepts their loss";
 }
 
@@ -97,12 +103,14 @@ namespace {
 constexpr Duration replication_heartbeat = std::chrono::milliseconds(500);
 constexpr Duration probe_slack = std::chrono::milliseconds(50);
 
-// As far as the replica's newest answer tells, its source may live: it has not been quiet for so long that a heartbeat must have
-// come and been seen. Then the trouble is between us and the primary.
+// As far as the replica's newest answer tells, its source may live: it has not been quiet for so long that a
+// heartbeat must have come and been seen. Then the trouble is between us and the primary.
 bool may_still_receive(const Server& replica, const JudgeTimes& times) {
-  if (!replica.up() || replica.replica()->io != ReplicaStatus::Io::yes) return false;  // its last word is old, or it lost its source
+  if (!replica.up() || replica.replica()->io != ReplicaStatus::Io::yes)
+    return false;  // its last word is old, or it lost its source
   const auto& heard = replica.evidence.received_change_at;
-  return heard && *replica.evidence.report_until - *heard < replication_heartbeat + times.interval + probe_slack;
+  return heard &&
+         *replica.evidence.report_until - *heard < replication_heartbeat + times.interval + probe_slack;
 }
 
 void add_silence_vetoes(const FailoverGuard& guard, std::vector<std::string>& reasons) {
@@ -110,12 +118,15 @@ void add_silence_vetoes(const FailoverGuard& guard, std::vector<std::string>& re
   const bool anybody_heard = std::ranges::any_of(guard.cluster.servers, [&](const Server& server) {
     return server.id != guard.primary.id && server.answered() && *server.evidence.last_ok >= heard_after;
   });
-  if (!anybody_heard) reasons.emplace_back("no server at all is heard: this proxy itself seems to be cut off");
+  if (!anybody_heard)
+    reasons.emplace_back("no server at all is heard: this proxy itself seems to be cut off");
 }
 
 void add_receiving_vetoes(const FailoverGuard& guard, std::vector<std::string>& reasons) {
   for (const auto& server : guard.cluster.servers) {
-    if (!guard.cluster.follows(server, guard.primary) || !may_still_receive(server, guard.cluster.judge_times())) continue;
+    if (!guard.cluster.follows(server, guard.primary) ||
+        !may_still_receive(server, guard.cluster.judge_times()))
+      continue;
     reasons.push_back(server.name() + " still receives from " + guard.primary.name() +
                       ": the trouble is between us and it, and it cannot be fenced");
   }
@@ -149,9 +160,10 @@ std::vector<std::string> vetoes(const FailoverGuard& guard) {
   const auto recent = std::count_if(guard.recent_failovers.begin(), guard.recent_failovers.end(),
                                     [&](Instant at) { return guard.now - at < limits.window; });
   if (static_cast<unsigned>(recent) >= limits.max_in_window) {
-    reasons.push_back(std::to_string(recent) + " automatic failovers within " +
-                      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(limits.window).count()) +
-                      " s: something else is wrong (failover.max_in_window)");
+    reasons.push_back(
+        std::to_string(recent) + " automatic failovers within " +
+        std::to_string(std::chrono::duration_cast<std::chrono::seconds>(limits.window).count()) +
+        " s: something else is wrong (failover.max_in_window)");
   }
   const bool silent = guard.primary.is(Verdict::dead);
   // Connections that ended are proof; mere refusals may be a firewall's.

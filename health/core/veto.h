@@ -10,8 +10,8 @@
 // Why an automatic failover does not happen although the primary does not serve.
 namespace pointsman::core {
 
-// What the primary was known to have, kept so that a replica that is behind can be told from one that merely has not
-// received the very last transactions, which were in flight when the primary died.
+// What the primary was known to have, kept so that a replica that is behind can be told from one that merely
+// has not received the very last transactions, which were in flight when the primary died.
 class PrimaryLedger {
  public:
   void forget() {
@@ -56,11 +56,11 @@ ChoiceRules rules_for(const Server& primary, const JudgeTimes& times);
 
 // What stands against a candidate because of transactions.
 struct Shortfall {
-  GtidSet missing;                  // the primary surely had these, the candidate never received them
-  std::vector<std::string> unheard; // replicas that may have acknowledged more and cannot be asked
+  GtidSet missing;                   // the primary surely had these, the candidate never received them
+  std::vector<std::string> unheard;  // replicas that may have acknowledged more and cannot be asked
 };
-// `primary` as in ChoiceRules::from. `final`: the candidate's receiver was stopped, so that its report is not merely older
-// than another's.
+// `primary` as in ChoiceRules::from. `final`: the candidate's receiver was stopped, so that its report is not
+// merely older than another's.
 Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::optional<BackendId> primary,
                     const PrimaryLedger& ledger, bool final);
 // A sentence; empty: nothing that configuration or mode forbid.

@@ -65,7 +65,8 @@ CommandResult CommandRunner::operator()(const core::StopReceiving& command) {
     if (!session_.connection().pause(drain_pause)) break;
   }
   if (source_is_silent) {
-    if (auto done = dialect.loosen_receiver(session_.connection(), soon()); !done) return std::unexpected(done.error());
+    if (auto done = dialect.loosen_receiver(session_.connection(), soon()); !done)
+      return std::unexpected(done.error());
   }
   if (auto done = execute(dialect.stop_receiver()); !done) return std::unexpected(done.error());
   if (auto done = start_stopped_threads(false); !done) return std::unexpected(done.error());

@@ -131,12 +131,12 @@ std::expected<ServerReport, Failure> MariaDbDialect::report(Connection& connecti
   return report;
 }
 
-// A semi-synchronous receiver that ends connects to its source to end the sender there, and a frozen source answers that
-// neither; STOP SLAVE would wake it from this only after two seconds (terminate_slave_thread). So it is sent on its way first,
-// and the STOP that follows finds it there and wakes it at once.
+// A semi-synchronous receiver that ends connects to its source to end the sender there, and a frozen source
+// answers that neither; STOP SLAVE would wake it from this only after two seconds (terminate_slave_thread).
+// So it is sent on its way first, and the STOP that follows finds it there and wakes it at once.
 Dialect::Outcome MariaDbDialect::loosen_receiver(Connection& connection, Instant deadline) {
-  const auto receivers = connection.query(
-      "SELECT id FROM information_schema.processlist WHERE command = 'Slave_IO'", deadline);
+  const auto receivers =
+      connection.query("SELECT id FROM information_schema.processlist WHERE command = 'Slave_IO'", deadline);
   if (!receivers) return std::unexpected(receivers.error());
   for (std::size_t row = 0; row < receivers->rows(); ++row) {
     auto killed = run(connection, concat("KILL ", std::to_string(receivers->number(row, {"id"}))), deadline);

@@ -20,7 +20,7 @@ TEST(DemoLive, TellsTheWholeStoryInAPipe) {
   ASSERT_EQ(finished->code, 0) << text << finished->err;
   for (const char* line :
        {"1. Steady state", "commits a second", "2. kill -9 of the primary", "writes stood still for",
-        "in pointsman: ", "3. The old primary comes back", "db1 replicates from db2", "4. Switchover",
+        "steps: ", "3. The old primary comes back", "db1 replicates from db2", "4. Switchover",
         "5. Every acknowledged row is there", "all on both servers", "kill -9 of db1",
         "switchover          writes went on at db1", "0 missing on db1, 0 missing on db2"}) {
     EXPECT_TRUE(text.contains(line)) << line << "\n" << text;

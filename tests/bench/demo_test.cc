@@ -26,6 +26,8 @@ TEST(Demo, DescribesBackends) {
             "probe 0.4 ms, 4 sessions");
   EXPECT_EQ(describe(R"({"role":"replica","probe":{"ok":true},"replication":{"source":"db1","lag_ms":3}})"),
             "follows db1, lag 3 ms");
+  EXPECT_EQ(describe(R"({"role":"replica","replication":{"source":"db1","lag_ms":3400}})"),
+            "follows db1, lag 3.4 s");
   EXPECT_EQ(describe(R"({"role":"replica","replication":{"source":null,"lag_ms":null}})"), "");
   EXPECT_EQ(describe(R"({"role":"replica","replication":null})"), "");
   EXPECT_EQ(describe(R"({"role":"fenced","probe":{"ok":false,"error":"connection refused"}})"),

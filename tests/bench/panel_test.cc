@@ -44,6 +44,24 @@ TEST(Panel, FitsEveryWidth) {
   }
 }
 
+// Nor are there more lines than the terminal shows, for a line that scrolled away cannot be drawn again.
+TEST(Panel, FitsEveryHeight) {
+  for (std::size_t height = 1; height <= 60; ++height) {
+    EXPECT_LT(draw_panel(a_scene(), {.height = height}).size(), height);
+  }
+}
+
+// In a small terminal the chapters are all there; the notes are the latest one's alone.
+TEST(Panel, FitsASmallTerminal) {
+  Scene scene = a_scene();
+  scene.chapters[0].notes = {"an older note"};
+  const std::string text =
+      joined(draw_panel(scene, {.width = 80, .height = min_panel_height, .colours = false}));
+  EXPECT_EQ(text.find("an older note"), std::string::npos) << text;
+  EXPECT_NE(text.find("a note that is"), std::string::npos) << text;
+  EXPECT_NE(text.find("3  switchover"), std::string::npos) << text;
+}
+
 // Without colours there is no escape sequence, and in ASCII nothing else than that.
 TEST(Panel, PlainStyle) {
   const std::string text = joined(draw_panel(a_scene(), {.width = 80, .colours = false, .unicode = false}));

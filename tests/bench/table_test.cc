@@ -38,5 +38,13 @@ TEST(Table, CutsBetweenCharacters) {
   EXPECT_EQ(cut("\x1b[", 5), "\x1b[");
 }
 
+// A sentence is broken at blanks; a picture that fits keeps its blanks; a word that does not fit stays whole.
+TEST(Table, Wraps) {
+  EXPECT_EQ(wrap("one two three", 7), (std::vector<std::string>{"one two", "three"}));
+  EXPECT_EQ(wrap("| ▁  ▂ |", 8), (std::vector<std::string>{"| ▁  ▂ |"}));
+  EXPECT_EQ(wrap("a longerword b", 4), (std::vector<std::string>{"a", "longerword", "b"}));
+  EXPECT_EQ(wrap("", 4), (std::vector<std::string>{""}));
+}
+
 }  // namespace
 }  // namespace pointsman::bench

@@ -1,4 +1,5 @@
-// The primary fails, in all the ways that a primary can, and another takes over, or does not because it must not.
+// The primary fails, in all the ways that a primary can, and another takes over, or does not because it must
+// not.
 #include <gtest/gtest.h>
 
 #include "tests/core/scenario.h"
@@ -27,9 +28,11 @@ void expect_untouched(Scenario& world, std::uint64_t epoch, std::size_t primary 
   EXPECT_EQ(world.routed(), primary);
 }
 
-// --- crash ------------------------------------------------------------------------------------------------------
+// --- crash
+// ------------------------------------------------------------------------------------------------------
 
-// The primary's process is killed: its connections end, reconnects are refused, and the replica takes over at once.
+// The primary's process is killed: its connections end, reconnects are refused, and the replica takes over at
+// once.
 TEST(Failover, CrashWithAnEstablishedConnection) {
   Scenario world;
   ASSERT_EQ(world.routed(), 0U);
@@ -57,7 +60,8 @@ TEST(Failover, CrashWithAnEstablishedConnection) {
   EXPECT_FALSE(world.server(1).replication);
 }
 
-// Probes were denied, so no connection was there to end; then the process goes and every connect is refused: a crash after deadtime.
+// Probes were denied, so no connection was there to end; then the process goes and every connect is refused:
+// a crash after deadtime.
 TEST(Failover, RefusedForDeadtimeWithoutALostConnection) {
   Scenario world(with([](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::off; }));
   world.server(0).sick = Failure{FailureKind::denied, 1045, "access denied"};
@@ -71,7 +75,8 @@ TEST(Failover, RefusedForDeadtimeWithoutALostConnection) {
   EXPECT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 1s));
 }
 
-// A firewall in front of the primary begins to refuse new connections, ours too, while the clients' sessions go on.
+// A firewall in front of the primary begins to refuse new connections, ours too, while the clients' sessions
+// go on.
 TEST(Failover, RefusedWhileTrafficFlowsIsNoCrash) {
   Scenario world;
   const auto epoch = world.epoch();
@@ -81,10 +86,11 @@ TEST(Failover, RefusedWhileTrafficFlowsIsNoCrash) {
   expect_untouched(world, epoch);
 }
 
-// --- silence ----------------------------------------------------------------------------------------------------
+// --- silence
+// ----------------------------------------------------------------------------------------------------
 
-// The primary stands still. It is dead exactly at deadtime and not before, and the replica takes over as soon as it is sure that the
-// replica hears nothing either.
+// The primary stands still. It is dead exactly at deadtime and not before, and the replica takes over as soon
+// as it is sure that the replica hears nothing either.
 TEST(Failover, FrozenPrimaryIsDeadExactlyAtDeadtime) {
   for (const auto offset : {0ms, 37ms, 90ms, 150ms, 199ms}) {
     Scenario world;
@@ -116,8 +122,8 @@ TEST(Failover, ShortPauseChangesNothing) {
   EXPECT_EQ(world.verdict(0), Verdict::up);
 }
 
-// Only the daemon's host is cut off: everybody falls silent together. Nobody is promoted, and when the network is back the route opens
-// in the same epoch.
+// Only the daemon's host is cut off: everybody falls silent together. Nobody is promoted, and when the
+// network is back the route opens in the same epoch.
 TEST(Failover, IsolatedDaemonPromotesNobody) {
   for (const auto offset : {0ms, 1ms, 66ms, 133ms, 199ms}) {
     Scenario world(three_servers());
@@ -126,7 +132,8 @@ TEST(Failover, IsolatedDaemonPromotesNobody) {
     world.isolate();
     world.run_for(10s);
     EXPECT_FALSE(world.routed());
-    EXPECT_TRUE(contains(world.core().reason(), "this proxy itself seems to be cut off")) << world.core().reason();
+    EXPECT_TRUE(contains(world.core().reason(), "this proxy itself seems to be cut off"))
+        << world.core().reason();
     world.mend_all();
     EXPECT_TRUE(world.run_until_steady(3s));
     expect_untouched(world, epoch);
@@ -148,8 +155,9 @@ TEST(Failover, IsolatedDaemonPromotesNobodyThoughThePrimaryWasSlow) {
   }
 }
 
-// The cable between the daemon and the primary is cut, and both still reach the replica. The primary serves nobody new, but it lives,
-// nobody can fence it, and the replica says so. When the primary then really dies, the replica takes over.
+// The cable between the daemon and the primary is cut, and both still reach the replica. The primary serves
+// nobody new, but it lives, nobody can fence it, and the replica says so. When the primary then really dies,
+// the replica takes over.
 TEST(Failover, ReplicaThatStillReceivesIsAVetoUntilItDoesNot) {
   for (const auto offset : {0ms, 50ms, 100ms, 150ms}) {
     Scenario world;
@@ -165,11 +173,13 @@ TEST(Failover, ReplicaThatStillReceivesIsAVetoUntilItDoesNot) {
   }
 }
 
-// --- not well, but alive ----------------------------------------------------------------------------------------
+// --- not well, but alive
+// ----------------------------------------------------------------------------------------
 
 // The primary answers with errors that prove life: never a failover, and the route stays.
 TEST(Failover, ErrorsThatProveLifeNeverFailOver) {
-  for (const auto kind : {FailureKind::denied, FailureKind::too_many, FailureKind::not_mysql, FailureKind::server_error}) {
+  for (const auto kind :
+       {FailureKind::denied, FailureKind::too_many, FailureKind::not_mysql, FailureKind::server_error}) {
     WorldOptions options;
     options.writer = false;  // no traffic that would prove life as well
     Scenario world(options);
@@ -191,7 +201,8 @@ TEST(Failover, TrafficOutranksSilentProbes) {
   expect_untouched(world, epoch);
 }
 
-// The daemon itself does not run for seconds, its loop alone or the whole process: nobody is declared dead for it.
+// The daemon itself does not run for seconds, its loop alone or the whole process: nobody is declared dead
+// for it.
 TEST(Failover, OwnStallIsNobodysDeath) {
   for (const auto stall : {400ms, 1100ms, 2900ms, 8000ms}) {
     Scenario world(three_servers());
@@ -206,8 +217,8 @@ TEST(Failover, OwnStallIsNobodysDeath) {
   }
 }
 
-// The primary crashes and is restarted by its supervisor while the daemon stands still. What the daemon then finds in its queue is
-// history, and the newest word is that the primary serves.
+// The primary crashes and is restarted by its supervisor while the daemon stands still. What the daemon then
+// finds in its queue is history, and the newest word is that the primary serves.
 TEST(Failover, WhatWasLearntDuringAStallIsNotActedUpon) {
   Scenario world;
   const auto epoch = world.epoch();
@@ -220,7 +231,8 @@ TEST(Failover, WhatWasLearntDuringAStallIsNotActedUpon) {
   expect_untouched(world, epoch);
 }
 
-// --- who takes over ---------------------------------------------------------------------------------------------
+// --- who takes over
+// ---------------------------------------------------------------------------------------------
 
 // Three replicas: the one that has received most wins, wherever it stands in the configuration.
 TEST(Failover, MostReceivedWins) {
@@ -263,21 +275,30 @@ struct Unfit {
 TEST(Failover, UnfitServersArePassedOver) {
   const Unfit unfit[] = {
       {"maintenance", [](Scenario& w, std::size_t i) { w.maintenance(i, true); }, "in maintenance"},
-      {"errant", [](Scenario& w, std::size_t i) { w.write_directly(i); }, "has transactions that the primary never had"},
-      {"no binary log", [](Scenario& w, std::size_t i) { w.server(i).log_bin = false; }, "writes no binary log"},
-      {"no log of updates", [](Scenario& w, std::size_t i) { w.server(i).log_replica_updates = false; }, "log_slave_updates"},
-      {"broken applier", [](Scenario& w, std::size_t i) { w.server(i).replication->sql_errno = 1062; }, "SQL thread stopped"},
-      {"not by GTID", [](Scenario& w, std::size_t i) { w.server(i).by_gtid = false; }, "does not replicate by GTID"},
-      {"several sources", [](Scenario& w, std::size_t i) { w.server(i).extra_channels = 1; }, "several sources"},
+      {"errant", [](Scenario& w, std::size_t i) { w.write_directly(i); },
+       "has transactions that the primary never had"},
+      {"no binary log", [](Scenario& w, std::size_t i) { w.server(i).log_bin = false; },
+       "writes no binary log"},
+      {"no log of updates", [](Scenario& w, std::size_t i) { w.server(i).log_replica_updates = false; },
+       "log_slave_updates"},
+      {"broken applier", [](Scenario& w, std::size_t i) { w.server(i).replication->sql_errno = 1062; },
+       "SQL thread stopped"},
+      {"not by GTID", [](Scenario& w, std::size_t i) { w.server(i).by_gtid = false; },
+       "does not replicate by GTID"},
+      {"several sources", [](Scenario& w, std::size_t i) { w.server(i).extra_channels = 1; },
+       "several sources"},
       {"down", [](Scenario& w, std::size_t i) { w.crash(i); }, "crashed"},
-      {"denied", [](Scenario& w, std::size_t i) { w.server(i).sick = Failure{FailureKind::denied, 1045, "denied"}; }, "degraded"},
+      {"denied",
+       [](Scenario& w, std::size_t i) { w.server(i).sick = Failure{FailureKind::denied, 1045, "denied"}; },
+       "degraded"},
   };
   for (const auto& fault : unfit) {
     Scenario world(three_servers());
     fault.make(world, 1);
     world.run_for(2s);
     world.crash(0);
-    ASSERT_TRUE(world.run_until([&] { return world.routed() == 2U; }, 5s)) << fault.name << ": " << world.core().reason();
+    ASSERT_TRUE(world.run_until([&] { return world.routed() == 2U; }, 5s))
+        << fault.name << ": " << world.core().reason();
     ASSERT_TRUE(world.run_until_idle());
     const auto record = world.last("failover");
     ASSERT_GE(record.steps.size(), 3U);
@@ -294,11 +315,14 @@ TEST(Failover, NobodyIsFit) {
   world.crash(0);
   world.run_for(30s);
   EXPECT_FALSE(world.routed());
-  EXPECT_TRUE(contains(world.core().reason(), "db2: in maintenance; db3: its SQL thread stopped with error 1062")) << world.core().reason();
+  EXPECT_TRUE(
+      contains(world.core().reason(), "db2: in maintenance; db3: its SQL thread stopped with error 1062"))
+      << world.core().reason();
   EXPECT_EQ(world.records("refused").size(), 1U);
 }
 
-// --- catch up ---------------------------------------------------------------------------------------------------
+// --- catch up
+// ---------------------------------------------------------------------------------------------------
 
 // The replica has received more than it has applied: it is promoted only when it has applied all.
 TEST(Failover, CatchesUpBeforeItIsPromoted) {
@@ -318,7 +342,8 @@ TEST(Failover, CatchesUpBeforeItIsPromoted) {
   EXPECT_TRUE(world.missing_on(1, world.acknowledged_by_replica()).empty());
 }
 
-// It does not catch up in time: the failover fails, the replica goes on receiving, and it is tried again with growing pauses.
+// It does not catch up in time: the failover fails, the replica goes on receiving, and it is tried again with
+// growing pauses.
 TEST(Failover, CatchUpTimesOutAndIsTriedAgain) {
   Scenario world(with([](conf::Config& c) { c.failover.catchup_timeout = 3s; }));
   world.stop_applying(1, true);
@@ -336,9 +361,11 @@ TEST(Failover, CatchUpTimesOutAndIsTriedAgain) {
   ASSERT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 20s));
 }
 
-// --- steps that fail --------------------------------------------------------------------------------------------
+// --- steps that fail
+// --------------------------------------------------------------------------------------------
 
-// Whatever command of a failover goes wrong in whatever way, once, in the end the replica serves, and never two do.
+// Whatever command of a failover goes wrong in whatever way, once, in the end the replica serves, and never
+// two do.
 TEST(Failover, EveryCommandMayFailOnce) {
   for (const char* command : {"stop_receiving", "wait_applied", "promote"}) {
     for (const auto how : {Mishap::refused, Mishap::half, Mishap::deaf, Mishap::hangs}) {
@@ -352,7 +379,8 @@ TEST(Failover, EveryCommandMayFailOnce) {
           << command << " " << static_cast<int>(how) << ": " << world.core().reason();
       EXPECT_TRUE(world.missing_on(1, world.acknowledged_by_replica()).empty());
       world.start(0);
-      EXPECT_TRUE(world.run_until([&] { return world.healthy() || world.view(0).quarantined; }, 60s)) << command;
+      EXPECT_TRUE(world.run_until([&] { return world.healthy() || world.view(0).quarantined; }, 60s))
+          << command;
     }
   }
 }
@@ -377,10 +405,12 @@ TEST(Failover, EveryCommandMayFailWhileTheOldPrimaryReturns) {
   }
 }
 
-// The candidate dies too, at every moment of the failover; another replica takes over, or the first when it comes back.
+// The candidate dies too, at every moment of the failover; another replica takes over, or the first when it
+// comes back.
 TEST(Failover, CandidateDiesAtEachMoment) {
   for (const std::size_t servers : {2U, 3U}) {
-    for (const Duration moment : std::vector<Duration>{100us, 2ms, 5ms, 6ms, 7ms, 8ms, 9ms, 10ms, 11ms, 12ms, 14ms, 20ms, 40ms, 100ms}) {
+    for (const Duration moment : std::vector<Duration>{100us, 2ms, 5ms, 6ms, 7ms, 8ms, 9ms, 10ms, 11ms, 12ms,
+                                                       14ms, 20ms, 40ms, 100ms}) {
       for (const bool power : {false, true}) {
         WorldOptions options;
         options.servers = servers;
@@ -390,7 +420,8 @@ TEST(Failover, CandidateDiesAtEachMoment) {
         power ? world.power_off(1) : world.crash(1);
         world.run_for(5s);
         world.start(1);
-        EXPECT_TRUE(world.run_until([&] { return world.routed().has_value(); }, 60s)) << world.core().reason();
+        EXPECT_TRUE(world.run_until([&] { return world.routed().has_value(); }, 60s))
+            << world.core().reason();
         world.start(0);
         EXPECT_TRUE(world.run_until([&] { return serviceable(world); }, 60s)) << world.core().reason();
       }
@@ -398,8 +429,8 @@ TEST(Failover, CandidateDiesAtEachMoment) {
   }
 }
 
-// The promotion was begun on a server that then died half-way, its replication forgotten. When it is back it is still the one
-// that may be promoted.
+// The promotion was begun on a server that then died half-way, its replication forgotten. When it is back it
+// is still the one that may be promoted.
 TEST(Failover, HalfPromotedCandidateIsPromotedLater) {
   Scenario world;
   world.spoil(1, "promote", Mishap::half);
@@ -407,8 +438,8 @@ TEST(Failover, HalfPromotedCandidateIsPromotedLater) {
   EXPECT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 10s)) << world.core().reason();
 }
 
-// The primary and the candidate die together, and the third server, which lacks transactions that were acknowledged, is not
-// promoted silently.
+// The primary and the candidate die together, and the third server, which lacks transactions that were
+// acknowledged, is not promoted silently.
 TEST(Failover, SemiSyncCountsOnlyWhenAllAreAsked) {
   WorldOptions options = three_servers();
   options.configure = [](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::required; };
@@ -419,14 +450,16 @@ TEST(Failover, SemiSyncCountsOnlyWhenAllAreAsked) {
   world.power_off(1);
   world.run_for(10s);
   EXPECT_FALSE(world.routed());
-  EXPECT_TRUE(contains(world.core().reason(), "db2 may have acknowledged") || contains(world.core().reason(), "db3 is behind"))
+  EXPECT_TRUE(contains(world.core().reason(), "db2 may have acknowledged") ||
+              contains(world.core().reason(), "db3 is behind"))
       << world.core().reason();
   world.start(1);
   ASSERT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 10s));
   EXPECT_TRUE(world.missing_on(1, world.acknowledged_by_replica()).empty());
 }
 
-// A replica that is unfit, but up, has received what the candidate has not: its word is enough to know that something would be lost.
+// A replica that is unfit, but up, has received what the candidate has not: its word is enough to know that
+// something would be lost.
 TEST(Failover, WhatAnUnfitReplicaHasWouldBeLost) {
   WorldOptions options = three_servers();
   options.configure = [](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::required; };
@@ -445,9 +478,11 @@ TEST(Failover, WhatAnUnfitReplicaHasWouldBeLost) {
   EXPECT_FALSE(world.last("failover").lost.empty());
 }
 
-// --- durable state ----------------------------------------------------------------------------------------------
+// --- durable state
+// ----------------------------------------------------------------------------------------------
 
-// The disk is full: no promotion without a durable epoch. The reason says so; when there is room again, the failover happens.
+// The disk is full: no promotion without a durable epoch. The reason says so; when there is room again, the
+// failover happens.
 TEST(Failover, NothingIsPromotedWhileTheStateCannotBeStored) {
   Scenario world;
   world.spoil_store("No space left on device");
@@ -474,7 +509,8 @@ TEST(Failover, WaitsForASlowDisk) {
   EXPECT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 1s));
 }
 
-// The workers do not confirm the closed route: no promotion while a session may still write on the old primary.
+// The workers do not confirm the closed route: no promotion while a session may still write on the old
+// primary.
 TEST(Failover, WaitsForTheClosedRoute) {
   Scenario world;
   world.hold_routes(true);
@@ -490,9 +526,11 @@ TEST(Failover, WaitsForTheClosedRoute) {
   EXPECT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 20s));
 }
 
-// --- fence.command ----------------------------------------------------------------------------------------------
+// --- fence.command
+// ----------------------------------------------------------------------------------------------
 
-// A silent primary is powered off by the operator's program before another is promoted; while that fails, nobody is.
+// A silent primary is powered off by the operator's program before another is promoted; while that fails,
+// nobody is.
 TEST(Failover, FenceCommandDecidesOverASilentPrimary) {
   Scenario world(with([](conf::Config& c) { c.fence.command = {"/usr/sbin/fence_ipmilan"}; }));
   world.fence_command_fails(true);
@@ -505,7 +543,8 @@ TEST(Failover, FenceCommandDecidesOverASilentPrimary) {
   EXPECT_EQ(world.server(0).power, ModelServer::Power::off);
 }
 
-// --- three servers ----------------------------------------------------------------------------------------------
+// --- three servers
+// ----------------------------------------------------------------------------------------------
 
 // The others follow the new primary.
 TEST(Failover, RepointsTheOthers) {
@@ -523,7 +562,8 @@ TEST(Failover, RepointsTheOthers) {
   EXPECT_TRUE(world.last("failover").lost.empty());
 }
 
-// One of the others stands still during the failover: it is not waited for longer than its own deadtime, and follows when it is back.
+// One of the others stands still during the failover: it is not waited for longer than its own deadtime, and
+// follows when it is back.
 TEST(Failover, AHungThirdServerDelaysLittle) {
   Scenario world(three_servers());
   world.freeze(2);

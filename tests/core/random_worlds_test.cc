@@ -1,6 +1,7 @@
-// A few thousand small worlds in which anything may go wrong: whatever a seed makes happen, the invariants of world_checks.cc hold
-// after each event, and when the faults are over the cluster serves again with one primary. A failing seed is run again with
-// a trace. POINTSMAN_SEED runs one seed, POINTSMAN_WORLDS says how many.
+// A few thousand small worlds in which anything may go wrong: whatever a seed makes happen, the invariants of
+// world_checks.cc hold after each event, and when the faults are over the cluster serves again with one
+// primary. A failing seed is run again with a trace. POINTSMAN_SEED runs one seed, POINTSMAN_WORLDS says how
+// many.
 #include <cstdlib>
 #include <string>
 
@@ -80,10 +81,14 @@ class Trial {
  private:
   std::uint64_t pause() {
     switch (random_.below(4)) {
-      case 0: return random_.between(0, 3000);
-      case 1: return random_.between(0, 100'000);
-      case 2: return random_.between(0, 1'500'000);
-      default: return random_.between(0, 6'000'000);
+      case 0:
+        return random_.between(0, 3000);
+      case 1:
+        return random_.between(0, 100'000);
+      case 2:
+        return random_.between(0, 1'500'000);
+      default:
+        return random_.between(0, 6'000'000);
     }
   }
   std::size_t any() { return random_.below(world_.size()); }
@@ -100,26 +105,40 @@ class Trial {
         if (server.power == ModelServer::Power::frozen) return world_.thaw(i);
         return world_.start(i);
       case 3:
-      case 4: return runs ? world_.freeze(i) : server.power == ModelServer::Power::frozen ? world_.thaw(i) : world_.start(i);
-      case 5: return runs ? world_.power_off(i) : void();
-      case 6: return random_.one_in(2) ? world_.cut(i) : world_.mend(i);
-      case 7: return random_.one_in(3) ? world_.isolate() : world_.mend_all();
-      case 8: return spoil(i);
-      case 9: return world_.spoil_store(random_.one_in(2) ? "No space left on device" : "");
+      case 4:
+        return runs                                         ? world_.freeze(i)
+               : server.power == ModelServer::Power::frozen ? world_.thaw(i)
+                                                            : world_.start(i);
+      case 5:
+        return runs ? world_.power_off(i) : void();
+      case 6:
+        return random_.one_in(2) ? world_.cut(i) : world_.mend(i);
+      case 7:
+        return random_.one_in(3) ? world_.isolate() : world_.mend_all();
+      case 8:
+        return spoil(i);
+      case 9:
+        return world_.spoil_store(random_.one_in(2) ? "No space left on device" : "");
       case 10:
       case 11:
         if (!world_.daemon_runs()) return world_.start_daemon();
         return world_.kill_daemon();
-      case 12: return random_.one_in(2) ? world_.stall_daemon(1ms * random_.below(3000)) : world_.suspend_daemon(1ms * random_.below(3000));
-      case 13: return random_.one_in(2) ? world_.cut_replication(i) : world_.mend_replication(i);
-      case 14: return random_.one_in(2) ? world_.stop_applying(i, true) : world_.stop_applying(i, false);
-      default: return operate(i);
+      case 12:
+        return random_.one_in(2) ? world_.stall_daemon(1ms * random_.below(3000))
+                                 : world_.suspend_daemon(1ms * random_.below(3000));
+      case 13:
+        return random_.one_in(2) ? world_.cut_replication(i) : world_.mend_replication(i);
+      case 14:
+        return random_.one_in(2) ? world_.stop_applying(i, true) : world_.stop_applying(i, false);
+      default:
+        return operate(i);
     }
   }
 
   void spoil(std::size_t i) {
-    static constexpr const char* commands[] = {"stop_receiving", "resume_receiving", "wait_applied", "promote",
-                                               "make_read_only", "make_writable",    "follow"};
+    static constexpr const char* commands[] = {"stop_receiving", "resume_receiving", "wait_applied",
+                                               "promote",        "make_read_only",   "make_writable",
+                                               "follow"};
     static constexpr Mishap mishaps[] = {Mishap::refused, Mishap::half, Mishap::deaf, Mishap::hangs};
     const char* command = commands[random_.below(std::size(commands))];
     const Mishap how = mishaps[random_.below(std::size(mishaps))];
@@ -131,11 +150,21 @@ class Trial {
     if (!world_.daemon_runs()) return;
     switch (random_.below(6)) {
       case 0:
-      case 1: world_.switchover(i); return;
-      case 2: world_.switchover(); return;
-      case 3: world_.rejoin(i); return;
-      case 4: world_.pause(random_.one_in(2)); return;
-      default: world_.failover(i); return;
+      case 1:
+        world_.switchover(i);
+        return;
+      case 2:
+        world_.switchover();
+        return;
+      case 3:
+        world_.rejoin(i);
+        return;
+      case 4:
+        world_.pause(random_.one_in(2));
+        return;
+      default:
+        world_.failover(i);
+        return;
     }
   }
 
@@ -184,8 +213,9 @@ class Trial {
     if (forced_ || !primary || world_.config().replication.semi_sync != conf::SemiSync::required) return;
     const auto missing = world_.missing_on(*primary, world_.acknowledged_by_replica());
     if (missing.empty()) return;
-    problems.push_back(std::to_string(missing.size()) + " acknowledged transactions are lost, the first is " +
-                       gtids(missing.front().origin, missing.front().number, missing.front().number).to_string());
+    problems.push_back(
+        std::to_string(missing.size()) + " acknowledged transactions are lost, the first is " +
+        gtids(missing.front().origin, missing.front().number, missing.front().number).to_string());
   }
 
   std::string describe() const {
@@ -193,8 +223,10 @@ class Trial {
     for (const auto& warning : world_.core().warnings()) text += " | " + warning;
     for (std::size_t i = 0; i < world_.size(); ++i) {
       const auto& server = world_.server(i);
-      text += " | db" + std::to_string(i + 1) + (server.read_only ? " ro" : " RW") + " " + server.log.set().to_string() +
-              (server.replication ? " follows " + server.replication->source.host : "") + " " + world_.view(i).trouble;
+      text += " | db" + std::to_string(i + 1) + (server.read_only ? " ro" : " RW") + " " +
+              server.log.set().to_string() +
+              (server.replication ? " follows " + server.replication->source.host : "") + " " +
+              world_.view(i).trouble;
     }
     return text;
   }
@@ -225,7 +257,8 @@ TEST(RandomWorlds, ServeAgainAfterAnyFaults) {
     trial.run();
     if (!trial.served_by_itself) {
       ++by_operators;
-      if (number_from("POINTSMAN_VERBOSE", 0) != 0) GTEST_LOG_(INFO) << "seed " << seed << " needed an operator: " << trial.needed;
+      if (number_from("POINTSMAN_VERBOSE", 0) != 0)
+        GTEST_LOG_(INFO) << "seed " << seed << " needed an operator: " << trial.needed;
     }
     for (const auto& problem : trial.problems) {
       auto& kind = kinds[problem.substr(0, 60)];
@@ -234,7 +267,8 @@ TEST(RandomWorlds, ServeAgainAfterAnyFaults) {
     }
     if (only != 0) show(seed);
   }
-  for (const auto& [problem, count] : kinds) GTEST_LOG_(INFO) << count.first << " times, first seed " << count.second << ": " << problem;
+  for (const auto& [problem, count] : kinds)
+    GTEST_LOG_(INFO) << count.first << " times, first seed " << count.second << ": " << problem;
   GTEST_LOG_(INFO) << worlds << " worlds, " << by_operators << " needed an operator";
 }
 

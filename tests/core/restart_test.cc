@@ -1,5 +1,5 @@
-// The daemon is killed at any moment and started again: it ends serviceable with one primary, or in an ambiguity that it states, and
-// there are never two.
+// The daemon is killed at any moment and started again: it ends serviceable with one primary, or in an
+// ambiguity that it states, and there are never two.
 #include <gtest/gtest.h>
 
 #include "tests/core/scenario.h"
@@ -14,27 +14,31 @@ const char* to_string(Old old) {
   return old == Old::never ? "never back" : old == Old::read_only ? "back read-only" : "back writable";
 }
 
-// Kills the daemon right after the `n`-th event that a change of primary was given, before or after its actions were performed.
-// False: there were not so many.
+// Kills the daemon right after the `n`-th event that a change of primary was given, before or after its
+// actions were performed. False: there were not so many.
 bool kill_at(Scenario& world, unsigned n, bool before_actions) {
   unsigned seen = 0;
   bool kill = false;
   world.on_step = [&](const Event& event, const Actions& actions) {
-    const bool news = world.core().change() != nullptr || std::ranges::any_of(actions, [](const Action& action) {
-                        const auto* record = std::get_if<Record>(&action);
-                        return record != nullptr && record->record.is_change();
-                      });
+    const bool news =
+        world.core().change() != nullptr || std::ranges::any_of(actions, [](const Action& action) {
+          const auto* record = std::get_if<Record>(&action);
+          return record != nullptr && record->record.is_change();
+        });
     if (!news || (std::holds_alternative<Tick>(event) && actions.empty())) return;
     if (++seen == n) kill = true;
     if (kill && before_actions) world.kill_daemon();
   };
-  const bool killed = world.run_until([&] { return kill || (world.changed() && world.core().change() == nullptr); }, 20s) && kill;
+  const bool killed =
+      world.run_until([&] { return kill || (world.changed() && world.core().change() == nullptr); }, 20s) &&
+      kill;
   world.on_step = nullptr;
   if (killed && world.daemon_runs()) world.kill_daemon();
   return killed;
 }
 
-// One primary and everybody in his place; or nobody routed, and it is said how to resolve it, and that resolves it.
+// One primary and everybody in his place; or nobody routed, and it is said how to resolve it, and that
+// resolves it.
 void expect_serviceable_or_stated(Scenario& world, const std::string& what, bool may_be_ambiguous) {
   if (world.run_until([&] { return serviceable(world); }, 20s)) return;
   const std::string reason = world.core().reason();
@@ -47,10 +51,12 @@ void expect_serviceable_or_stated(Scenario& world, const std::string& what, bool
   const auto request = world.failover(index(*to), true);
   ASSERT_TRUE(world.run_until_answered(request)) << what;
   EXPECT_TRUE(world.answered_ok(request)) << what << ": " << world.answer_text(request);
-  EXPECT_TRUE(world.run_until([&] { return serviceable(world); }, 20s)) << what << ": " << world.core().reason();
+  EXPECT_TRUE(world.run_until([&] { return serviceable(world); }, 20s))
+      << what << ": " << world.core().reason();
 }
 
-// A failover, killed after each of its events; the old primary stays away, or is back before the new daemon starts.
+// A failover, killed after each of its events; the old primary stays away, or is back before the new daemon
+// starts.
 TEST(Restart, DuringEachStepOfAFailover) {
   for (const std::size_t servers : {2U, 3U}) {
     for (const Old old : {Old::never, Old::read_only, Old::writable}) {
@@ -72,7 +78,8 @@ TEST(Restart, DuringEachStepOfAFailover) {
           if (old != Old::never) world.start(0, old == Old::read_only);
           world.start_daemon();
           if (old == Old::never) {
-            EXPECT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 20s)) << what << ": " << world.core().reason();
+            EXPECT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 20s))
+                << what << ": " << world.core().reason();
             continue;
           }
           expect_serviceable_or_stated(world, what, false);
@@ -83,7 +90,8 @@ TEST(Restart, DuringEachStepOfAFailover) {
   }
 }
 
-// The same with the candidate gone as well when the new daemon starts: what it may have become cannot be known.
+// The same with the candidate gone as well when the new daemon starts: what it may have become cannot be
+// known.
 TEST(Restart, DuringAFailoverWithTheCandidateGone) {
   for (const Old old : {Old::read_only, Old::writable}) {
     for (unsigned n = 1;; ++n) {
@@ -96,10 +104,13 @@ TEST(Restart, DuringAFailoverWithTheCandidateGone) {
       world.start(0, old == Old::read_only);
       world.start_daemon();
       world.run_for(5s);
-      const std::string what = "event " + std::to_string(n) + ", " + to_string(old) + ": " + world.core().reason();
+      const std::string what =
+          "event " + std::to_string(n) + ", " + to_string(old) + ": " + world.core().reason();
       if (world.stored().change) {
         EXPECT_FALSE(world.routed()) << what;
-        EXPECT_TRUE(contains(world.core().reason(), "db2, which may have been promoted by it, does not answer")) << what;
+        EXPECT_TRUE(
+            contains(world.core().reason(), "db2, which may have been promoted by it, does not answer"))
+            << what;
       }
       world.start(1);
       EXPECT_TRUE(world.run_until([&] { return serviceable(world); }, 20s)) << what;
@@ -108,7 +119,8 @@ TEST(Restart, DuringAFailoverWithTheCandidateGone) {
   }
 }
 
-// A switchover, killed after each of its events; nobody else fails, or the old primary is restarted meanwhile.
+// A switchover, killed after each of its events; nobody else fails, or the old primary is restarted
+// meanwhile.
 TEST(Restart, DuringEachStepOfASwitchover) {
   for (const std::size_t servers : {2U, 3U}) {
     for (const Old old : {Old::never, Old::read_only, Old::writable}) {  // never: it was not restarted at all
@@ -151,7 +163,8 @@ TEST(Restart, DuringTheUndoingOfASwitchover) {
       if (!kill_at(world, n, false)) break;
       world.run_for(1s);
       world.start_daemon();
-      expect_serviceable_or_stated(world, "event " + std::to_string(n) + " mishap " + std::to_string(static_cast<int>(how)), false);
+      expect_serviceable_or_stated(
+          world, "event " + std::to_string(n) + " mishap " + std::to_string(static_cast<int>(how)), false);
       EXPECT_TRUE(world.missing_on(*world.routed(), world.acknowledged_by_replica()).empty());
     }
   }
@@ -171,12 +184,14 @@ TEST(Restart, PowerCutDuringAChange) {
         world.start(i, true);
       }
       world.start_daemon();
-      expect_serviceable_or_stated(world, (planned ? "switchover" : "failover") + std::string(", event ") + std::to_string(n), true);
+      expect_serviceable_or_stated(
+          world, (planned ? "switchover" : "failover") + std::string(", event ") + std::to_string(n), true);
     }
   }
 }
 
-// A replica's receiver was stopped by a failover that its daemon did not survive: it goes on, mark or no mark.
+// A replica's receiver was stopped by a failover that its daemon did not survive: it goes on, mark or no
+// mark.
 TEST(Restart, StoppedReceiversGoOn) {
   Scenario world;
   world.spoil_store("No space left on device");
@@ -231,7 +246,8 @@ TEST(Restart, OfAHealthyClusterChangesNothing) {
   EXPECT_EQ(world.commands_sent(0, "make_writable") + world.commands_sent(1, "follow"), commands);
 }
 
-// The replica is down when the daemon is restarted: the primary of record serves after deadtime at the latest.
+// The replica is down when the daemon is restarted: the primary of record serves after deadtime at the
+// latest.
 TEST(Restart, WithADeadReplica) {
   Scenario world;
   world.run_for(1s);
@@ -241,8 +257,8 @@ TEST(Restart, WithADeadReplica) {
   EXPECT_TRUE(world.run_until([&] { return world.routed() == 0U; }, 1500ms));
 }
 
-// Under `required` the daemon is restarted while the primary is dead, and of two replicas only one answers: the other may have
-// acknowledged what this one lacks.
+// Under `required` the daemon is restarted while the primary is dead, and of two replicas only one answers:
+// the other may have acknowledged what this one lacks.
 TEST(Restart, DoesNotForgetThatAcknowledgementsWereRequired) {
   WorldOptions options;
   options.servers = 3;

@@ -19,7 +19,8 @@ void fail_over(Scenario& world) {
   ASSERT_TRUE(world.run_until([&] { return world.routed() == 1U && world.core().change() == nullptr; }, 10s));
 }
 
-// --- the old primary --------------------------------------------------------------------------------------------
+// --- the old primary
+// --------------------------------------------------------------------------------------------
 
 // The old primary returns, read-only as it should be: the replication direction is turned round, once.
 TEST(Return, ReadOnly) {
@@ -48,7 +49,8 @@ TEST(Return, Writable) {
   EXPECT_EQ(world.records("fenced").size(), 1U);
 }
 
-// It has transactions that nobody else has: quarantined, listed exactly, remembered by the next daemon, and it serves nobody.
+// It has transactions that nobody else has: quarantined, listed exactly, remembered by the next daemon, and
+// it serves nobody.
 TEST(Return, WithTransactionsOfItsOwn) {
   WorldOptions options;
   options.configure = [](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::off; };
@@ -87,7 +89,8 @@ TEST(Return, WithTransactionsOfItsOwn) {
   EXPECT_FALSE(world.routed());  // it is no candidate
 }
 
-// The new primary is busy when the old one returns, so that everything that the old one lacks must first be fetched.
+// The new primary is busy when the old one returns, so that everything that the old one lacks must first be
+// fetched.
 TEST(Return, WhileCatchingUp) {
   WorldOptions options;
   options.write_interval = 2ms;
@@ -114,8 +117,8 @@ TEST(Return, DuringTheFailover) {
   }
 }
 
-// A primary that was only frozen thaws after it was replaced: the standing order finds it, and what its clients had in flight never
-// reaches anybody.
+// A primary that was only frozen thaws after it was replaced: the standing order finds it, and what its
+// clients had in flight never reaches anybody.
 TEST(Return, FrozenPrimaryThaws) {
   Scenario world;
   world.freeze(0);
@@ -126,7 +129,8 @@ TEST(Return, FrozenPrimaryThaws) {
   EXPECT_TRUE(world.run_until([&] { return serviceable(world); }, 20s));
 }
 
-// The failover did not come about, and then the frozen primary thaws, read-only by our own order: it is made writable again.
+// The failover did not come about, and then the frozen primary thaws, read-only by our own order: it is made
+// writable again.
 TEST(Return, OurOwnStandingOrderIsTakenBack) {
   WorldOptions options;
   options.configure = [](conf::Config& c) { c.failover.catchup_timeout = 2s; };
@@ -143,7 +147,8 @@ TEST(Return, OurOwnStandingOrderIsTakenBack) {
   EXPECT_TRUE(world.run_until_steady(20s));
 }
 
-// --- replicas ---------------------------------------------------------------------------------------------------
+// --- replicas
+// ---------------------------------------------------------------------------------------------------
 
 // Somebody makes a replica writable: it is made read-only, and that is recorded.
 TEST(Return, WritableReplica) {
@@ -169,7 +174,8 @@ TEST(Return, RestartedReplicaAcknowledgesAgain) {
   EXPECT_GT(world.acknowledged_by_replica().size(), before);
 }
 
-// The primary is restarted quickly and found read-only and without its semi-sync role: both come back, each asked for once.
+// The primary is restarted quickly and found read-only and without its semi-sync role: both come back, each
+// asked for once.
 TEST(Return, RestartedPrimaryGetsItsRoleBack) {
   WorldOptions options;
   options.configure = [](conf::Config& c) { c.failover.automatic = false; };
@@ -229,8 +235,8 @@ TEST(Return, SecondWriterDoesNotWaitForAPause) {
   ASSERT_TRUE(world.run_until([&] { return world.server(0).read_only; }, 1s));
 }
 
-// The primary has just been asked to take the semi-sync role when it crashes and returns read-only: it does not wait for the pause
-// after that request.
+// The primary has just been asked to take the semi-sync role when it crashes and returns read-only: it does
+// not wait for the pause after that request.
 TEST(Return, PrimaryDoesNotWaitForASemiSyncPause) {
   WorldOptions options;
   options.configure = [](conf::Config& c) { c.failover.automatic = false; };
@@ -247,10 +253,12 @@ TEST(Return, PrimaryDoesNotWaitForASemiSyncPause) {
 TEST(Return, StrayReplicaIsRepointed) {
   Scenario world(servers(3));
   world.server(2).follow(world.server(1).settings.address, conf::SemiSync::preferred);
-  ASSERT_TRUE(world.run_until([&] { return world.server(2).replication->source == world.server(0).settings.address; }, 5s));
+  ASSERT_TRUE(world.run_until(
+      [&] { return world.server(2).replication->source == world.server(0).settings.address; }, 5s));
 }
 
-// A person stops a replica's replication by hand: it stays stopped, status says how to start it, and rejoin does.
+// A person stops a replica's replication by hand: it stays stopped, status says how to start it, and rejoin
+// does.
 TEST(Return, StoppedByAPersonStaysStopped) {
   Scenario world;
   world.server(1).stop_replication();
@@ -279,7 +287,8 @@ TEST(Return, EmptyServerIsNotAttached) {
   EXPECT_TRUE(contains(world.answer_text(request), "copy the data")) << world.answer_text(request);
 }
 
-// A person sets the primary read-only by hand: that is meant, so nobody undoes it, sessions stay, and status tells.
+// A person sets the primary read-only by hand: that is meant, so nobody undoes it, sessions stay, and status
+// tells.
 TEST(Return, ReadOnlyByHandIsRespected) {
   Scenario world;
   world.server(0).read_only = true;
@@ -289,7 +298,8 @@ TEST(Return, ReadOnlyByHandIsRespected) {
   EXPECT_TRUE(any_contains(world.core().warnings(), "read-only, and not by us"));
 }
 
-// A probe that was slow brings a report from before a promotion: it does not overwrite what the command said later.
+// A probe that was slow brings a report from before a promotion: it does not overwrite what the command said
+// later.
 TEST(Return, StaleProbesDoNotUndoWhatCommandsReported) {
   for (const auto slow : {5ms, 20ms, 100ms, 300ms}) {
     WorldOptions options = servers(3);
@@ -311,7 +321,8 @@ TEST(Return, StaleProbesDoNotUndoWhatCommandsReported) {
   }
 }
 
-// --- rejoin -----------------------------------------------------------------------------------------------------
+// --- rejoin
+// -----------------------------------------------------------------------------------------------------
 
 // Every rejoin gets an answer, whatever the server's state, also when nothing can be found out.
 TEST(Rejoin, IsAlwaysAnswered) {
@@ -327,9 +338,16 @@ TEST(Rejoin, IsAlwaysAnswered) {
       {"the primary", [](Scenario&) {}, 0, false, "db1 is the primary"},
       {"a dead server", [](Scenario& w) { w.crash(1); }, 1, false, "db2 is crashed"},
       {"in maintenance", [](Scenario& w) { w.maintenance(1, true); }, 1, false, "maintenance"},
-      {"without a primary", [](Scenario& w) { w.automatic(false); w.crash(0); }, 1, false, "no primary"},
-      {"stopped receiver", [](Scenario& w) { w.server(1).stop_receiving(); }, 1, true, "db2 replicates from db1"},
-      {"no replication at all", [](Scenario& w) { w.server(1).replication.reset(); }, 1, true, "db2 replicates from db1"},
+      {"without a primary",
+       [](Scenario& w) {
+         w.automatic(false);
+         w.crash(0);
+       },
+       1, false, "no primary"},
+      {"stopped receiver", [](Scenario& w) { w.server(1).stop_receiving(); }, 1, true,
+       "db2 replicates from db1"},
+      {"no replication at all", [](Scenario& w) { w.server(1).replication.reset(); }, 1, true,
+       "db2 replicates from db1"},
       {"errant", [](Scenario& w) { w.write_directly(1); }, 1, false, "db1 does not have"},
       {"broken SQL thread", [](Scenario& w) { w.server(1).replication->sql_errno = 1062; }, 1, true, ""},
   };

@@ -32,7 +32,9 @@ class Scenario : public World {
 
   // Until no change of primary runs, after one was begun or ended.
   bool run_until_idle(core::Duration limit = 30s) {
-    return run_until([this] { return daemon_runs() && core().change() == nullptr && routed().has_value() && changed(); }, limit);
+    return run_until(
+        [this] { return daemon_runs() && core().change() == nullptr && routed().has_value() && changed(); },
+        limit);
   }
   // A change of primary has ended.
   bool changed() const { return !records("failover").empty() || !records("switchover").empty(); }
@@ -65,8 +67,10 @@ inline bool serviceable(const World& world) {
     const ModelServer& server = world.server(i);
     const core::Server& view = world.view(i);
     if (server.accepts_writes()) return false;
-    const bool stated = view.quarantined && !view.errant.empty() && view.trouble.find("does not have") != std::string::npos;
-    const bool follows = server.replication && server.replication->source == world.server(*primary).settings.address &&
+    const bool stated =
+        view.quarantined && !view.errant.empty() && view.trouble.find("does not have") != std::string::npos;
+    const bool follows = server.replication &&
+                         server.replication->source == world.server(*primary).settings.address &&
                          server.replication->connected && server.replication->sql_errno == 0;
     if (!stated && !follows) return false;
   }

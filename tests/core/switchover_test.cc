@@ -1,4 +1,5 @@
-// A planned change of primary: it checks everything first, and whatever goes wrong before the promotion is undone.
+// A planned change of primary: it checks everything first, and whatever goes wrong before the promotion is
+// undone.
 #include <gtest/gtest.h>
 
 #include "tests/core/scenario.h"
@@ -14,7 +15,8 @@ WorldOptions servers(std::size_t n) {
   return options;
 }
 
-// The usual case: writes stop for a moment only, nothing is lost, the old primary follows, and the answer says what was done.
+// The usual case: writes stop for a moment only, nothing is lost, the old primary follows, and the answer
+// says what was done.
 TEST(Switchover, Succeeds) {
   Scenario world(servers(3));
   world.run_for(1s);
@@ -27,7 +29,8 @@ TEST(Switchover, Succeeds) {
   ASSERT_TRUE(world.run_until_answered(request, 10s));
   EXPECT_TRUE(world.answered_ok(request)) << world.answer_text(request);
   ASSERT_TRUE(world.answer(request)->outcome);
-  EXPECT_EQ(step_names(*world.answer(request)->outcome), "close_route read_only catch_up promote route repoint");
+  EXPECT_EQ(step_names(*world.answer(request)->outcome),
+            "close_route read_only catch_up promote route repoint");
   EXPECT_EQ(world.epoch(), epoch + 1);
   ASSERT_TRUE(world.run_until_steady(10s));
   EXPECT_TRUE(world.missing_on(1, world.acknowledged()).empty());
@@ -61,15 +64,37 @@ const Refusal refusals[] = {
     {"is the primary", {}, 0U, "db1 is the primary already"},
     {"down", [](Scenario& w) { w.crash(1); }, 1U, "db2: crashed"},
     {"maintenance", [](Scenario& w) { w.maintenance(1, true); }, 1U, "db2: in maintenance"},
-    {"does not replicate", [](Scenario& w) { w.spoil(1, "follow", Mishap::refused, 100); w.server(1).replication.reset(); }, 1U, "replicates from nobody"},
-    {"does not receive", [](Scenario& w) { w.server(1).stop_replication(); }, 1U, "db2 does not receive from db1"},
+    {"does not replicate",
+     [](Scenario& w) {
+       w.spoil(1, "follow", Mishap::refused, 100);
+       w.server(1).replication.reset();
+     },
+     1U, "replicates from nobody"},
+    {"does not receive", [](Scenario& w) { w.server(1).stop_replication(); }, 1U,
+     "db2 does not receive from db1"},
     {"broken SQL thread", [](Scenario& w) { w.server(1).replication->sql_errno = 1062; }, 1U, "SQL thread"},
     {"errant", [](Scenario& w) { w.write_directly(1); }, 1U, "never had"},
     {"no binary log", [](Scenario& w) { w.server(1).log_bin = false; }, 1U, "writes no binary log"},
-    {"primary down", [](Scenario& w) { w.automatic(false); w.crash(0); }, 1U, "`pointsman failover` replaces a primary"},
+    {"primary down",
+     [](Scenario& w) {
+       w.automatic(false);
+       w.crash(0);
+     },
+     1U, "`pointsman failover` replaces a primary"},
     {"primary read-only", [](Scenario& w) { w.server(0).read_only = true; }, 1U, "db1 is up"},
-    {"state not stored", [](Scenario& w) { w.spoil_store("No space left on device"); w.automatic(true); }, 1U, "cannot be stored"},
-    {"nobody fit", [](Scenario& w) { w.maintenance(1, true); w.maintenance(2, true); }, {}, "db2: in maintenance; db3: in maintenance"},
+    {"state not stored",
+     [](Scenario& w) {
+       w.spoil_store("No space left on device");
+       w.automatic(true);
+     },
+     1U, "cannot be stored"},
+    {"nobody fit",
+     [](Scenario& w) {
+       w.maintenance(1, true);
+       w.maintenance(2, true);
+     },
+     {},
+     "db2: in maintenance; db3: in maintenance"},
 };
 
 // Each refusal says why, and nothing is changed; the dry run refuses for the same reason.
@@ -84,7 +109,8 @@ TEST(Switchover, RefusesAndChangesNothing) {
       const auto request = world.switchover(refusal.to, dry);
       ASSERT_NE(world.answer(request), nullptr) << refusal.name;
       EXPECT_FALSE(world.answered_ok(request)) << refusal.name;
-      EXPECT_TRUE(contains(world.answer_text(request), refusal.why)) << refusal.name << ": " << world.answer_text(request);
+      EXPECT_TRUE(contains(world.answer_text(request), refusal.why))
+          << refusal.name << ": " << world.answer_text(request);
       EXPECT_TRUE(contains(world.answer_text(request), "nothing was changed")) << refusal.name;
       EXPECT_EQ(world.epoch(), epoch) << refusal.name;
       EXPECT_EQ(world.routes_set(), routes) << refusal.name;
@@ -102,7 +128,8 @@ TEST(Switchover, RefusesWhileAChangeRuns) {
   const auto fourth = world.rejoin(2);
   for (const auto request : {second, third, fourth}) {
     EXPECT_FALSE(world.answered_ok(request));
-    EXPECT_TRUE(contains(world.answer_text(request), "a switchover is in progress")) << world.answer_text(request);
+    EXPECT_TRUE(contains(world.answer_text(request), "a switchover is in progress"))
+        << world.answer_text(request);
   }
   ASSERT_TRUE(world.run_until_answered(first));
   EXPECT_TRUE(world.answered_ok(first));
@@ -147,10 +174,11 @@ TEST(Switchover, WaitsForTheLastTransaction) {
   EXPECT_TRUE(serviceable(world) || world.run_until([&] { return serviceable(world); }, 10s));
 }
 
-// --- failures ---------------------------------------------------------------------------------------------------
+// --- failures
+// ---------------------------------------------------------------------------------------------------
 
-// Any command before the promotion fails in any way: all is undone, the old primary takes writes again and is routed, the answer says
-// what went wrong, and a second try succeeds.
+// Any command before the promotion fails in any way: all is undone, the old primary takes writes again and is
+// routed, the answer says what went wrong, and a second try succeeds.
 TEST(Switchover, FailureBeforeThePromotionIsUndone) {
   struct Step {
     std::size_t who;
@@ -166,6 +194,7 @@ TEST(Switchover, FailureBeforeThePromotionIsUndone) {
       const auto request = world.switchover(1);
       ASSERT_TRUE(world.run_until_answered(request, 20s));
       if (!world.answered_ok(request)) {
+        world.run_for(1ms);
         EXPECT_EQ(world.routed(), 0U) << command << static_cast<int>(how);
         EXPECT_TRUE(world.server(0).accepts_writes());
         EXPECT_EQ(world.commands_sent(1, "promote"), 0U);
@@ -208,7 +237,8 @@ TEST(Switchover, FullDiskTouchesNobody) {
   EXPECT_EQ(world.routed(), 0U);
 }
 
-// A transaction holds the primary up (LOCK TABLES, a commit that waits for semi-sync): it is given up after a while, and undone.
+// A transaction holds the primary up (LOCK TABLES, a commit that waits for semi-sync): it is given up after a
+// while, and undone.
 TEST(Switchover, PrimaryThatCannotBecomeReadOnly) {
   WorldOptions options;
   options.configure = [](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::required; };
@@ -225,8 +255,8 @@ TEST(Switchover, PrimaryThatCannotBecomeReadOnly) {
   EXPECT_EQ(world.routed(), 0U);
 }
 
-// The promotion fails in any way, and perhaps the undoing as well: in the end there is one primary, with everything that was
-// acknowledged, and it is never two.
+// The promotion fails in any way, and perhaps the undoing as well: in the end there is one primary, with
+// everything that was acknowledged, and it is never two.
 TEST(Switchover, FailureOfThePromotionIsUndoneSafely) {
   for (const auto how : {Mishap::refused, Mishap::half, Mishap::deaf, Mishap::hangs}) {
     for (const auto undo : {Mishap::none, Mishap::refused, Mishap::deaf, Mishap::hangs}) {
@@ -240,15 +270,16 @@ TEST(Switchover, FailureOfThePromotionIsUndoneSafely) {
         ASSERT_TRUE(world.run_until_answered(request, 40s));
         EXPECT_FALSE(world.answered_ok(request));
         EXPECT_TRUE(world.run_until([&] { return serviceable(world); }, 40s))
-            << static_cast<int>(how) << undo_command << static_cast<int>(undo) << ": " << world.core().reason();
+            << static_cast<int>(how) << undo_command << static_cast<int>(undo) << ": "
+            << world.core().reason();
         EXPECT_TRUE(world.missing_on(*world.routed(), world.acknowledged_by_replica()).empty());
       }
     }
   }
 }
 
-// The old primary, or the target, is lost at any moment of the switchover, in any way, and comes back later, writable or read-only,
-// or never: exactly one primary in the end.
+// The old primary, or the target, is lost at any moment of the switchover, in any way, and comes back later,
+// writable or read-only, or never: exactly one primary in the end.
 TEST(Switchover, ServersAreLostAtEachMoment) {
   enum class Loss { crash, freeze, power };
   for (const std::size_t who : {0U, 1U}) {
@@ -266,7 +297,8 @@ TEST(Switchover, ServersAreLostAtEachMoment) {
           if (loss == Loss::freeze) world.freeze(who);
           if (loss == Loss::power) world.power_off(who);
           ASSERT_TRUE(world.run_until_answered(request, 60s));
-          EXPECT_TRUE(world.run_until([&] { return world.routed().has_value(); }, 60s)) << world.core().reason();
+          EXPECT_TRUE(world.run_until([&] { return world.routed().has_value(); }, 60s))
+              << world.core().reason();
           if (loss == Loss::freeze) {
             world.thaw(who);
           } else {
@@ -281,7 +313,8 @@ TEST(Switchover, ServersAreLostAtEachMoment) {
   }
 }
 
-// The old primary dies while it is asked to become read-only: the failover follows without waiting for what can no longer be undone.
+// The old primary dies while it is asked to become read-only: the failover follows without waiting for what
+// can no longer be undone.
 TEST(Switchover, DeadOldPrimaryIsFailedOverAtOnce) {
   Scenario world;
   world.run_for(1s);

@@ -17,25 +17,43 @@ struct Rule {
 };
 
 const Rule rules[] = {
-    {"automatic off by the operator", {}, [](Scenario& w) { w.automatic(false); }, "automatic failover is off",
+    {"automatic off by the operator",
+     {},
+     [](Scenario& w) { w.automatic(false); },
+     "automatic failover is off",
      [](Scenario& w) { w.automatic(true); }},
-    {"automatic off by the file", [](conf::Config& c) { c.failover.automatic = false; }, {}, "automatic failover is off",
+    {"automatic off by the file",
+     [](conf::Config& c) { c.failover.automatic = false; },
+     {},
+     "automatic failover is off",
      [](Scenario& w) { w.reconfigure([](conf::Config& c) { c.failover.automatic = true; }); }},
-    {"primary in maintenance", {}, [](Scenario& w) { w.maintenance(0, true); }, "db1 is in maintenance",
+    {"primary in maintenance",
+     {},
+     [](Scenario& w) { w.maintenance(0, true); },
+     "db1 is in maintenance",
      [](Scenario& w) { w.maintenance(0, false); }},
-    {"candidate in maintenance", {}, [](Scenario& w) { w.maintenance(1, true); }, "db2: in maintenance",
+    {"candidate in maintenance",
+     {},
+     [](Scenario& w) { w.maintenance(1, true); },
+     "db2: in maintenance",
      [](Scenario& w) { w.maintenance(1, false); }},
-    {"broken SQL thread", {}, [](Scenario& w) { w.server(1).replication->sql_errno = 1062; }, "its SQL thread stopped with error 1062",
+    {"broken SQL thread",
+     {},
+     [](Scenario& w) { w.server(1).replication->sql_errno = 1062; },
+     "its SQL thread stopped with error 1062",
      [](Scenario& w) { w.server(1).replication->sql_errno = 0; }},
     {"behind in asynchronous mode", [](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::off; },
      [](Scenario& w) { w.cut_replication(1); }, "db2 is behind: it never received",
      [](Scenario& w) { w.reconfigure([](conf::Config& c) { c.failover.allow_loss = true; }); }},
-    {"too many in the window", [](conf::Config& c) { c.failover.max_in_window = 0; }, {}, "0 automatic failovers within 600 s",
+    {"too many in the window",
+     [](conf::Config& c) { c.failover.max_in_window = 0; },
+     {},
+     "0 automatic failovers within 600 s",
      [](Scenario& w) { w.reconfigure([](conf::Config& c) { c.failover.max_in_window = 3; }); }},
 };
 
-// Each rule holds the failover back, says why, is recorded once however long the outage lasts, and sets the route's reason only when
-// it changes. When the reason goes away, the failover happens.
+// Each rule holds the failover back, says why, is recorded once however long the outage lasts, and sets the
+// route's reason only when it changes. When the reason goes away, the failover happens.
 TEST(Veto, EachRuleHoldsAndEnds) {
   for (const auto& rule : rules) {
     WorldOptions options;
@@ -56,7 +74,8 @@ TEST(Veto, EachRuleHoldsAndEnds) {
     EXPECT_TRUE(contains(world.records("refused")[0].message, rule.why)) << rule.name;
     EXPECT_LE(world.routes_set() - routes, 2U) << rule.name << ": the route is set again and again";
     rule.lift(world);
-    EXPECT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 5s)) << rule.name << ": " << world.core().reason();
+    EXPECT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 5s))
+        << rule.name << ": " << world.core().reason();
   }
 }
 
@@ -76,7 +95,8 @@ TEST(Veto, PrimaryReturns) {
       const bool maintained = world.view(0).maintenance;
       // In maintenance nobody makes it writable but the operator who works on it.
       if (maintained && read_only) continue;
-      EXPECT_TRUE(world.run_until([&] { return world.routed() == 0U; }, 3s)) << rule.name << ": " << world.core().reason();
+      EXPECT_TRUE(world.run_until([&] { return world.routed() == 0U; }, 3s))
+          << rule.name << ": " << world.core().reason();
       EXPECT_TRUE(world.server(0).accepts_writes());
       EXPECT_EQ(world.epoch(), epoch) << rule.name;
     }
@@ -97,7 +117,8 @@ TEST(Veto, EachOutageIsRecorded) {
   }
 }
 
-// With semi-sync active what the replica lacks was never acknowledged: it may take over though the primary had a little more.
+// With semi-sync active what the replica lacks was never acknowledged: it may take over though the primary
+// had a little more.
 TEST(Veto, ActiveSemiSyncExempts) {
   WorldOptions options;
   options.replication_time = 150ms;  // the last commits wait for their acknowledgement
@@ -110,7 +131,8 @@ TEST(Veto, ActiveSemiSyncExempts) {
   EXPECT_TRUE(world.missing_on(1, world.acknowledged_by_replica()).empty());
 }
 
-// Semi-sync fell back to asynchronous because the replica was away, and the primary dies before it has caught up.
+// Semi-sync fell back to asynchronous because the replica was away, and the primary dies before it has caught
+// up.
 TEST(Veto, FallenBackSemiSyncDoesNotExempt) {
   Scenario world;
   world.crash(1);
@@ -135,7 +157,8 @@ TEST(Veto, AllowedLossIsStated) {
   Scenario world(options);
   world.cut_replication(1);
   world.run_for(2s);
-  EXPECT_TRUE(contains(world.core().explain(world.now()).loss, "transactions")) << world.core().explain(world.now()).loss;
+  EXPECT_TRUE(contains(world.core().explain(world.now()).loss, "transactions"))
+      << world.core().explain(world.now()).loss;
   world.crash(0);
   ASSERT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 3s));
   world.run_until_idle();
@@ -176,7 +199,8 @@ TEST(Veto, FailbackDoesNotCount) {
     world.crash(0);
     ASSERT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 10s)) << i << world.core().reason();
     world.start(0);
-    ASSERT_TRUE(world.run_until([&] { return world.routed() == 0U && world.healthy(); }, 10s)) << i << world.core().reason();
+    ASSERT_TRUE(world.run_until([&] { return world.routed() == 0U && world.healthy(); }, 10s))
+        << i << world.core().reason();
   }
 }
 

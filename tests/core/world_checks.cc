@@ -164,7 +164,8 @@ struct ActionText {
 
 // A probe that says what the last one said is no news.
 void World::trace_event(const Event& event) {
-  if (!options_.trace || std::holds_alternative<Tick>(event) || std::holds_alternative<TrafficSeen>(event)) return;
+  if (!options_.trace || std::holds_alternative<Tick>(event) || std::holds_alternative<TrafficSeen>(event))
+    return;
   std::string text = text_of(event);
   std::optional<BackendId> probed;
   if (const auto* ok = std::get_if<ProbeSucceeded>(&event)) probed = ok->backend;

@@ -1,13 +1,13 @@
-#include <gtest/gtest.h>
-#include <sys/mount.h>
-#include <sys/socket.h>
-#include <netinet/in.h>
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <thread>
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/live/world.h"
 #include "tests/live/writer.h"
@@ -21,7 +21,9 @@ using testbed::Millis;
 
 constexpr auto soon = 20s;
 
-bool has(const nlohmann::json& value, const std::string& text) { return value.dump().find(text) != std::string::npos; }
+bool has(const nlohmann::json& value, const std::string& text) {
+  return value.dump().find(text) != std::string::npos;
+}
 
 // Listens on 127.0.0.1 and answers every connection with the same bytes, or keeps silent.
 class FalseServer {
@@ -62,7 +64,8 @@ class FalseServer {
   std::thread thread_;
 };
 
-// A wrong monitor password: the daemon runs and says so; access denied is life, not death, so nobody is promoted.
+// A wrong monitor password: the daemon runs and says so; access denied is life, not death, so nobody is
+// promoted.
 TEST(BadInput, WrongMonitorPassword) {
   auto cluster = testbed::Cluster::create({});
   ASSERT_TRUE(cluster.has_value()) << cluster.error();
@@ -72,14 +75,18 @@ TEST(BadInput, WrongMonitorPassword) {
   ASSERT_TRUE(daemon.has_value()) << daemon.error();
   ASSERT_TRUE((*daemon)->start().has_value());
   const auto status = (*daemon)->wait_status(
-      [](const auto& s) { return s["backends"][0]["verdict"] == "degraded" && s["backends"][1]["verdict"] == "degraded"; }, Millis(soon));
+      [](const auto& s) {
+        return s["backends"][0]["verdict"] == "degraded" && s["backends"][1]["verdict"] == "degraded";
+      },
+      Millis(soon));
   ASSERT_TRUE(status.has_value()) << status.error();
   EXPECT_EQ((*status)["state"], "no_primary");
   EXPECT_TRUE(has((*status)["backends"][0], "Access denied")) << status->dump();
   EXPECT_TRUE(has((*status)["warnings"], "Access denied")) << status->dump();
 
   // The right one is taken by a reload, without a restart.
-  std::ofstream((*daemon)->directory() / "monitor.password") << (*cluster)->accounts().monitor.password << "\n";
+  std::ofstream((*daemon)->directory() / "monitor.password")
+      << (*cluster)->accounts().monitor.password << "\n";
   const auto reloaded = (*daemon)->command({"reload"});
   ASSERT_TRUE(reloaded.has_value() && reloaded->code == 0) << (reloaded ? reloaded->err : reloaded.error());
   const auto steady = (*daemon)->wait_steady(Millis(soon));
@@ -95,10 +102,12 @@ TEST(BadInput, MonitorLockedOutWhileRunning) {
   auto root = world.db(0).root();
   ASSERT_TRUE(root.has_value());
   ASSERT_TRUE(root->execute("ALTER USER pointsman@'%' IDENTIFIED BY 'changed'").has_value());
-  const auto processes = root->query("SELECT id FROM information_schema.processlist WHERE user = 'pointsman'");
+  const auto processes =
+      root->query("SELECT id FROM information_schema.processlist WHERE user = 'pointsman'");
   ASSERT_TRUE(processes.has_value());
   for (const auto& row : processes->rows) (void)root->execute("KILL " + *row[0]);
-  const auto status = world.daemon->wait_status([](const auto& s) { return s["backends"][0]["verdict"] == "degraded"; }, Millis(soon));
+  const auto status = world.daemon->wait_status(
+      [](const auto& s) { return s["backends"][0]["verdict"] == "degraded"; }, Millis(soon));
   ASSERT_TRUE(status.has_value()) << status.error();
   EXPECT_EQ((*status)["primary"], "db1");
   ASSERT_TRUE(writer.wait_for(200, soon)) << writer.last_error();
@@ -118,23 +127,29 @@ TEST(BadInput, PortInUse) {
   ASSERT_TRUE((*second)->start().has_value());
   for (int i = 0; i < 2000 && (*second)->running(); ++i) std::this_thread::sleep_for(5ms);
   EXPECT_FALSE((*second)->running());
-  EXPECT_NE((*second)->log().find("127.0.0.1:" + std::to_string(world.daemon->address().port)), std::string::npos) << (*second)->log();
+  EXPECT_NE((*second)->log().find("127.0.0.1:" + std::to_string(world.daemon->address().port)),
+            std::string::npos)
+      << (*second)->log();
   EXPECT_NE((*second)->log().find("in use"), std::string::npos) << (*second)->log();
   world.expect_in_order("db1");
 }
 
-// Something that is not MySQL takes the port of the dead replica, then of nobody's: the primary serves all the time.
+// Something that is not MySQL takes the port of the dead replica, then of nobody's: the primary serves all
+// the time.
 TEST(BadInput, BackendThatIsNotMySql) {
   World world = World::make({});
   ASSERT_NE(world.daemon, nullptr);
   Writer writer(*world.daemon, *world.cluster);
   world.db(1).kill();
   const std::vector<std::pair<std::string, std::string>> speakers = {
-      {"HTTP/1.1 400 Bad Request\r\n\r\n", "degraded"}, {std::string(2000, '\xff'), "degraded"}, {"", "dead"}};
+      {"HTTP/1.1 400 Bad Request\r\n\r\n", "degraded"},
+      {std::string(2000, '\xff'), "degraded"},
+      {"", "dead"}};
   for (const auto& [says, verdict] : speakers) {
     const FalseServer server(world.db(1).address().port, says);
     ASSERT_TRUE(server.ok());
-    const auto status = world.daemon->wait_status([&, v = verdict](const auto& s) { return s["backends"][1]["verdict"] == v; }, Millis(soon));
+    const auto status = world.daemon->wait_status(
+        [&, v = verdict](const auto& s) { return s["backends"][1]["verdict"] == v; }, Millis(soon));
     ASSERT_TRUE(status.has_value()) << verdict << ": " << status.error();
     EXPECT_EQ((*status)["primary"], "db1");
     EXPECT_FALSE((*status)["backends"][1]["probe"]["error"].get<std::string>().empty());
@@ -144,7 +159,8 @@ TEST(BadInput, BackendThatIsNotMySql) {
   world.expect_in_order("db1");
 }
 
-// Both servers accept writes and nobody knows who is the primary: nobody is routed, status says why and which command resolves it.
+// Both servers accept writes and nobody knows who is the primary: nobody is routed, status says why and which
+// command resolves it.
 TEST(BadInput, BothWritable) {
   auto cluster = testbed::Cluster::create({});
   ASSERT_TRUE(cluster.has_value()) << cluster.error();
@@ -152,28 +168,33 @@ TEST(BadInput, BothWritable) {
   world.cluster = std::move(*cluster);
   ASSERT_TRUE(world.cluster->set_writable(world.db(1), true).has_value());
   auto root = world.db(1).root();
-  ASSERT_TRUE(root && root->execute_all({"STOP SLAVE", "RESET SLAVE ALL", "CREATE TABLE app.own (id INT)"}).has_value());
+  ASSERT_TRUE(
+      root &&
+      root->execute_all({"STOP SLAVE", "RESET SLAVE ALL", "CREATE TABLE app.own (id INT)"}).has_value());
   auto daemon = testbed::Daemon::prepare(testbed::Daemon::options_for(*world.cluster));
   ASSERT_TRUE(daemon.has_value()) << daemon.error();
   world.daemon = std::move(*daemon);
   ASSERT_TRUE(world.daemon->start().has_value());
-  const auto status = world.daemon->wait_status([](const auto& s) { return has(s["reason"], "all accept writes"); }, Millis(soon));
+  const auto status = world.daemon->wait_status(
+      [](const auto& s) { return has(s["reason"], "all accept writes"); }, Millis(soon));
   ASSERT_TRUE(status.has_value()) << status.error();
   EXPECT_TRUE((*status)["primary"].is_null());
   EXPECT_TRUE(has((*status)["reason"], "pointsman failover --to")) << status->dump();
 
-  // The operator decides; the other one is stopped from writing and, having a transaction of its own, quarantined.
+  // The operator decides; the other one is stopped from writing and, having a transaction of its own,
+  // quarantined.
   const auto done = world.daemon->command({"failover", "--to", "db1", "--force"});
   ASSERT_TRUE(done.has_value()) << done.error();
   EXPECT_EQ(done->code, 0) << done->out << done->err << world.story();
   const auto settled = world.daemon->wait_status(
-      [](const auto& s) { return s["primary"] == "db1" && s["backends"][1]["role"] == "quarantined"; }, Millis(soon));
+      [](const auto& s) { return s["primary"] == "db1" && s["backends"][1]["role"] == "quarantined"; },
+      Millis(soon));
   ASSERT_TRUE(settled.has_value()) << settled.error() << world.story();
   EXPECT_FALSE(writable(world.db(1)));
 }
 
-// Both servers read-only, as after a power cut with read_only in my.cnf. Without a state file nobody is routed and the command is
-// named; with one the primary of record is made writable again.
+// Both servers read-only, as after a power cut with read_only in my.cnf. Without a state file nobody is
+// routed and the command is named; with one the primary of record is made writable again.
 TEST(BadInput, BothReadOnly) {
   auto cluster = testbed::Cluster::create({});
   ASSERT_TRUE(cluster.has_value()) << cluster.error();
@@ -184,7 +205,8 @@ TEST(BadInput, BothReadOnly) {
   ASSERT_TRUE(daemon.has_value()) << daemon.error();
   world.daemon = std::move(*daemon);
   ASSERT_TRUE(world.daemon->start().has_value());
-  const auto status = world.daemon->wait_status([](const auto& s) { return has(s["reason"], "no server accepts writes"); }, Millis(soon));
+  const auto status = world.daemon->wait_status(
+      [](const auto& s) { return has(s["reason"], "no server accepts writes"); }, Millis(soon));
   ASSERT_TRUE(status.has_value()) << status.error();
   EXPECT_TRUE(has((*status)["reason"], "pointsman failover --to db1 --force")) << status->dump();
   const auto done = world.daemon->command({"failover", "--to", "db1", "--force"});
@@ -202,32 +224,38 @@ TEST(BadInput, BothReadOnly) {
   world.expect_in_order("db1");
 }
 
-// A replica whose applier is broken cannot take over; the primary's death is refused with the reason, and its return is served.
+// A replica whose applier is broken cannot take over; the primary's death is refused with the reason, and its
+// return is served.
 TEST(BadInput, ReplicaWithBrokenApplier) {
   World world = World::make({});
   ASSERT_NE(world.daemon, nullptr);
   auto root = world.db(1).root();
   ASSERT_TRUE(root.has_value());
-  ASSERT_TRUE(root->execute_all({"SET SESSION sql_log_bin = 0", "INSERT INTO app.`rows` VALUES (1, 0)"}).has_value());
+  ASSERT_TRUE(
+      root->execute_all({"SET SESSION sql_log_bin = 0", "INSERT INTO app.`rows` VALUES (1, 0)"}).has_value());
   {
     auto client = world.daemon->connect(world.cluster->accounts().application, "app");
     ASSERT_TRUE(client.has_value());
     ASSERT_TRUE(client->execute("INSERT INTO `rows` VALUES (1, 0)").has_value());
   }
-  const auto broken = world.daemon->wait_status([](const auto& s) { return has(s["warnings"], "1062"); }, Millis(soon));
+  const auto broken =
+      world.daemon->wait_status([](const auto& s) { return has(s["warnings"], "1062"); }, Millis(soon));
   ASSERT_TRUE(broken.has_value()) << broken.error();
   world.db(0).kill();
-  const auto refused = world.daemon->wait_status([](const auto& s) { return s["state"] == "no_primary" && has(s["reason"], "1062"); }, Millis(soon));
+  const auto refused = world.daemon->wait_status(
+      [](const auto& s) { return s["state"] == "no_primary" && has(s["reason"], "1062"); }, Millis(soon));
   ASSERT_TRUE(refused.has_value()) << refused.error() << world.story();
   EXPECT_FALSE(writable(world.db(1)));
   ASSERT_TRUE(world.db(0).start().has_value());
-  const auto back = world.daemon->wait_status([](const auto& s) { return s["primary"] == "db1" && s["state"] == "steady"; }, Millis(soon));
+  const auto back = world.daemon->wait_status(
+      [](const auto& s) { return s["primary"] == "db1" && s["state"] == "steady"; }, Millis(soon));
   ASSERT_TRUE(back.has_value()) << back.error() << world.story();
   EXPECT_TRUE(writable(world.db(0)));
 }
 
-// The classic loss: the replication link was cut for a while, then the primary dies. Automatic failover is refused with the
-// number of transactions at stake; the operator can accept their loss, and is told what was lost.
+// The classic loss: the replication link was cut for a while, then the primary dies. Automatic failover is
+// refused with the number of transactions at stake; the operator can accept their loss, and is told what was
+// lost.
 TEST(BadInput, ReplicaFarBehind) {
   World world = World::make({}, {{"replication", {{"semi_sync", "\"off\""}}}});
   ASSERT_NE(world.daemon, nullptr);
@@ -238,11 +266,14 @@ TEST(BadInput, ReplicaFarBehind) {
     ASSERT_TRUE(writer.wait_for(300, soon)) << writer.last_error();
   }
   const std::string position = world.ask(world.db(0), "SELECT @@gtid_binlog_pos");
-  const auto seen = world.daemon->wait_status([&](const auto& s) { return has(s["backends"][0]["executed"], position); }, Millis(soon));
+  const auto seen = world.daemon->wait_status(
+      [&](const auto& s) { return has(s["backends"][0]["executed"], position); }, Millis(soon));
   ASSERT_TRUE(seen.has_value()) << seen.error();
   std::this_thread::sleep_for(400ms);  // two probes, so that the position is no longer "just in flight"
   world.db(0).kill();
-  const auto refused = world.daemon->wait_status([](const auto& s) { return s["state"] == "no_primary" && has(s["reason"], "transactions"); }, Millis(soon));
+  const auto refused = world.daemon->wait_status(
+      [](const auto& s) { return s["state"] == "no_primary" && has(s["reason"], "transactions"); },
+      Millis(soon));
   ASSERT_TRUE(refused.has_value()) << refused.error() << world.story();
   EXPECT_FALSE(writable(world.db(1)));
 
@@ -267,13 +298,14 @@ TEST(BadInput, ApplierBehindIsWaitedFor) {
   writer.stop();
   std::this_thread::sleep_for(300ms);  // the receiver has it all, also what was sent last
   world.db(0).kill();
-  const auto replaced = world.daemon->wait_status([](const auto& s) { return s["primary"] == "db2"; }, Millis(40000));
+  const auto replaced =
+      world.daemon->wait_status([](const auto& s) { return s["primary"] == "db2"; }, Millis(40000));
   ASSERT_TRUE(replaced.has_value()) << replaced.error() << world.story();
   EXPECT_TRUE(world.missing(world.db(1), writer.acknowledged()).empty());
 }
 
-// No promotion without a durable epoch: the state directory is full, the primary dies, nobody is promoted; there is room again, and
-// the failover happens.
+// No promotion without a durable epoch: the state directory is full, the primary dies, nobody is promoted;
+// there is room again, and the failover happens.
 TEST(BadInput, StateDirectoryFull) {
   World world = World::make({});
   ASSERT_NE(world.daemon, nullptr);
@@ -295,12 +327,14 @@ TEST(BadInput, StateDirectoryFull) {
     for (int i = 0; i < 1000; ++i) filler << std::string(1000, 'x') << std::flush;
   }
   world.db(0).kill();
-  const auto refused = world.daemon->wait_status([](const auto& s) { return has(s["warnings"], "cannot be stored"); }, Millis(soon));
+  const auto refused = world.daemon->wait_status(
+      [](const auto& s) { return has(s["warnings"], "cannot be stored"); }, Millis(soon));
   ASSERT_TRUE(refused.has_value()) << refused.error() << world.story();
   EXPECT_TRUE(has((*refused)["warnings"], "No space left on device")) << refused->dump();
   EXPECT_FALSE(writable(world.db(1)));
   std::filesystem::remove(state / "filler");
-  const auto replaced = world.daemon->wait_status([](const auto& s) { return s["primary"] == "db2"; }, Millis(40000));
+  const auto replaced =
+      world.daemon->wait_status([](const auto& s) { return s["primary"] == "db2"; }, Millis(40000));
   ASSERT_TRUE(replaced.has_value()) << replaced.error() << world.story();
   EXPECT_TRUE(writable(world.db(1)));
   ASSERT_TRUE(world.daemon->stop().has_value());
@@ -308,10 +342,12 @@ TEST(BadInput, StateDirectoryFull) {
 
 // While nobody is routed a client is held and then served; after hold_timeout it is told why it was not.
 TEST(BadInput, HeldClients) {
-  World world = World::make({}, {{"proxy", {{"hold_timeout", "\"1500ms\""}}}, {"failover", {{"automatic", "false"}}}});
+  World world =
+      World::make({}, {{"proxy", {{"hold_timeout", "\"1500ms\""}}}, {"failover", {{"automatic", "false"}}}});
   ASSERT_NE(world.daemon, nullptr);
   world.db(0).kill();
-  const auto refused = world.daemon->wait_status([](const auto& s) { return s["state"] == "no_primary"; }, Millis(soon));
+  const auto refused =
+      world.daemon->wait_status([](const auto& s) { return s["state"] == "no_primary"; }, Millis(soon));
   ASSERT_TRUE(refused.has_value()) << refused.error();
   const auto client = world.daemon->connect(world.cluster->accounts().application, "app");
   ASSERT_FALSE(client.has_value());

@@ -1,6 +1,6 @@
-#include <gtest/gtest.h>
-
 #include <thread>
+
+#include <gtest/gtest.h>
 
 #include "tests/live/world.h"
 #include "tests/live/writer.h"
@@ -14,7 +14,9 @@ using testbed::Millis;
 
 constexpr auto soon = 30s;
 
-Keys required() { return {{"replication", {{"semi_sync", "\"required\""}}}, {"failover", {{"max_in_window", "1000"}}}}; }
+Keys required() {
+  return {{"replication", {{"semi_sync", "\"required\""}}}, {"failover", {{"max_in_window", "1000"}}}};
+}
 
 std::size_t writable_servers(World& world) {
   std::size_t count = 0;
@@ -23,12 +25,14 @@ std::size_t writable_servers(World& world) {
 }
 
 std::string wait_for_any_primary(World& world) {
-  const auto status = world.daemon->wait_status([](const auto& s) { return s["state"] == "steady"; }, Millis(soon));
+  const auto status =
+      world.daemon->wait_status([](const auto& s) { return s["state"] == "steady"; }, Millis(soon));
   EXPECT_TRUE(status.has_value()) << status.error() << world.story();
   return status ? (*status)["primary"].get<std::string>() : "";
 }
 
-// Killed at different moments of a failover and started again: one primary, every acknowledged row, replication turned round.
+// Killed at different moments of a failover and started again: one primary, every acknowledged row,
+// replication turned round.
 TEST(DaemonKilled, InTheMiddleOfAFailover) {
   World world = World::make({.semi_sync = true}, required());
   ASSERT_NE(world.daemon, nullptr);
@@ -47,7 +51,8 @@ TEST(DaemonKilled, InTheMiddleOfAFailover) {
     if (HasFailure()) return;
     EXPECT_EQ(writable_servers(world), 1U) << "after " << delay.count() << " ms" << world.story();
     const auto missing = world.missing(*world.cluster->find(primary), writer.acknowledged());
-    EXPECT_TRUE(missing.empty()) << missing.size() << " rows lost after " << delay.count() << " ms" << world.story();
+    EXPECT_TRUE(missing.empty()) << missing.size() << " rows lost after " << delay.count() << " ms"
+                                 << world.story();
     world.expect_in_order(primary);
     if (HasFatalFailure()) return;
   }
@@ -85,7 +90,8 @@ TEST(DaemonKilled, PrimaryDiesMeanwhile) {
   world.daemon->kill();
   world.db(0).kill();
   ASSERT_TRUE(world.daemon->start().has_value());
-  const auto replaced = world.daemon->wait_status([](const auto& s) { return s["primary"] == "db2" && s["state"] == "steady"; }, Millis(soon));
+  const auto replaced = world.daemon->wait_status(
+      [](const auto& s) { return s["primary"] == "db2" && s["state"] == "steady"; }, Millis(soon));
   ASSERT_TRUE(replaced.has_value()) << replaced.error() << world.story();
   EXPECT_GT((*replaced)["epoch"], (*before)["epoch"]);
 }
@@ -98,7 +104,8 @@ TEST(ThreeServers, TheOtherReplicaIsRepointed) {
   ASSERT_TRUE(world.cluster->wait_caught_up(world.db(2), world.db(0), 20s).has_value());
   world.db(0).kill();
   const std::string primary = [&] {
-    const auto status = world.daemon->wait_status([](const auto& s) { return s["state"] == "steady" && s["primary"] != "db1"; }, Millis(soon));
+    const auto status = world.daemon->wait_status(
+        [](const auto& s) { return s["state"] == "steady" && s["primary"] != "db1"; }, Millis(soon));
     return status ? (*status)["primary"].get<std::string>() : "";
   }();
   ASSERT_NE(primary, "") << world.story();

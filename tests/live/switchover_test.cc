@@ -11,7 +11,8 @@ using namespace std::chrono_literals;
 using Switchover = LiveTest;
 INSTANTIATE_TEST_SUITE_P(Each, Switchover, testing::Values(Product::mariadb, Product::mysql), product_name);
 
-// A planned change under a writer, there and back: no acknowledged row is lost, the direction of replication follows.
+// A planned change under a writer, there and back: no acknowledged row is lost, the direction of replication
+// follows.
 TEST_P(Switchover, ThereAndBackUnderAWriter) {
   World world = World::make({.product = GetParam()});
   ASSERT_NE(world.daemon, nullptr);
@@ -23,7 +24,8 @@ TEST_P(Switchover, ThereAndBackUnderAWriter) {
     ASSERT_TRUE(done.has_value()) << done.error();
     ASSERT_EQ(done->code, 0) << done->out << done->err << world.story();
     ASSERT_TRUE(writer.wait_for(50, 20s)) << writer.last_error() << world.story();
-    std::printf("gap %lld ms %s\n", static_cast<long long>(writer.longest_gap(began).count()), world.last_event("switchover").dump().c_str());
+    std::printf("gap %lld ms %s\n", static_cast<long long>(writer.longest_gap(began).count()),
+                world.last_event("switchover").dump().c_str());
     world.expect_in_order(to);
   }
   writer.stop();

@@ -43,8 +43,9 @@ std::string World::ask(Server& server, const std::string& sql) {
 bool writable(Server& server) {
   auto root = server.root();
   if (!root) return false;
-  auto result = root->query(server.product() == Product::mysql ? "SELECT @@global.super_read_only + @@global.read_only"
-                                                               : "SELECT @@global.read_only");
+  auto result =
+      root->query(server.product() == Product::mysql ? "SELECT @@global.super_read_only + @@global.read_only"
+                                                     : "SELECT @@global.read_only");
   return result && result->scalar() == "0";
 }
 
@@ -59,7 +60,8 @@ std::string why_not_following(Server& replica, const Server& source) {
   const std::string sql = status->value(mysql ? "Replica_SQL_Running" : "Slave_SQL_Running");
   if (port != std::to_string(source.address().port)) return replica.name() + " replicates from port " + port;
   if (io != "Yes" || sql != "Yes") {
-    return replica.name() + " io=" + io + " sql=" + sql + " " + status->value("Last_IO_Error") + status->value("Last_SQL_Error");
+    return replica.name() + " io=" + io + " sql=" + sql + " " + status->value("Last_IO_Error") +
+           status->value("Last_SQL_Error");
   }
   return writable(replica) ? replica.name() + " accepts writes" : "";
 }
@@ -89,11 +91,14 @@ void World::expect_in_order(const std::string& primary, testbed::Millis timeout)
 nlohmann::json World::last_event(const std::string& kind) const {
   const auto events = daemon->events();
   if (!events) return {};
-  const auto found = std::find_if(events->rbegin(), events->rend(), [&](const auto& e) { return e["kind"] == kind; });
+  const auto found =
+      std::find_if(events->rbegin(), events->rend(), [&](const auto& e) { return e["kind"] == kind; });
   return found != events->rend() ? *found : nlohmann::json();
 }
 
-std::string World::story() const { return daemon ? "\n--- daemon\n" + daemon->log_tail(80) : "no daemon"; }
+std::string World::story() const {
+  return daemon ? "\n--- daemon\n" + daemon->log_tail(80) : "no daemon";
+}
 
 std::vector<int> World::missing(Server& server, const std::vector<int>& acknowledged) {
   std::vector<int> missing;
@@ -111,6 +116,8 @@ std::vector<int> World::missing(Server& server, const std::vector<int>& acknowle
   return missing;
 }
 
-std::string product_name(const testing::TestParamInfo<Product>& info) { return testbed::to_string(info.param); }
+std::string product_name(const testing::TestParamInfo<Product>& info) {
+  return testbed::to_string(info.param);
+}
 
 }  // namespace pointsman::live

@@ -25,8 +25,8 @@ struct World {
   // A cluster and a daemon that is steady, or a fatal test failure (check HasFatalFailure).
   static World make(testbed::Cluster::Options options, Keys keys = {});
 
-  // Waits until the daemon is steady with `primary`, and every other server replicates from it, read-only, both threads
-  // running, as the servers themselves say; exactly one server accepts writes.
+  // Waits until the daemon is steady with `primary`, and every other server replicates from it, read-only,
+  // both threads running, as the servers themselves say; exactly one server accepts writes.
   void expect_in_order(const std::string& primary, testbed::Millis timeout = testbed::Millis(60000));
   // The newest event of this kind; null when there is none.
   nlohmann::json last_event(const std::string& kind) const;

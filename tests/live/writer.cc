@@ -8,7 +8,9 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
 Writer::Writer(const testbed::Daemon& daemon, const testbed::Cluster& cluster, int first, int stride)
-    : daemon_(daemon), login_(cluster.accounts().application), thread_([this, first, stride] { run(first, stride); }) {}
+    : daemon_(daemon),
+      login_(cluster.accounts().application),
+      thread_([this, first, stride] { run(first, stride); }) {}
 
 void Writer::stop() {
   stop_ = true;
@@ -29,7 +31,8 @@ void Writer::run(int first, int stride) {
       // A row whose answer never came may be there or not; its number is never used again.
       const int mine = id;
       id += stride;
-      const auto done = sql->execute("INSERT INTO `rows` VALUES (" + std::to_string(mine) + ", " + std::to_string(first) + ")");
+      const auto done = sql->execute("INSERT INTO `rows` VALUES (" + std::to_string(mine) + ", " +
+                                     std::to_string(first) + ")");
       const std::lock_guard lock(mutex_);
       if (!done) {
         last_error_ = done.error().text;

@@ -11,8 +11,8 @@
 
 namespace pointsman::live {
 
-// An application: inserts numbered rows through the proxy, one after another, connects again whenever it is cut off, and
-// remembers which rows were acknowledged. Runs in its own thread until it is stopped.
+// An application: inserts numbered rows through the proxy, one after another, connects again whenever it is
+// cut off, and remembers which rows were acknowledged. Runs in its own thread until it is stopped.
 class Writer {
  public:
   // Rows are numbered first, first + stride, ...

@@ -1,8 +1,8 @@
 #include "proxy/external_program.h"
 
-#include <gtest/gtest.h>
-
 #include <csignal>
+
+#include <gtest/gtest.h>
 
 namespace pointsman::proxy {
 namespace {

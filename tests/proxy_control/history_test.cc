@@ -1,10 +1,9 @@
 #include "proxy/history.h"
 
-#include <gtest/gtest.h>
-
-#include <unistd.h>
-
 #include <fstream>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "health/io/loop.h"
 #include "tests/testbed/files.h"
@@ -12,7 +11,9 @@
 namespace pointsman::proxy {
 namespace {
 
-nlohmann::json event(int i, const char* kind = "verdict") { return {{"kind", kind}, {"n", i}}; }
+nlohmann::json event(int i, const char* kind = "verdict") {
+  return {{"kind", kind}, {"n", i}};
+}
 
 class HistoryTest : public testing::Test {
  protected:
@@ -51,7 +52,9 @@ TEST_F(HistoryTest, SurvivesTheDaemon) {
 
 // Lines that somebody damaged are passed over, the rest is there.
 TEST_F(HistoryTest, DamagedLinesAreSkipped) {
-  std::ofstream(path() + "/history.jsonl") << event(1).dump() << "\n{\"kind\": \"ver\n\x01\xff\n[]\n{\"kind\": 7}\n" << event(2).dump() << "\n";
+  std::ofstream(path() + "/history.jsonl")
+      << event(1).dump() << "\n{\"kind\": \"ver\n\x01\xff\n[]\n{\"kind\": 7}\n"
+      << event(2).dump() << "\n";
   io::Loop loop;
   io::Background background(loop);
   History history(background, path());
@@ -65,7 +68,8 @@ TEST_F(HistoryTest, FullDisk) {
   io::Loop loop;
   io::Background background(loop);
   History history(background, path());
-  for (int i = 0; i < 3000; ++i) history.append({{"kind", "verdict"}, {"n", i}, {"pad", std::string(1000, 'x')}});
+  for (int i = 0; i < 3000; ++i)
+    history.append({{"kind", "verdict"}, {"n", i}, {"pad", std::string(1000, 'x')}});
   EXPECT_GT(history.dropped(), 0U);
   loop.run();
   EXPECT_NE(history.last_error().find("No space left on device"), std::string::npos) << history.last_error();

@@ -23,7 +23,8 @@ TEST(RecordsJson, ChangeHasAllMembers) {
   record.steps = {{"detect", 1500us, ""}, {"promote", 8ms, "db2"}};
   record.total = 20ms;
   const auto json = event_json(record, 0);
-  EXPECT_EQ(json["steps"], nlohmann::json::parse(R"([{"name":"detect","ms":1.5},{"name":"promote","ms":8.0,"note":"db2"}])"));
+  EXPECT_EQ(json["steps"], nlohmann::json::parse(
+                               R"([{"name":"detect","ms":1.5},{"name":"promote","ms":8.0,"note":"db2"}])"));
   EXPECT_EQ(json["total_ms"], 20.0);
   EXPECT_EQ(json["lost"], nlohmann::json::array());
   EXPECT_EQ(json["epoch"], 4);
@@ -47,7 +48,8 @@ TEST(RecordsJson, StatusOfTheFirstMoment) {
   EXPECT_EQ(json["listen"][0], "0.0.0.0:3306");
   EXPECT_EQ(json["sessions"]["held"], 0);
   ASSERT_EQ(json["backends"].size(), 2U);
-  for (const char* member : {"name", "address", "role", "verdict", "server", "probe", "links", "replication", "read_only", "errant", "sessions"}) {
+  for (const char* member : {"name", "address", "role", "verdict", "server", "probe", "links", "replication",
+                             "read_only", "errant", "sessions"}) {
     EXPECT_TRUE(json["backends"][0].contains(member)) << member;
   }
   EXPECT_EQ(json["backends"][0]["links"]["serial"]["state"], "off");

@@ -1,9 +1,9 @@
 #include "proxy/state_dir.h"
 
+#include <fstream>
+
 #include <gtest/gtest.h>
 #include <unistd.h>
-
-#include <fstream>
 
 #include "tests/testbed/files.h"
 
@@ -83,7 +83,8 @@ TEST_F(StateDirTest, DamagedFileIsAnError) {
   EXPECT_FALSE(state_dir->load().has_value()) << "another format";
 }
 
-// A disk that takes nothing: saving fails with the reason, and the old state is still there. (/dev/full stands for the disk.)
+// A disk that takes nothing: saving fails with the reason, and the old state is still there. (/dev/full
+// stands for the disk.)
 TEST_F(StateDirTest, FailedSaveKeepsTheOldState) {
   const auto state_dir = StateDir::open(path());
   ASSERT_TRUE(state_dir.has_value());
@@ -102,7 +103,8 @@ TEST_F(StateDirTest, UnusablePath) {
   const auto below_file = StateDir::open("/dev/null/state");
   ASSERT_FALSE(below_file.has_value());
   EXPECT_EQ(below_file.error(), "cannot create proxy.state_dir /dev/null/state: Not a directory");
-  EXPECT_FALSE(StateDir::open((directory_.path() / "a/b/c").string()).has_value()) << "only the last part is made";
+  EXPECT_FALSE(StateDir::open((directory_.path() / "a/b/c").string()).has_value())
+      << "only the last part is made";
 }
 
 }  // namespace

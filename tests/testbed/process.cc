@@ -266,6 +266,16 @@ bool Process::send(int signal) {
   return running() && ::kill(pid_, signal) == 0;
 }
 
+bool Process::freeze() {
+  if (!send(SIGSTOP)) return false;
+  siginfo_t info{};
+  int waited = 0;
+  do {
+    waited = ::waitid(P_PID, static_cast<id_t>(pid_), &info, WSTOPPED | WEXITED | WNOWAIT);
+  } while (waited != 0 && errno == EINTR);
+  return waited == 0 && info.si_code == CLD_STOPPED;
+}
+
 std::optional<Process::End> Process::wait(Millis timeout) {
   if (pid_ == 0 || end_) return end_;
   const auto deadline = std::chrono::steady_clock::now() + timeout;

@@ -44,6 +44,9 @@ class Process {
   pid_t pid() const { return pid_; }  // 0: none
   bool running();
   bool send(int signal);  // false: it has ended
+  // SIGSTOP, and waits until every thread of it stands still, which the signal alone does not. false: it has
+  // ended.
+  bool freeze();
   // nullopt: it still runs after `timeout`.
   std::optional<End> wait(Millis timeout);
   // SIGKILL, and waits for the end of the process, not only of its life as seen by others.

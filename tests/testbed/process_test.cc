@@ -73,6 +73,25 @@ TEST(Process, KillsWhatIsFrozen) {
   EXPECT_EQ(process->end()->code, -SIGKILL);
 }
 
+// Frozen and thawed, again and again: each time it has really stopped when freeze() returns.
+TEST(Process, StandsStillOnceFrozen) {
+  const auto folder = TempDirectory::create("test");
+  ASSERT_TRUE(folder);
+  const auto output = folder->path() / "output";
+  auto process = Process::start({.argv = {"sh", "-c", "while :; do echo; done"}, .output = output});
+  ASSERT_TRUE(process);
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(process->freeze());
+    const auto size = std::filesystem::file_size(output);
+    std::this_thread::yield();
+    EXPECT_EQ(std::filesystem::file_size(output), size);
+    EXPECT_TRUE(process->running());
+    ASSERT_TRUE(process->send(SIGCONT));
+  }
+  process->kill();
+  EXPECT_FALSE(process->freeze());
+}
+
 // The thread that started a process ends; the process goes on, for it belongs to its object.
 TEST(Process, OutlivesTheThreadThatStartedIt) {
   std::expected<Process, std::string> process = std::unexpected("not started");

@@ -210,7 +210,7 @@ bool Server::send(int signal) {
   return process_.send(signal);
 }
 bool Server::freeze() {
-  return send(SIGSTOP);
+  return process_.freeze();
 }
 bool Server::thaw() {
   return send(SIGCONT);

@@ -58,7 +58,7 @@ class Server {
   std::expected<void, std::string> stop();
   void kill();            // SIGKILL; returns when the process has ended
   bool send(int signal);  // false: it does not run
-  bool freeze();          // SIGSTOP
+  bool freeze();          // SIGSTOP; returns when every thread stands still
   bool thaw();            // SIGCONT
   bool running();
 
