@@ -25,6 +25,13 @@ std::string field_of(const char* file, const std::string& name) {
   return "";
 }
 
+std::string first_line(const char* file) {
+  std::ifstream lines(file);
+  std::string line;
+  std::getline(lines, line);
+  return line;
+}
+
 std::string now_utc() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};
@@ -43,6 +50,7 @@ nlohmann::json describe_machine(const std::vector<std::string>& command_line) {
           {"cpu", field_of("/proc/cpuinfo", "model name")},
           {"memory", field_of("/proc/meminfo", "MemTotal")},
           {"kernel", std::string(system.sysname) + " " + system.release + " " + system.machine},
+          {"load_average", first_line("/proc/loadavg")},  // other work on the machine shows in the figures
           {"date", now_utc()},
           {"command_line", command_line}};
 }

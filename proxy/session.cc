@@ -41,8 +41,7 @@ void Session::start(int client_fd) {
   hold();
 }
 
-// --- Until the server greets
-// ------------------------------------------------------------------------------------------
+// Until the server greets.
 
 void Session::hold() {
   phase_ = Phase::held;
@@ -119,8 +118,7 @@ void Session::server_greeted() {
   client_.start();
 }
 
-// --- The relay
-// --------------------------------------------------------------------------------------------------------
+// The relay.
 
 void Session::client_sent(std::span<const char> bytes) {
   switch (server_->send(env_.filter.pass(Direction::to_server, bytes))) {
@@ -193,8 +191,7 @@ void Session::server_unreachable() {
   end_after_delivery();
 }
 
-// --- Route and end
-// ----------------------------------------------------------------------------------------------------
+// Route and end.
 
 bool Session::may_stay(const Route& route) const {
   return route.mode != Route::Mode::closed && (!route.backend || *route.backend == server_->backend());

@@ -65,6 +65,13 @@ RoutePtr no_route() {
   return route;
 }
 
+// Guards the workers against a route that says where to go but not to whom.
+bool usable(const RoutePtr& route) {
+  if (!route) return false;
+  if (route->backend && core::index(*route->backend) >= conf::max_backends) return false;
+  return route->mode != Route::Mode::open || (route->backend && route->address_length > 0);
+}
+
 }  // namespace
 
 class Workers::Impl {
@@ -150,7 +157,7 @@ void Workers::Impl::stop() {
 }
 
 void Workers::Impl::set_route(RoutePtr route, std::function<void()> applied) {
-  route_ = route ? std::move(route) : no_route();
+  route_ = usable(route) ? std::move(route) : no_route();
   const auto acted = applied ? std::make_shared<WhenAllDone>(std::move(applied)) : nullptr;
   for (auto& worker : workers_) worker->announce(route_, acted);
 }

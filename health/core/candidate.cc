@@ -79,19 +79,42 @@ Choice choose(const Cluster& cluster, const ChoiceRules& rules) {
   return choice;
 }
 
-const Server* outran(const Cluster& cluster, const Server& primary) {
-  if (!primary.up() || primary.writable() || !primary.evidence.restarted_since_writable()) return nullptr;
+Recovery compare_after_restart(const Cluster& cluster, const Server& primary) {
+  Recovery recovery;
+  if (!primary.up() || primary.writable() || !primary.evidence.restarted_since_writable()) return recovery;
+  const bool required = cluster.config.replication.semi_sync == conf::SemiSync::required;
+  const Instant restarted = *primary.evidence.report_from - primary.report().uptime;
   for (const auto& server : cluster.servers) {
-    if (server.id == primary.id || server.maintenance || server.quarantined || !server.up() ||
-        !cluster.follows(server, primary))
+    if (server.id == primary.id || server.maintenance || server.quarantined) continue;
+    if (!server.up()) {
+      if (server.is(Verdict::suspect)) recovery.ask = server.id;
+      if (required && (!server.answered() || cluster.follows(server, primary)) && recovery.why_not.empty()) {
+        recovery.why_not = "restarted, and whether it lost in its crash what " + server.name() +
+                           " has acknowledged is not known, because that one is " +
+                           to_string(server.judgement.verdict);
+      }
       continue;
-    // Asked before the primary was: it has not merely received what a primary that was just made writable has
-    // written since.
-    if (*primary.evidence.report_from < *server.evidence.report_until) continue;
+    }
+    if (!cluster.follows(server, primary)) continue;
+    if (*server.evidence.report_from < restarted) {
+      recovery.ask = server.id;
+      continue;
+    }
     const GtidSet has = replicated(server);
-    if (has.contains(primary.report().executed) && !primary.report().executed.contains(has)) return &server;
+    if (primary.report().executed.contains(has)) continue;
+    if (*primary.evidence.report_from < *server.evidence.report_until) {
+      // It may merely have received what a primary that was just made writable has written since.
+      recovery.ask = primary.id;
+    } else if (has.contains(primary.report().executed)) {
+      recovery.ahead = &server;
+      recovery.why_not = "lost transactions in its crash that " + server.name() + " has";
+      return recovery;
+    } else {
+      recovery.why_not = "restarted and lacks " + has.minus(primary.report().executed).to_string() + ", which " +
+                         server.name() + " has, and has what that one lacks";
+    }
   }
-  return nullptr;
+  return recovery;
 }
 
 }  // namespace pointsman::core

@@ -53,14 +53,9 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
   primary.trouble.clear();
   const auto mode = cluster_.config.replication.semi_sync;
   if (!primary.writable()) {
-    if (const Server* ahead = outran(cluster_, primary)) {
-      primary.trouble = "lost transactions in its crash that " + ahead->name() +
-                        " has: `pointsman failover --to " + ahead->name() + " --force`";
-      return;
-    }
     // Only a restart and what we did ourselves is repaired: a person who sets read_only by hand means it.
     if (primary.read_only_by_us || primary.evidence.restarted_since_writable())
-      return start(Duty::reinstate, primary, MakeWritable{mode}, 10s, now);
+      return reinstate(primary, now);
     primary.trouble = "the primary is read-only, and not by us: `pointsman failover --to " + primary.name() +
                       " --force` makes it writable again";
     return;
@@ -85,6 +80,28 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
   start(Duty::semi_sync, primary, MakeWritable{mode}, 10s, now);
 }
 
+// A primary that restarted may have lost in its crash what its replicas have. They are asked first.
+void Caretaker::reinstate(Server& primary, Instant now) {
+  if (primary.evidence.restarted_since_writable()) {
+    const Recovery recovery = compare_after_restart(cluster_, primary);
+    if (recovery.ask) {
+      // Once for each answer: this is looked at with every event.
+      const Instant known = cluster_.at(*recovery.ask).evidence.report_until.value_or(Instant::min());
+      const auto asked = asked_after_.find(*recovery.ask);
+      if (asked != asked_after_.end() && asked->second == known) return;
+      asked_after_[*recovery.ask] = known;
+      return outbox_.add(ProbeNow{*recovery.ask});
+    }
+    if (!recovery.why_not.empty()) {
+      const Server& better = recovery.ahead != nullptr ? *recovery.ahead : primary;
+      primary.trouble =
+          recovery.why_not + ": `pointsman failover --to " + better.name() + " --force` makes it serve";
+      return;
+    }
+  }
+  start(Duty::reinstate, primary, MakeWritable{cluster_.config.replication.semi_sync}, 10s, now);
+}
+
 void Caretaker::care_for_other(Server& server, const Server& primary, Instant now) {
   if (server.writable()) {
     server.trouble = "accepts writes although " + primary.name() + " is the primary";
@@ -104,7 +121,8 @@ void Caretaker::care_for_other(Server& server, const Server& primary, Instant no
     server.quarantined = false;
     dirty_ = true;
   }
-  if (cluster_.follows(server, primary)) return watch_replica(server, primary, now);
+  // No errand of ours runs here: an order to follow that was not seen to its end is given again.
+  if (cluster_.follows(server, primary) && !server.being_turned) return watch_replica(server, primary, now);
   care_for_stray(server, primary, now);
 }
 
@@ -118,6 +136,9 @@ void Caretaker::care_for_stray(Server& server, const Server& primary, Instant no
     server.trouble = "is empty and was never a replica: copy the data of " + primary.name() + " to it first";
     return answer(server.id, false, server.name() + " " + server.trouble);
   }
+  // The audit may speak of an earlier moment, as after a crash recovery; what is turned round must be known to the
+  // primary now.
+  if (!primary.report().executed.contains(server.report().executed)) return;
   start(Duty::follow, server, Follow{primary.settings.address, cluster_.config.replication.semi_sync}, 20s,
         now);
 }
@@ -195,8 +216,10 @@ void Caretaker::rejoin(BackendId backend, RequestId request, Instant now) {
 }
 
 void Caretaker::start(Duty duty, Server& server, Command command, Duration limit, Instant now) {
-  if (duty == Duty::follow) server.being_turned = dirty_ = true;
-  const CommandId id = outbox_.command(server.id, std::move(command));
+  const bool turns = duty == Duty::follow;
+  if (turns) server.being_turned = dirty_ = true;
+  const CommandId id = turns ? outbox_.command_once_stored(server.id, std::move(command))
+                             : outbox_.command(server.id, std::move(command));
   errands_.push_back({duty, id, server.id, now, now + limit});
 }
 
@@ -283,7 +306,7 @@ void Caretaker::on_time(Instant now) {
     }
     const Errand late = errands_[i];
     errands_.erase(errands_.begin() + static_cast<std::ptrdiff_t>(i));
-    outbox_.add(AbortCommands{late.backend});
+    outbox_.abort_commands(late.backend);
     failed(late, "no answer within " + std::to_string(to_ms(late.deadline - late.began)) + " ms", now);
   }
   for (auto request = requests_.begin(); request != requests_.end();) {
@@ -302,7 +325,7 @@ void Caretaker::forgive(Duration stall) {
 }
 
 void Caretaker::drop_all() {
-  for (const auto& errand : errands_) outbox_.add(AbortCommands{errand.backend});
+  for (const auto& errand : errands_) outbox_.abort_commands(errand.backend);
   errands_.clear();
   patience_.clear();
   while (!requests_.empty()) answer(requests_.begin()->first, false, "a change of primary began");

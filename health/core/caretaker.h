@@ -57,6 +57,7 @@ class Caretaker {
 
   void care_for_primary(Server& primary, Instant now);
   void care_for_other(Server& server, const Server& primary, Instant now);
+  void reinstate(Server& primary, Instant now);
   void care_for_stray(Server& server, const Server& primary, Instant now);
   void watch_replica(Server& server, const Server& primary, Instant now);
   void quarantine(Server& server, const Server& primary);
@@ -73,6 +74,7 @@ class Caretaker {
   std::map<BackendId, Patience> patience_;
   std::map<BackendId, Request> requests_;
   std::map<BackendId, Instant> next_semi_sync_;  // when a replica may be asked again
+  std::map<BackendId, Instant> asked_after_;  // the end of the report that was too old to decide by
   bool dirty_ = false;
 };
 

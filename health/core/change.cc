@@ -134,6 +134,7 @@ std::optional<BackendId> Change::expected_candidate() const {
 void Change::store(const std::string& primary, bool marked) {
   const std::string to = candidate_ ? cluster_.at(*candidate_).name() : "";
   durable_.primary = primary;
+  remember_servers(durable_, cluster_);
   durable_.change =
       marked ? std::optional(ChangeMark{to_string(order_.kind), name_of_from(), to}) : std::nullopt;
   store_version_ = outbox_.store(durable_);
@@ -152,7 +153,7 @@ void Change::make_read_only(BackendId backend, MakeReadOnly order, bool awaited)
 
 void Change::drop_commands_to(BackendId backend) {
   if (std::erase_if(pending_, [&](const auto& command) { return command.second == backend; }) > 0) {
-    outbox_.add(AbortCommands{backend});
+    outbox_.abort_commands(backend);
   }
 }
 
@@ -195,7 +196,7 @@ void Change::advance(Instant now, const std::string& note) {
 }
 
 void Change::fail(const std::string& why, Instant now) {
-  for (const auto& [id, backend] : pending_) outbox_.add(AbortCommands{backend});
+  for (const auto& [id, backend] : pending_) outbox_.abort_commands(backend);
   if (failure_.empty()) failure_ = std::string(to_string(step_)) + ": " + why;
   leave(now, why);
   const Step next = row(order_.kind, step_).on_failure;
@@ -239,6 +240,7 @@ void Change::on(const CommandFinished& event, Instant now) {
       target_ = event.result->executed;
       return advance(now);
     case Step::repoint:
+      if (error.empty()) cluster_.at(event.backend).being_turned = false;
       if (!error.empty()) troubles_.push_back(error);
       if (pending_.empty()) finish_repoint(now);
       return;
@@ -288,16 +290,16 @@ void Change::on_time(Instant now) {
     case Step::repoint:
       for (const auto& [id, backend] : pending_) {
         troubles_.push_back(cluster_.at(backend).name() + ": does not follow yet");
-        outbox_.add(AbortCommands{backend});
+        outbox_.abort_commands(backend);
       }
       return finish_repoint(now);
     case Step::choose:
-      for (const auto& [id, backend] : pending_) outbox_.add(AbortCommands{backend});
+      for (const auto& [id, backend] : pending_) outbox_.abort_commands(backend);
       pending_.clear();
       return settle_choice(now);
     case Step::fence:
       if (order_.forced) {
-        for (const auto& [id, backend] : pending_) outbox_.add(AbortCommands{backend});
+        for (const auto& [id, backend] : pending_) outbox_.abort_commands(backend);
         troubles_.emplace_back("the fence was not confirmed");
         return advance(now, "not confirmed");
       }
@@ -338,7 +340,7 @@ void Change::on_verdict(BackendId backend, Instant now) {
     case Step::repoint:
       // The next failover must not wait for replicas to follow a dead server.
       if (is_candidate) {
-        for (const auto& [id, other] : pending_) outbox_.add(AbortCommands{other});
+        for (const auto& [id, other] : pending_) outbox_.abort_commands(other);
         pending_.clear();
         troubles_.push_back(why);
         finish_repoint(now);
@@ -468,10 +470,10 @@ void Change::enter_route(Instant now) {
   candidate.fenced = candidate.quarantined = false;
   candidate.read_only_by_us = candidate.receiver_stopped_by_us = false;
   candidate.errant = {};
+  candidate.being_turned = false;
   cluster_.primary = candidate_;
   outbox_.route(cluster_.epoch, cluster_.paused ? RouteMode::holding : RouteMode::open, candidate_,
                 cluster_.paused ? "paused by the operator" : "");
-  std::erase(durable_.quarantined, candidate.name());
   store(candidate.name(), false);
   total_ = now - order_.evidence_at;
   advance(now);
@@ -487,8 +489,11 @@ void Change::enter_repoint(Instant now) {
     // line to it.
     const bool replica_in_step = server.replica() != nullptr && server.id != order_.from &&
                                  primary.report().executed.contains(server.report().executed);
-    if (server.up() && (planned_old || replica_in_step)) command(server.id, follow);
+    if (!server.up() || !(planned_old || replica_in_step)) continue;
+    server.being_turned = true;
+    pending_[outbox_.command_once_stored(server.id, follow)] = server.id;
   }
+  if (!pending_.empty()) store(primary.name(), false);
   if (pending_.empty()) finish_repoint(now);
 }
 

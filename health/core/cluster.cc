@@ -53,6 +53,17 @@ const Server* Cluster::source_of(const Server& server) const {
   return nullptr;
 }
 
+void remember_servers(DurableState& durable, const Cluster& cluster) {
+  durable.maintenance.clear();
+  durable.quarantined.clear();
+  durable.following.clear();
+  for (const auto& server : cluster.servers) {
+    if (server.maintenance) durable.maintenance.push_back(server.name());
+    if (server.quarantined) durable.quarantined.push_back(server.name());
+    if (server.being_turned) durable.following.push_back(server.name());
+  }
+}
+
 Role Cluster::role_of(const Server& server) const {
   if (server.maintenance) return Role::maintenance;
   if (primary == server.id) return Role::primary;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "conf/config.h"
+#include "health/core/durable_state.h"
 #include "health/core/evidence.h"
 #include "health/core/ids.h"
 #include "health/core/verdict.h"
@@ -79,6 +80,9 @@ struct Cluster {
   Role role_of(const Server& server) const;
   JudgeTimes judge_times() const;
 };
+
+// What the durable state says of single servers.
+void remember_servers(DurableState& durable, const Cluster& cluster);
 
 // Compares what `server` has with what `primary` has, into server.errant. False while nothing can be said,
 // because what the server reported is newer than what the primary did, so that what looks extra may just have

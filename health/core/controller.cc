@@ -22,8 +22,7 @@ constexpr Duration stall_tolerance = 250ms;
 // more than receivers are touched.
 bool stopped_by_a_person(const Server& server, bool interrupted) {
   const ReplicaStatus* replica = server.replica();
-  return replica != nullptr && replica->io == ReplicaStatus::Io::no && !interrupted &&
-         (!replica->sql || replica->io_errno != 0);
+  return replica != nullptr && replica->io == ReplicaStatus::Io::no && !interrupted && !replica->sql;
 }
 
 }  // namespace
@@ -145,6 +144,7 @@ void Controller::absorb(const Event& event, Instant now) {
           const bool again = e.result && store_failing();
           store_error_ = e.result ? "" : e.result.error();
           store_again_at_ = now + store_pause;
+          outbox_.stored(e.version);
           if (again) retry_at_ = now;
           if (change_) change_->on(e, now);
         } else if constexpr (std::is_same_v<E, Tick>) {
@@ -214,7 +214,7 @@ void Controller::decide(Instant now) {
   Server& primary = *cluster_.primary_server();
   if (calls_for_failover(primary.judgement.verdict)) {
     consider_failover(primary, now);
-  } else if (const Server* ahead = outran(cluster_, primary);
+  } else if (const Server* ahead = compare_after_restart(cluster_, primary).ahead;
              ahead != nullptr && cluster_.automatic && !primary.maintenance && now >= retry_at_) {
     Change::Order order;
     order.kind = Change::Kind::failover;
@@ -257,7 +257,8 @@ void Controller::try_adoption(Instant now) {
   // another.
   if (!same) cluster_.epoch = Epoch{cluster_.epoch.value + 1};
   for (auto& server : cluster_.servers) {
-    const bool interrupted = durable_.change.has_value() || std::exchange(server.being_turned, false);
+    const bool interrupted = durable_.change.has_value() || server.being_turned;
+    if (server.id == primary.id) server.being_turned = false;
     if (server.id == primary.id || stopped_by_a_person(server, interrupted)) continue;
     server.receiver_stopped_by_us =
         server.replica() == nullptr || server.replica()->io == ReplicaStatus::Io::no;
@@ -319,6 +320,7 @@ void Controller::conclude_change(Instant now) {
     }
     outage_since_.reset();
     refusal_recorded_ = false;
+    persist();  // nobody is being turned round any more
   } else {
     if (order.kind == Change::Kind::failover) {
       retry_pause_ = std::clamp(retry_pause_ * 2, first_retry_pause, longest_retry_pause);
@@ -404,14 +406,7 @@ void Controller::persist() {
     durable_.change.reset();
   }
   durable_.paused = cluster_.paused;
-  durable_.maintenance.clear();
-  durable_.quarantined.clear();
-  durable_.following.clear();
-  for (const auto& server : cluster_.servers) {
-    if (server.maintenance) durable_.maintenance.push_back(server.name());
-    if (server.quarantined) durable_.quarantined.push_back(server.name());
-    if (server.being_turned) durable_.following.push_back(server.name());
-  }
+  remember_servers(durable_, cluster_);
   outbox_.store(durable_);
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "health/core/action.h"
 #include "health/core/cluster.h"
@@ -16,6 +17,25 @@ class Outbox {
     const auto id = static_cast<CommandId>(++last_command_);
     actions_.emplace_back(SendCommand{id, backend, std::move(command)});
     return id;
+  }
+  // For a command that leaves a server half-way should we die meanwhile: it is sent when the state that is stored
+  // next is durable, so that whoever starts after us knows of it. That storing fails does not hold it up for ever.
+  CommandId command_once_stored(BackendId backend, Command command) {
+    const auto id = static_cast<CommandId>(++last_command_);
+    waiting_.push_back({last_version_ + 1, SendCommand{id, backend, std::move(command)}});
+    return id;
+  }
+  // StateStored came for `version`, whatever its result.
+  void stored(std::uint64_t version) {
+    for (auto& held : waiting_) {
+      if (held.version <= version) actions_.emplace_back(std::move(held.command));
+    }
+    std::erase_if(waiting_, [version](const Waiting& held) { return held.version <= version; });
+  }
+  // Ends what runs and waits on a server.
+  void abort_commands(BackendId backend) {
+    std::erase_if(waiting_, [backend](const Waiting& held) { return held.command.backend == backend; });
+    actions_.emplace_back(AbortCommands{backend});
   }
   // Returns the token that RouteApplied will carry.
   std::uint64_t route(Epoch epoch, RouteMode mode, std::optional<BackendId> backend, std::string reason) {
@@ -38,7 +58,13 @@ class Outbox {
   Actions take() { return std::exchange(actions_, {}); }
 
  private:
+  struct Waiting {
+    std::uint64_t version;
+    SendCommand command;
+  };
+
   Actions actions_;
+  std::vector<Waiting> waiting_;  // at most one for each server
   SetRoute route_;
   std::uint64_t last_command_ = 0;
   std::uint64_t last_token_ = 0;

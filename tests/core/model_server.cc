@@ -37,6 +37,14 @@ bool BinaryLog::within(const BinaryLog& other) const {
                              [&](const auto& mine) { return mine.second <= other.count_of(mine.first); });
 }
 
+void BinaryLog::take_back(const Transaction& transaction) {
+  const auto found = std::ranges::find(order_, transaction);
+  order_.erase(found, order_.end());
+  newest_.clear();
+  for (const auto& t : order_) newest_[t.origin] = t.number;
+  set_.reset();
+}
+
 core::GtidSet BinaryLog::set() const {
   if (!set_) {
     core::GtidSet all;
@@ -110,7 +118,7 @@ core::ServerReport ModelServer::report(core::Instant now, unsigned semi_sync_cli
 
 void ModelServer::stop(Power how) {
   power = how;
-  waiting.clear();
+  unacknowledged = std::exchange(waiting, {});
   if (replication) replication->connected = false;
 }
 
@@ -120,6 +128,8 @@ void ModelServer::start(core::Instant now) {
   read_only = read_only_at_boot;
   semi_sync_source = semi_sync_replica = semi_sync_active = false;
   waiting.clear();
+  if (sheds && !unacknowledged.empty() && log.has(unacknowledged.front())) log.take_back(unacknowledged.front());
+  unacknowledged.clear();
   if (!replication) return;
   replication->receiver_wanted = replication->applier_wanted = true;
   replication->connected = false;

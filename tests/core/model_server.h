@@ -32,6 +32,7 @@ class BinaryLog {
   core::GtidSet set() const;
   // Nothing in it that `other` does not have.
   bool within(const BinaryLog& other) const;
+  void take_back(const Transaction& transaction);  // it and all that came after it
 
  private:
   std::vector<Transaction> order_;
@@ -79,6 +80,9 @@ class ModelServer {
   bool gtid_on = true;
   bool by_gtid = true;
   bool semi_sync_available = true;
+  // Crash recovery takes back what no replica had acknowledged (MariaDB with init_rpl_role = SLAVE).
+  bool sheds = false;
+  std::vector<Transaction> unacknowledged;  // of the crash
 
   // What it does not.
   Power power = Power::running;

@@ -45,8 +45,13 @@ WorldOptions options_of(std::uint64_t seed, bool trace) {
     config.failover.catchup_timeout = 5s;
   };
   const bool read_only_at_boot = !random.one_in(4);
+  // Only where nothing is acknowledged without a replica; and a server that is writable at once would go on from there.
+  const bool sheds = semi_sync == conf::SemiSync::required && read_only_at_boot && random.one_in(2);
   options.set = [=](std::vector<ModelServer>& servers) {
-    for (auto& server : servers) server.read_only_at_boot = read_only_at_boot;
+    for (auto& server : servers) {
+      server.read_only_at_boot = read_only_at_boot;
+      server.sheds = sheds;
+    }
   };
   return options;
 }

@@ -215,7 +215,7 @@ class World {
   void replicate_from(std::size_t source);
   void schedule_apply(std::size_t i);
   void apply_one(std::size_t i);
-  void acknowledge(std::size_t source, const Transaction& transaction);
+  void acknowledge(std::size_t source, std::size_t replica);
   void replication_tick();
   void write();
   // Call before and after anything that may change whether a server serves.
@@ -231,6 +231,7 @@ class World {
   const std::string& name(std::size_t i) const { return servers_[i].settings.name; }
 
   WorldOptions options_;
+  Random random_;
   Timeline time_;
   conf::Config config_;
   std::vector<ModelServer> servers_;

@@ -26,9 +26,12 @@ void World::check(const Event&, const Actions& actions, bool changing_before) {
       change->order().kind == Change::Kind::failover) {
     const std::size_t from = index(*change->order().from);
     const Verdict seen = verdict(from);
-    if (!calls_for_failover(seen))
+    // Only one that restarted without what a replica has may be replaced while it answers; it serves nobody.
+    const bool serves = core_->cluster().servers[from].writable();
+    if (!calls_for_failover(seen) && serves)
       violated("a failover starts although " + name(from) + " is " + to_string(seen));
-    const bool well = responsive(from) && !servers_[from].sick && !probe_time_.contains(from);
+    const bool well = servers_[from].accepts_writes() && reachable(from) && !servers_[from].sick &&
+                      !probe_time_.contains(from);
     if (well && now() - ill_until_[from] > surely_known)
       violated("a failover starts although " + name(from) + " is well");
   }

@@ -51,6 +51,17 @@ void World::start_daemon() {
 
 void World::kill_daemon() {
   explain_to("!! the daemon is killed");
+  // An order to follow is several statements: the server may be left with a source that it does not replicate from.
+  for (std::size_t i = 0; i < commanders_.size(); ++i) {
+    const auto& running = commanders_[i].running;
+    const auto* follow = running ? std::get_if<Follow>(&running->command) : nullptr;
+    if (follow == nullptr || !responsive(i) || servers_[i].sick || !random_.one_in(2)) continue;
+    changing(i);
+    servers_[i].follow(follow->source, follow->semi_sync);
+    servers_[i].stop_replication();
+    changing(i);
+    explain_to(".. " + name(i) + " did half of " + name_of(running->command));
+  }
   ++life_;
   core_.reset();
   applied_ = {};

@@ -77,19 +77,26 @@ void World::replicate(std::size_t i) {
   }
   if (replica.semi_sync_replica && source.semi_sync_source) {
     source.semi_sync_active = true;
-    const auto waiting = source.waiting;
-    for (const auto& t : waiting) acknowledge(*from, t);
+    // The acknowledgement is on its way back while the source may die.
+    if (!source.waiting.empty())
+      time_.after(options_.replication_time / 2, [this, i, from = *from] { acknowledge(from, i); });
   }
   schedule_apply(i);
 }
 
-void World::acknowledge(std::size_t source, const Transaction& transaction) {
-  std::erase(servers_[source].waiting, transaction);
-  // Whoever waited for it is told, unless the proxy ended that session.
-  if (!daemon_runs() || applied_.backend != static_cast<BackendId>(source) || !reachable(source)) return;
-  acknowledged_.push_back(transaction);
-  acknowledged_by_replica_.push_back(transaction);
-  traffic_[source] = now();
+void World::acknowledge(std::size_t source, std::size_t replica) {
+  ModelServer& waits = servers_[source];
+  if (!waits.answers() || !servers_[replica].answers() || replication_cut_.contains(source)) return;
+  const GtidSet received = servers_[replica].received();
+  for (const auto& t : std::vector(waits.waiting)) {
+    if (!received.contains(gtids(t.origin, t.number, t.number))) continue;
+    std::erase(waits.waiting, t);
+    // Whoever waited for it is told, unless the proxy ended that session.
+    if (!daemon_runs() || applied_.backend != static_cast<BackendId>(source) || !reachable(source)) continue;
+    acknowledged_.push_back(t);
+    acknowledged_by_replica_.push_back(t);
+    traffic_[source] = now();
+  }
 }
 
 void World::schedule_apply(std::size_t i) {
