@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -207,6 +208,12 @@ TEST(Workers, OutOfFileDescriptors) {
   rlimit tight = before;
   tight.rlim_cur = static_cast<rlim_t>(highest) + 1;
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &tight), 0);
+  std::vector<Peer> fillers;  // of the gaps below
+  while (true) {
+    const int fd = fcntl(highest, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) break;
+    fillers.emplace_back(fd);
+  }
   const auto address = proxy.address();
   for (auto& client : clients) ASSERT_EQ(::connect(client.fd(), address.get(), address.length), 0);
   EXPECT_TRUE(eventually([&] { return proxy.workers().counts().accept_pauses > 0; }));

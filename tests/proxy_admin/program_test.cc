@@ -333,15 +333,23 @@ class Terminal {
     winsize size{};
     size.ws_row = 24;
     size.ws_col = 100;
+    // All made before the fork: this process has threads, and one of them may hold the allocator's lock.
+    std::vector<char*> raw;
+    for (const std::string& argument : argv) raw.push_back(const_cast<char*>(argument.c_str()));
+    raw.push_back(nullptr);
+    std::vector<std::string> variables = {"LC_ALL=C.UTF-8", "TERM=xterm"};
+    for (char** variable = environ; *variable != nullptr; ++variable) {
+      const std::string text = *variable;
+      const bool ours = text.starts_with("NO_COLOR=") || text.starts_with("COLUMNS=") ||
+                        text.starts_with("LC_ALL=") || text.starts_with("TERM=");
+      if (!ours) variables.push_back(text);
+    }
+    std::vector<char*> environment;
+    for (std::string& variable : variables) environment.push_back(variable.data());
+    environment.push_back(nullptr);
     pid_ = ::forkpty(&master_, nullptr, nullptr, &size);
     if (pid_ == 0) {
-      std::vector<char*> raw;
-      for (const std::string& argument : argv) raw.push_back(const_cast<char*>(argument.c_str()));
-      raw.push_back(nullptr);
-      for (const char* name : {"NO_COLOR", "COLUMNS"}) ::unsetenv(name);
-      ::setenv("LC_ALL", "C.UTF-8", 1);
-      ::setenv("TERM", "xterm", 1);
-      ::execv(raw[0], raw.data());
+      ::execve(raw[0], raw.data(), environment.data());
       ::_exit(127);
     }
     ::tcgetattr(master_, &before_);
