@@ -61,7 +61,11 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
     return;
   }
   const auto& semi_sync = primary.report().semi_sync;
-  if (mode == conf::SemiSync::off || semi_sync.source_enabled) return;
+  const auto set = !semi_sync.source_enabled  ? conf::SemiSync::off
+                   : semi_sync.source_insists ? conf::SemiSync::required
+                                              : conf::SemiSync::preferred;
+  if (set == mode) return;
+  if (mode == conf::SemiSync::off) return start(Duty::semi_sync, primary, MakeWritable{mode}, 10s, now);
   if (!semi_sync.available) {
     primary.trouble = "the semi-sync plugin is not installed, so commits do not wait for a replica";
     return;
@@ -251,8 +255,11 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
       return;
     case Duty::semi_sync:
       // Asked again only after a pause, should the server not keep it.
-      patience_[errand.backend] = {Duty::semi_sync, now + longest_pause, {}, {}};
-      outbox_.record(about("semi_sync", cluster_, server, server.name() + " is now the semi-sync source"));
+      if (!errand.outdated) patience_[errand.backend] = {Duty::semi_sync, now + longest_pause, {}, {}};
+      outbox_.record(about("semi_sync", cluster_, server,
+                           server.name() + (server.report().semi_sync.source_enabled
+                                                ? " is now the semi-sync source"
+                                                : " is no semi-sync source any more")));
       return;
     case Duty::follow:
       return finished_follow(errand, now);
@@ -322,6 +329,12 @@ void Caretaker::on_time(Instant now) {
 
 void Caretaker::forgive(Duration stall) {
   for (auto& errand : errands_) errand.deadline += stall;
+}
+
+void Caretaker::reconsider() {
+  patience_.clear();
+  next_semi_sync_.clear();
+  for (auto& errand : errands_) errand.outdated = true;
 }
 
 void Caretaker::drop_all() {

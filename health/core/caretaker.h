@@ -25,6 +25,8 @@ class Caretaker {
   void on_time(Instant now);
   // We were not running for `stall`: the answers that are due could not be heard.
   void forgive(Duration stall);
+  // The configuration is another: what was tried under the old one is tried again at once.
+  void reconsider();
   // A change of primary begins: what was asked for before belongs to an old epoch.
   void drop_all();
   // The operator asked; answered when the server follows or is refused, after longest_rejoin at the latest.
@@ -43,6 +45,7 @@ class Caretaker {
     BackendId backend;
     Instant began;
     Instant deadline;
+    bool outdated = false;  // the configuration is another since
   };
   struct Patience {  // after a failure the next try waits longer
     Duty duty{};

@@ -158,6 +158,7 @@ void Controller::handle(const PauseWanted& wish, Instant) {
 void Controller::handle(const Reconfigured& event, Instant) {
   const bool automatic_changed = cluster_.config.failover.automatic != event.config.failover.automatic;
   cluster_.config = event.config;
+  caretaker_.reconsider();
   if (automatic_changed) {
     // The file is the operator's newest word.
     cluster_.automatic = event.config.failover.automatic;

@@ -36,6 +36,8 @@ struct SemiSyncStatus {
   bool available = false;  // plugin there (MariaDB: always)
   bool source_enabled = false;
   bool source_active = false;  // commits really wait for a replica now
+  // They go on waiting however long, and when no replica is there: mode `required`. Otherwise `preferred`.
+  bool source_insists = false;
   unsigned source_clients = 0;
   bool replica_enabled = false;
   bool replica_active = false;

@@ -52,7 +52,8 @@ constexpr std::string_view variables =
     " @@global.gtid_binlog_state AS binlog_state, @@global.gtid_binlog_pos AS binlog_pos,"
     " @@global.gtid_slave_pos AS slave_pos, @@global.rpl_semi_sync_master_enabled AS semi_source,"
     " @@global.rpl_semi_sync_slave_enabled AS semi_replica,"
-    " @@global.rpl_semi_sync_master_wait_no_slave AS semi_waits_alone";
+    " @@global.rpl_semi_sync_master_wait_no_slave AS semi_waits_alone,"
+    " @@global.rpl_semi_sync_master_timeout AS semi_timeout";
 
 constexpr std::string_view status =
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('Rpl_semi_sync_master_status', "
@@ -125,6 +126,7 @@ std::expected<ServerReport, Failure> MariaDbDialect::report(Connection& connecti
   report.semi_sync.source_active =
       to_flag(counter("Rpl_semi_sync_master_status")) &&
       (report.semi_sync.source_clients > 0 || vars->flag(0, {"semi_waits_alone"}));
+  report.semi_sync.source_insists = insists(*vars);
   report.semi_sync.replica_enabled = vars->flag(0, {"semi_replica"});
   report.semi_sync.replica_active = to_flag(counter("Rpl_semi_sync_slave_status"));
   report.uptime = std::chrono::seconds(to_number(counter("Uptime")));

@@ -134,7 +134,8 @@ std::string MySqlDialect::variables() const {
       " @@global.enforce_gtid_consistency AS gtid_strict, @@global.gtid_executed AS executed");
   if (!semi_sync_.source.empty()) {
     sql += concat(", @@global.", semi_sync_.source, "_enabled AS semi_source, @@global.", semi_sync_.source,
-                  "_wait_", semi_sync_.no_replica, " AS semi_waits_alone");
+                  "_wait_", semi_sync_.no_replica, " AS semi_waits_alone, @@global.", semi_sync_.source,
+                  "_timeout AS semi_timeout");
   }
   if (!semi_sync_.replica.empty())
     sql += concat(", @@global.", semi_sync_.replica, "_enabled AS semi_replica");
@@ -198,6 +199,7 @@ Dialect::Outcome MySqlDialect::add_semi_sync(ServerReport& report, const ResultT
     return {};
   }
   report.semi_sync.source_enabled = variables.flag(0, {"semi_source"});
+  report.semi_sync.source_insists = insists(variables);
   report.semi_sync.replica_enabled = variables.flag(0, {"semi_replica"});
   if (!report.semi_sync.source_enabled && !report.semi_sync.replica_enabled) return {};
   const auto counters = connection.query("SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%'", deadline);

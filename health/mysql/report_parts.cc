@@ -4,6 +4,7 @@
 
 #include "health/mysql/clean_text.h"
 #include "health/mysql/concat.h"
+#include "health/mysql/dialect.h"
 
 namespace pointsman::mysql {
 namespace {
@@ -60,6 +61,12 @@ std::expected<core::GtidSet, core::Failure> parse_gtids(core::Flavour flavour, s
   return std::unexpected(
       core::Failure{core::FailureKind::unsupported, 0,
                     concat("read ", what, " of ", connection.address(), ": ", set.error())});
+}
+
+bool insists(const ResultTable& variables) {
+  const std::chrono::milliseconds timeout(variables.number(0, {"semi_timeout"}));
+  return variables.flag(0, {"semi_source"}) && variables.flag(0, {"semi_waits_alone"}) &&
+         timeout >= long_semi_sync_timeout;
 }
 
 std::string_view named_value(const ResultTable& table, std::string_view name) {

@@ -92,7 +92,8 @@ core::ServerReport ModelServer::report(core::Instant now, unsigned semi_sync_cli
   report.gtid_strict = true;
   report.uptime = std::chrono::duration_cast<std::chrono::seconds>(now - started);
   report.semi_sync = {semi_sync_available, semi_sync_source,
-                      semi_sync_active,    semi_sync_clients,
+                      semi_sync_active,    semi_sync_source && semi_sync_mode == conf::SemiSync::required,
+                      semi_sync_clients,
                       semi_sync_replica,   semi_sync_replica && replication && replication->connected};
   report.sources = (replication ? 1 : 0) + extra_channels;
   if (!replication) return report;

@@ -207,6 +207,70 @@ TEST(Return, SemiSyncIsNotAskedForInALoop) {
   EXPECT_LE(world.commands_sent(1, "follow") - follows, 6U);
 }
 
+// The operator changes the semi-sync mode in the configuration: the running primary is told, and at once.
+TEST(Return, SemiSyncModeIsChangedOnARunningPrimary) {
+  Scenario world;
+  for (const auto mode : {conf::SemiSync::required, conf::SemiSync::off, conf::SemiSync::preferred}) {
+    world.reconfigure([&](conf::Config& c) { c.replication.semi_sync = mode; });
+    EXPECT_TRUE(world.run_until([&] { return world.server(0).semi_sync_mode == mode; }, 1s));
+    EXPECT_EQ(world.server(0).semi_sync_source, mode != conf::SemiSync::off);
+  }
+}
+
+// The primary crashes while an acknowledgement is on its way, its recovery sheds the transaction, and it is back before
+// anybody took over: it is not made writable beside a replica that has more, but replaced by it. Whoever is asked first,
+// and whatever was known before.
+TEST(Return, PrimaryThatShedItsTailIsReplaced) {
+  for (core::Duration away = 1ms; away < 400ms; away += 3ms) {
+    for (const bool restarted_daemon : {false, true}) {
+      WorldOptions options;
+      options.configure = [](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::required; };
+      options.set = [](std::vector<ModelServer>& all) {
+        for (auto& server : all) server.sheds = true;
+      };
+      options.replication_time = 4ms;
+      Scenario world(options);
+      ASSERT_TRUE(world.run_until(
+          [&] {
+            const auto& waiting = world.server(0).waiting;
+            return !waiting.empty() &&
+                   world.server(1).received().contains(gtids(1, waiting.back().number, waiting.back().number));
+          },
+          5s));
+      const auto received = world.server(1).received();
+      if (restarted_daemon) world.kill_daemon();
+      world.crash(0);
+      world.run_for(away);
+      world.start(0, true);
+      ASSERT_FALSE(world.server(0).log.set().contains(received));
+      if (restarted_daemon) world.start_daemon();
+      const std::string what = "back after " + std::to_string(to_ms(away)) + " ms";
+      ASSERT_TRUE(world.run_until([&] { return serviceable(world); }, 20s)) << what << world.core().reason();
+      EXPECT_EQ(world.routed(), 1U) << what;
+      EXPECT_TRUE(world.server(1).log.set().contains(received)) << what;
+      EXPECT_TRUE(world.missing_on(1, world.acknowledged_by_replica()).empty()) << what;
+    }
+  }
+}
+
+// Mode `required`: a primary restarts while its replica is down, so nobody can say whether it lost what that one has.
+TEST(Return, RestartedPrimaryWaitsForTheReplicaThatMayHaveMore) {
+  WorldOptions options;
+  options.configure = [](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::required; };
+  Scenario world(options);
+  world.crash(1);
+  world.run_for(2s);
+  world.crash(0);
+  world.run_for(1s);
+  world.start(0, true);
+  world.run_for(10s);
+  EXPECT_FALSE(world.routed());
+  EXPECT_TRUE(any_contains(world.core().warnings(), "is not known, because that one is crashed"));
+  EXPECT_TRUE(any_contains(world.core().warnings(), "`pointsman failover --to db1 --force`"));
+  world.start(1);
+  EXPECT_TRUE(world.run_until([&] { return world.routed() == 0U; }, 5s));
+}
+
 // A command of the caretaker fails again and again: the pauses grow, and the history has it once.
 TEST(Return, FailingCommandIsTriedWithGrowingPauses) {
   Scenario world;
