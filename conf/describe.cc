@@ -109,12 +109,8 @@ void describe_failover(const Config& config, Page& page) {
                                            : "only by command (pointsman failover)");
   page.line("", "a new primary first applies what it has received, for at most " +
                     format_duration(failover.catchup_timeout));
-  constexpr std::array discard{
-      "a returning server with transactions of its own is quarantined",
-      "a returning server gives up transactions of its own that no client was told of",
-      "a returning server gives up all transactions of its own"};
-  page.line("", discard.at(static_cast<std::size_t>(failover.discard)) +
-                    std::string(failover.failback ? ", and becomes primary again" : ", and stays a replica"));
+  page.line("", std::string("a returning server with transactions of its own is quarantined; any other ") +
+                    (failover.failback ? "becomes primary again" : "stays a replica"));
   constexpr std::array semi_sync{"required: a commit is acknowledged only when a replica has it",
                                  "preferred: a commit waits for a replica while one is there",
                                  "off: a commit waits for no replica"};

@@ -33,7 +33,7 @@ class ClientSide final : public Stream, private DisconnectWatch::Watched {
  public:
   ClientSide(Session& session, const StreamEnv& env, DisconnectWatch& watch, const io::Address& peer)
       : Stream(env), session_(session), watch_(watch), peer_(peer) {}
-  ~ClientSide() { unwatch(); }
+  ~ClientSide() override { unwatch(); }
 
   // Takes the accepted socket over; libuv's status.
   int accept(int fd);

@@ -43,7 +43,7 @@ class Daemon {
         mailbox_(loop_),
         background_(loop_),
         history_(background_, state_dir_.path()),
-        workers_({config_.proxy}),
+        workers_({config_.proxy, log_.get()}),
         control_({loop_, mailbox_, background_, workers_, history_, *log_}, config_, std::move(stored),
                  state_dir_.path()),
         requests_({control_, workers_, history_, mailbox_, io::now(), [this] { return reload(); }}),

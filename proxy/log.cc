@@ -3,6 +3,7 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <csignal>
 #include <utility>
 
@@ -134,7 +135,7 @@ void LogValue::append_json(std::string& out) const {
         } else if constexpr (std::same_as<T, bool>) {
           out += value ? "true" : "false";
         } else if constexpr (std::same_as<T, double>) {
-          if (value - value == 0) {
+          if (std::isfinite(value)) {
             append_number(out, value);
           } else {
             out += "null";  // JSON has no infinity
@@ -205,6 +206,7 @@ std::uint64_t Log::dropped_total() const noexcept {
   try {
     overrun = writer_->overrun_counter();
   } catch (...) {
+    overrun = 0;  // declared to throw without a pool, which a Log always has
   }
   return failed_total_ + sink_->dropped_total() + overrun;
 }

@@ -51,16 +51,17 @@ std::expected<std::unique_ptr<Worker>, std::string> Worker::create(unsigned inde
   auto watch = DisconnectWatch::create(worker->loop_);
   if (!watch) return std::unexpected("cannot start a worker: " + watch.error());
   worker->watch_ = std::move(*watch);
-  worker->env_.reset(new SessionEnv{.loop = worker->loop_,
-                                    .streams = {worker->loop_.raw(), worker->read_buffer_},
-                                    .clock = worker->clock_,
-                                    .shared = shared,
-                                    .stats = stats,
-                                    .holds = worker->holds_,
-                                    .watch = *worker->watch_,
-                                    .filter = worker->filter_,
-                                    .route = worker->route_,
-                                    .owner = *worker});
+  worker->env_ =
+      std::make_unique<SessionEnv>(SessionEnv{.loop = worker->loop_,
+                                              .streams = {worker->loop_.raw(), worker->read_buffer_},
+                                              .clock = worker->clock_,
+                                              .shared = shared,
+                                              .stats = stats,
+                                              .holds = worker->holds_,
+                                              .watch = *worker->watch_,
+                                              .filter = worker->filter_,
+                                              .route = worker->route_,
+                                              .owner = *worker});
   if (worker->route_->mode == Route::Mode::open) worker->holds_.open();
   return worker;
 }

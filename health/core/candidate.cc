@@ -110,8 +110,8 @@ Recovery compare_after_restart(const Cluster& cluster, const Server& primary) {
       recovery.why_not = "lost transactions in its crash that " + server.name() + " has";
       return recovery;
     } else {
-      recovery.why_not = "restarted and lacks " + has.minus(primary.report().executed).to_string() + ", which " +
-                         server.name() + " has, and has what that one lacks";
+      recovery.why_not = "restarted and lacks " + has.minus(primary.report().executed).to_string() +
+                         ", which " + server.name() + " has, and has what that one lacks";
     }
   }
   return recovery;

@@ -43,12 +43,12 @@ GtidSet replicated(const Server& server);
 Choice choose(const Cluster& cluster, const ChoiceRules& rules);
 
 // A primary that restarted read-only may have shed, in its crash recovery, transactions that it had sent
-// already (MariaDB with init_rpl_role = SLAVE, or a lost disk cache). Were it made writable, what a replica has
-// beyond it, acknowledged perhaps, would be lost.
+// already (MariaDB with init_rpl_role = SLAVE, or a lost disk cache). Were it made writable, what a replica
+// has beyond it, acknowledged perhaps, would be lost.
 struct Recovery {
   const Server* ahead = nullptr;  // the replica that has all of the primary's and more: it should take over
   std::optional<BackendId> ask;   // nothing can be said before this one has been asked again
-  std::string why_not;            // why the primary must not be made writable by us; empty: it may, unless `ask`
+  std::string why_not;  // why the primary must not be made writable by us; empty: it may, unless `ask`
 };
 
 // Empty unless the primary is up, read-only, and was restarted.

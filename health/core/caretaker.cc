@@ -140,8 +140,8 @@ void Caretaker::care_for_stray(Server& server, const Server& primary, Instant no
     server.trouble = "is empty and was never a replica: copy the data of " + primary.name() + " to it first";
     return answer(server.id, false, server.name() + " " + server.trouble);
   }
-  // The audit may speak of an earlier moment, as after a crash recovery; what is turned round must be known to the
-  // primary now.
+  // The audit may speak of an earlier moment, as after a crash recovery; what is turned round must be known
+  // to the primary now.
   if (!primary.report().executed.contains(server.report().executed)) return;
   start(Duty::follow, server, Follow{primary.settings.address, cluster_.config.replication.semi_sync}, 20s,
         now);
@@ -256,10 +256,10 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
     case Duty::semi_sync:
       // Asked again only after a pause, should the server not keep it.
       if (!errand.outdated) patience_[errand.backend] = {Duty::semi_sync, now + longest_pause, {}, {}};
-      outbox_.record(about("semi_sync", cluster_, server,
-                           server.name() + (server.report().semi_sync.source_enabled
-                                                ? " is now the semi-sync source"
-                                                : " is no semi-sync source any more")));
+      outbox_.record(about(
+          "semi_sync", cluster_, server,
+          server.name() + (server.report().semi_sync.source_enabled ? " is now the semi-sync source"
+                                                                    : " is no semi-sync source any more")));
       return;
     case Duty::follow:
       return finished_follow(errand, now);

@@ -77,7 +77,7 @@ class Caretaker {
   std::map<BackendId, Patience> patience_;
   std::map<BackendId, Request> requests_;
   std::map<BackendId, Instant> next_semi_sync_;  // when a replica may be asked again
-  std::map<BackendId, Instant> asked_after_;  // the end of the report that was too old to decide by
+  std::map<BackendId, Instant> asked_after_;     // the end of the report that was too old to decide by
   bool dirty_ = false;
 };
 

@@ -18,8 +18,9 @@ class Outbox {
     actions_.emplace_back(SendCommand{id, backend, std::move(command)});
     return id;
   }
-  // For a command that leaves a server half-way should we die meanwhile: it is sent when the state that is stored
-  // next is durable, so that whoever starts after us knows of it. That storing fails does not hold it up for ever.
+  // For a command that leaves a server half-way should we die meanwhile: it is sent when the state that is
+  // stored next is durable, so that whoever starts after us knows of it. That storing fails does not hold it
+  // up for ever.
   CommandId command_once_stored(BackendId backend, Command command) {
     const auto id = static_cast<CommandId>(++last_command_);
     waiting_.push_back({last_version_ + 1, SendCommand{id, backend, std::move(command)}});

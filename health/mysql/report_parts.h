@@ -23,7 +23,8 @@ core::ReplicaStatus parse_common_replica(const ResultTable& table, std::size_t r
 std::expected<core::GtidSet, core::Failure> parse_gtids(core::Flavour flavour, std::string_view text,
                                                         std::string_view what, const Connection& connection);
 
-// Whether a semi-synchronous source waits for a replica for ever: columns semi_source, semi_waits_alone, semi_timeout.
+// Whether a semi-synchronous source waits for a replica for ever: columns semi_source, semi_waits_alone,
+// semi_timeout.
 bool insists(const ResultTable& variables);
 
 // Of a table of names and values (SHOW STATUS): the value, "" when there is none.

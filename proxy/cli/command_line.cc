@@ -148,7 +148,7 @@ bool talks_to_daemon(Command command) {
   return command != Command::run && command != Command::check;
 }
 
-Stop usage_error(const std::string& command, std::string text) {
+Stop usage_error(const std::string& command, const std::string& text) {
   const std::string name = command.empty() ? "pointsman" : "pointsman " + command;
   return {ExitStatus::usage, name + ": " + text + "\nTry '" + name + " --help'.\n"};
 }

@@ -112,8 +112,7 @@ std::vector<Text> notes_of(const json& backend, bool positions) {
   if (const auto errant = texts_of(backend, "errant"); !errant.empty()) {
     Text note("transactions of its own, unknown to the primary: " + joined(errant, ","), Tone::bad);
     if (role == "quarantined") {
-      note.add("; it serves nobody until you decide: ")
-          .add("pointsman rejoin " + text_of(backend, "name"), Tone::strong);
+      note.add("; it serves nobody until they are given up or carried over, and it is set up anew");
     }
     notes.push_back(std::move(note));
   }

@@ -110,8 +110,6 @@ std::string render_events(const json& result, const Style& style) {
 
 std::string render_change(const json& event, const Style& style) {
   const bool failed = is_failed(event);
-  const std::string to = text_of(event, "to");
-  const std::string from = text_of(event, "from");
   Text line;
   line.add(failed ? "failed" : "done", failed ? Tone::bad : Tone::good).add(": ");
   line.add(text_of(event, "kind")).add(" ").add(direction(event, style), Tone::strong);

@@ -31,16 +31,22 @@ std::vector<std::string> guess_next(const std::vector<json>& backends) {
   std::vector<std::string> writable;
   std::vector<std::string> able;
   std::vector<std::string> silent;
+  std::vector<std::string> unwell;
   for (const json& backend : backends) {
     const std::string name = text_of(backend, "name");
     const std::string verdict = text_of(backend, "verdict");
     const std::string role = text_of(backend, "role");
+    if (verdict == "degraded") unwell.push_back(name);
     if (verdict != "up" && verdict != "degraded") silent.push_back(name);
     if (verdict != "up" || role == "quarantined" || role == "maintenance") continue;
     able.push_back(name);
     if (flag_of(backend, "read_only") == false) writable.push_back(name);
   }
   const std::vector<std::string>& candidates = writable.empty() ? able : writable;
+  if (candidates.empty() && silent.empty() && !unwell.empty()) {
+    return {"repair what keeps " + joined(unwell, " and ") +
+            " from serving (see below); pointsman sees it by itself"};
+  }
   if (candidates.empty()) {
     return {"start a database server" +
             (silent.empty() ? std::string() : " (" + joined(silent, " or ") + ")") +
@@ -51,9 +57,23 @@ std::vector<std::string> guess_next(const std::vector<json>& backends) {
   return next;
 }
 
+// The commands that a sentence of the daemon names: "...; resolve it with: pointsman failover --to db1
+// --force".
+std::vector<std::string> commands_in(const std::string& sentence) {
+  std::vector<std::string> commands;
+  for (std::size_t at = sentence.find("pointsman "); at != std::string::npos;) {
+    const std::size_t end = std::min(sentence.find_first_of("`;", at), sentence.size());
+    const std::string command = sentence.substr(at, end - at);
+    if (!command.contains(" NAME")) commands.push_back(command);
+    at = sentence.find("pointsman ", end);
+  }
+  return commands;
+}
+
 // One command a line, so that each can be copied as it is.
 void add_next(std::string& out, const json& status, const Style& style) {
   std::vector<std::string> next = texts_of(status, "next");
+  if (next.empty() && text_of(status, "state") == "no_primary") next = commands_in(text_of(status, "reason"));
   if (next.empty() && text_of(status, "state") == "no_primary")
     next = guess_next(objects_of(status, "backends"));
   const char* label = "next: ";

@@ -229,6 +229,7 @@ void Table::fit(std::size_t limit) {
 
 std::string Table::render(const Style& style) const {
   std::vector<std::size_t> widths;
+  widths.reserve(columns_.size());
   for (std::size_t i = 0; i < columns_.size(); ++i) widths.push_back(width_of(i));
   const auto line = [&](const std::vector<Text>& cells) {
     std::string out;
@@ -243,6 +244,7 @@ std::string Table::render(const Style& style) const {
     return out + '\n';
   };
   std::vector<Text> heading;
+  heading.reserve(columns_.size());
   for (const Column& column : columns_) heading.emplace_back(column.title, Tone::faint);
   std::string out = line(heading);
   for (const Row& row : rows_) {

@@ -90,7 +90,6 @@ class Picture {
         case Signals::Wake::end:
           return false;
         case Signals::Wake::time:
-          return true;
         case Signals::Wake::resize:
           return true;
         case Signals::Wake::stop:

@@ -21,7 +21,8 @@ TEST(DemoLive, TellsTheWholeStoryInAPipe) {
   for (const char* line :
        {"1. Steady state", "commits a second", "2. kill -9 of the primary", "writes stood still for",
         "steps: ", "3. The old primary comes back", "db1 replicates from db2", "4. Switchover",
-        "5. Every acknowledged row is there", "all on both servers", "kill -9 of db1      writes went on at db2 after ",
+        "5. Every acknowledged row is there", "all on both servers",
+        "kill -9 of db1      writes went on at db2 after ",
         "switchover of db2   writes went on at db1 after ", "0 missing on db1, 0 missing on db2"}) {
     EXPECT_TRUE(text.contains(line)) << line << "\n" << text;
   }

@@ -57,8 +57,8 @@ TEST(Summary, OfAgentsAndTimes) {
       "             a primary whose agent hears nothing for 800ms stops writing\n"
       "failover     automatic, at most 3 within 10m\n"
       "             a new primary first applies what it has received, for at most 30s\n"
-      "             a returning server gives up transactions of its own that no client was told of, and "
-      "stays a replica\n"
+      "             a returning server with transactions of its own is quarantined; any other stays a "
+      "replica\n"
       "replication  as user replica\n"
       "             semi-sync preferred: a commit waits for a replica while one is there\n"
       "fencing      agents kill a mysqld that hangs\n"
@@ -85,7 +85,7 @@ TEST(Summary, OfTheOtherChoices) {
        {"get an error at once while no primary is routed", "their address is told to the server",
         "PROXY protocol from 10.0.0.0/8", "dbserv1  10.0.0.1:3306  no agent\n", "once 1 reconnect is refused",
         "failover     only by command",
-        "a returning server with transactions of its own is quarantined, and becomes primary again",
+        "with transactions of its own is quarantined; any other becomes primary again",
         "fencing      /sbin/off\n", "sock, no metrics\n", "debug and above, as json, to /l\n"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }

@@ -91,10 +91,13 @@ core::ServerReport ModelServer::report(core::Instant now, unsigned semi_sync_cli
   report.gtid_on = gtid_on;
   report.gtid_strict = true;
   report.uptime = std::chrono::duration_cast<std::chrono::seconds>(now - started);
-  report.semi_sync = {semi_sync_available, semi_sync_source,
-                      semi_sync_active,    semi_sync_source && semi_sync_mode == conf::SemiSync::required,
+  report.semi_sync = {semi_sync_available,
+                      semi_sync_source,
+                      semi_sync_active,
+                      semi_sync_source && semi_sync_mode == conf::SemiSync::required,
                       semi_sync_clients,
-                      semi_sync_replica,   semi_sync_replica && replication && replication->connected};
+                      semi_sync_replica,
+                      semi_sync_replica && replication && replication->connected};
   report.sources = (replication ? 1 : 0) + extra_channels;
   if (!replication) return report;
 
@@ -129,7 +132,8 @@ void ModelServer::start(core::Instant now) {
   read_only = read_only_at_boot;
   semi_sync_source = semi_sync_replica = semi_sync_active = false;
   waiting.clear();
-  if (sheds && !unacknowledged.empty() && log.has(unacknowledged.front())) log.take_back(unacknowledged.front());
+  if (sheds && !unacknowledged.empty() && log.has(unacknowledged.front()))
+    log.take_back(unacknowledged.front());
   unacknowledged.clear();
   if (!replication) return;
   replication->receiver_wanted = replication->applier_wanted = true;

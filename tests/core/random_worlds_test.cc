@@ -14,7 +14,11 @@ namespace {
 
 using namespace core;
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr std::uint64_t default_worlds = 500;  // thirty times slower
+#else
 constexpr std::uint64_t default_worlds = 3000;
+#endif
 constexpr std::uint64_t first_seed = 1;
 constexpr Duration healing_limit = 90s;
 
@@ -45,7 +49,8 @@ WorldOptions options_of(std::uint64_t seed, bool trace) {
     config.failover.catchup_timeout = 5s;
   };
   const bool read_only_at_boot = !random.one_in(4);
-  // Only where nothing is acknowledged without a replica; and a server that is writable at once would go on from there.
+  // Only where nothing is acknowledged without a replica; and a server that is writable at once would go on
+  // from there.
   const bool sheds = semi_sync == conf::SemiSync::required && read_only_at_boot && random.one_in(2);
   options.set = [=](std::vector<ModelServer>& servers) {
     for (auto& server : servers) {

@@ -217,9 +217,9 @@ TEST(Return, SemiSyncModeIsChangedOnARunningPrimary) {
   }
 }
 
-// The primary crashes while an acknowledgement is on its way, its recovery sheds the transaction, and it is back before
-// anybody took over: it is not made writable beside a replica that has more, but replaced by it. Whoever is asked first,
-// and whatever was known before.
+// The primary crashes while an acknowledgement is on its way, its recovery sheds the transaction, and it is
+// back before anybody took over: it is not made writable beside a replica that has more, but replaced by it.
+// Whoever is asked first, and whatever was known before.
 TEST(Return, PrimaryThatShedItsTailIsReplaced) {
   for (core::Duration away = 1ms; away < 400ms; away += 3ms) {
     for (const bool restarted_daemon : {false, true}) {
@@ -233,8 +233,8 @@ TEST(Return, PrimaryThatShedItsTailIsReplaced) {
       ASSERT_TRUE(world.run_until(
           [&] {
             const auto& waiting = world.server(0).waiting;
-            return !waiting.empty() &&
-                   world.server(1).received().contains(gtids(1, waiting.back().number, waiting.back().number));
+            return !waiting.empty() && world.server(1).received().contains(
+                                           gtids(1, waiting.back().number, waiting.back().number));
           },
           5s));
       const auto received = world.server(1).received();
@@ -253,7 +253,8 @@ TEST(Return, PrimaryThatShedItsTailIsReplaced) {
   }
 }
 
-// Mode `required`: a primary restarts while its replica is down, so nobody can say whether it lost what that one has.
+// Mode `required`: a primary restarts while its replica is down, so nobody can say whether it lost what that
+// one has.
 TEST(Return, RestartedPrimaryWaitsForTheReplicaThatMayHaveMore) {
   WorldOptions options;
   options.configure = [](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::required; };

@@ -27,7 +27,10 @@ conf::Config make_config(const WorldOptions& options) {
 }  // namespace
 
 World::World(WorldOptions options)
-    : options_(std::move(options)), random_(options_.seed), config_(make_config(options_)), stored_(options_.stored) {
+    : options_(std::move(options)),
+      random_(options_.seed),
+      config_(make_config(options_)),
+      stored_(options_.stored) {
   for (std::size_t i = 0; i < options_.servers; ++i) {
     ModelServer& server = servers_.emplace_back(static_cast<unsigned>(i + 1), config_.backends[i]);
     for (std::uint64_t n = 1; n <= 10; ++n) server.log.add({1, n});

@@ -51,7 +51,8 @@ void World::start_daemon() {
 
 void World::kill_daemon() {
   explain_to("!! the daemon is killed");
-  // An order to follow is several statements: the server may be left with a source that it does not replicate from.
+  // An order to follow is several statements: the server may be left with a source that it does not replicate
+  // from.
   for (std::size_t i = 0; i < commanders_.size(); ++i) {
     const auto& running = commanders_[i].running;
     const auto* follow = running ? std::get_if<Follow>(&running->command) : nullptr;

@@ -1,10 +1,10 @@
-#include <gtest/gtest.h>
-
 #include <future>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "tests/proxy/proxy_under_test.h"
 #include "tests/testbed/accounts.h"
@@ -23,8 +23,7 @@ class RelayedServer : public testing::Test {
     server_ = std::move(*created);
     auto root = server_->root();
     ASSERT_TRUE(root) << root.error().text;
-    const auto done =
-        root->execute_all(testbed::account_statements(testbed::Product::mariadb, accounts_));
+    const auto done = root->execute_all(testbed::account_statements(testbed::Product::mariadb, accounts_));
     ASSERT_TRUE(done) << done.error().text;
     options_ = quick_options();
     proxy_ = std::make_unique<ProxyUnderTest>(options_);
@@ -59,7 +58,8 @@ TEST_F(RelayedServer, LargeResultsAndStatements) {
   EXPECT_EQ(*length, "8000000");
 }
 
-// Applications connect while no primary is routed; when one is, their logins go through as if nothing had been.
+// Applications connect while no primary is routed; when one is, their logins go through as if nothing had
+// been.
 TEST_F(RelayedServer, HeldLoginsGoThrough) {
   constexpr int applications = 8;
   proxy_->set_route(closed_route("electing"));
@@ -72,11 +72,12 @@ TEST_F(RelayedServer, HeldLoginsGoThrough) {
   }
   ASSERT_TRUE(proxy_->eventually_held(applications));
   proxy_->set_route(route());
-  for (int i = 0; i < applications; ++i) EXPECT_EQ(answers[static_cast<std::size_t>(i)].get(), std::to_string(i));
+  for (int i = 0; i < applications; ++i)
+    EXPECT_EQ(answers[static_cast<std::size_t>(i)].get(), std::to_string(i));
 }
 
-// The server is killed: a session sees it at once, a new client waits, and is served when the server is back, without
-// anybody having touched the route.
+// The server is killed: a session sees it at once, a new client waits, and is served when the server is back,
+// without anybody having touched the route.
 TEST_F(RelayedServer, KilledAndStartedAgain) {
   proxy_->set_route(route());
   auto sql = log_in();
@@ -95,14 +96,16 @@ TEST_F(RelayedServer, KilledAndStartedAgain) {
   EXPECT_EQ(next.get(), "back");
 }
 
-// A statement runs when draining begins: it ends and its result arrives; the next one waits until the route opens again.
+// A statement runs when draining begins: it ends and its result arrives; the next one waits until the route
+// opens again.
 TEST_F(RelayedServer, DrainingLetsAStatementEnd) {
   proxy_->set_route(route());
   auto sql = log_in();
   auto root = server_->root();
   ASSERT_TRUE(sql && root);
   ASSERT_TRUE(root->execute("DO GET_LOCK('pointsman', 10)"));
-  auto result = std::async(std::launch::async, [&] { return sql->scalar("SELECT GET_LOCK('pointsman', 30)"); });
+  auto result =
+      std::async(std::launch::async, [&] { return sql->scalar("SELECT GET_LOCK('pointsman', 30)"); });
   const auto waiting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User lock'";
   ASSERT_TRUE(eventually([&] { return root->scalar(waiting).value_or("") == "1"; }));
   proxy_->set_route(route(Route::Mode::draining));

@@ -117,7 +117,7 @@ TestServer::~TestServer() {
       if (const auto peer = weak.lock(); peer && peer->fd() >= 0) shutdown(peer->fd(), SHUT_RDWR);
     }
   }
-  for (auto& thread : threads_) thread.join();
+  for (auto& served : threads_) served.thread.join();
 }
 
 void TestServer::accept_all() {
@@ -128,7 +128,16 @@ void TestServer::accept_all() {
     ++accepted_;
     const std::lock_guard lock(mutex_);
     peers_.push_back(peer);
-    threads_.emplace_back([this, peer] { serve_(*peer); });
+    std::erase_if(threads_, [](Thread& served) {
+      if (*served.over) served.thread.join();
+      return !served.thread.joinable();
+    });
+    const auto over = std::make_shared<std::atomic<bool>>(false);
+    threads_.push_back({std::thread([this, peer, over] {
+                          serve_(*peer);
+                          *over = true;
+                        }),
+                        over});
   }
 }
 

@@ -79,7 +79,11 @@ class TestServer {
   std::atomic<unsigned> accepted_ = 0;
   std::mutex mutex_;
   std::vector<std::weak_ptr<Peer>> peers_;  // under the mutex
-  std::vector<std::thread> threads_;        // under the mutex
+  struct Thread {
+    std::thread thread;
+    std::shared_ptr<std::atomic<bool>> over;
+  };
+  std::vector<Thread> threads_;  // under the mutex; those that are over are joined when the next comes
   std::thread acceptor_;
 };
 

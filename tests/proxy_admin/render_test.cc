@@ -102,6 +102,31 @@ TEST(RenderStatusTest, ShowsTheDaemonsAdvice) {
   EXPECT_NE(text.find("  next: pointsman failover --to dbserv2 --force\n\n"), std::string::npos) << text;
 }
 
+// Nor is anything guessed that the daemon's reason names already.
+TEST(RenderStatusTest, TakesTheCommandFromTheReason) {
+  json status = steady_status();
+  status.update({{"state", "no_primary"},
+                 {"primary", nullptr},
+                 {"reason", "both accept writes; resolve it with: pointsman failover --to dbserv1 --force"}});
+  std::string text = render_status(status, style);
+  EXPECT_NE(text.find("  next: pointsman failover --to dbserv1 --force\n\n"), std::string::npos) << text;
+  status["reason"] = "db1 is read-only: `pointsman failover --to db1 --force` makes it serve";
+  text = render_status(status, style);
+  EXPECT_NE(text.find("  next: pointsman failover --to db1 --force\n\n"), std::string::npos) << text;
+}
+
+// Every server answers, with an error: that is to be repaired, and no server is to be started.
+TEST(RenderStatusTest, EverybodyIsDegraded) {
+  json status = steady_status();
+  status.update({{"state", "no_primary"}, {"primary", nullptr}, {"reason", "waiting for the first answer"}});
+  for (json& backend : status["backends"])
+    backend.update({{"verdict", "degraded"}, {"why", "1045: Access denied"}});
+  const std::string text = render_status(status, style);
+  EXPECT_NE(text.find("  next: repair what keeps dbserv1 and dbserv2 from serving (see below)"),
+            std::string::npos)
+      << text;
+}
+
 // No server answers: there is nothing to type for pointsman.
 TEST(RenderStatusTest, EverythingDown) {
   json status = steady_status();
@@ -162,7 +187,7 @@ listen 0.0.0.0:3306 · sessions 12 active, 0 held, 340 total · up 1 d 1 h · pi
   NAME     ROLE         VERDICT  ADDRESS            SERVER              PROBE  SESSIONS
   dbserv1  quarantined  up       192.168.10.1:3306  MariaDB 10.11.19   0.4 ms        12
     transactions of its own, unknown to the primary: 0-1-4712..4715,1-1-3; it serves nobody until
-      you decide: pointsman rejoin dbserv1
+      they are given up or carried over, and it is set up anew
   dbserv2  replica      suspect  192.168.10.2:3306  MariaDB 10.11.19  failing         0
     <- dbserv1 io connecting, sql stopped
     no answer for 450 ms (decided in 550 ms at the latest)
