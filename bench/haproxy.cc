@@ -48,7 +48,7 @@ std::string haproxy_configuration(const conf::HostPort& listen, const conf::Host
          "  nbthread " +
          std::to_string(threads) +
          "\n"
-         "  maxconn 10000\n"
+         "  maxconn 4000\n"
          "defaults\n"
          "  mode tcp\n"
          "  timeout connect 1s\n"

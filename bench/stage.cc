@@ -242,6 +242,15 @@ Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
     return done;
   if (auto done = set_flushing(true); !done) return done;
 
+  // The daemon looks a few times a second; an order to a server that it does not know to be back would be refused.
+  const auto seen = daemon_->wait_status(
+      [&](const nlohmann::json& status) {
+        return std::ranges::any_of(status["backends"], [&](const auto& backend) {
+          return backend["name"] == server.name() && backend["verdict"] == "up";
+        });
+      },
+      Millis(20000));
+  if (!seen) return fail(server, seen.error());
   const auto rejoined = daemon_->command({"rejoin", server.name()});
   if (!rejoined) return std::unexpected(rejoined.error());
   if (rejoined->code != 0) return fail(server, "pointsman rejoin: " + rejoined->err);

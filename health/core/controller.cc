@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr Duration first_retry_pause = 1s;
+constexpr Duration first_retry_pause = 100ms;
 constexpr Duration longest_retry_pause = 15s;
 constexpr Duration store_pause = 2s;
 // A step that comes later than promised by more than this means that we were not running.

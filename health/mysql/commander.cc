@@ -124,6 +124,8 @@ class Commander::Impl {
       if (stopping_) return;
     }
     last_used_ = boot_now();
+    // What an account may do is settled when it logs in: a GRANT is seen by the next session.
+    if (!result && result.error().kind == core::FailureKind::denied) session_.close();
     plan_after(entry.command, result.has_value());
     done_(entry.id, std::move(result));
   }

@@ -46,7 +46,10 @@ class Prober::Impl {
       const auto kind = outcome ? std::optional<core::FailureKind>() : outcome.error().kind;
       deliver(started, std::move(outcome));
       if (was_open && ended(kind)) begin_quick_reconnects();
-      wait_idle(next_probe(started, kind));
+      const auto next = next_probe(started, kind);
+      // What an account may do is settled when it logs in: a GRANT is seen by the next session.
+      if (kind == core::FailureKind::denied) session_.close();
+      wait_idle(next);
     }
   }
 

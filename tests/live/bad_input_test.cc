@@ -116,6 +116,24 @@ TEST(BadInput, MonitorLockedOutWhileRunning) {
   world.expect_in_order("db1");
 }
 
+// The monitor lacks a privilege, which is granted while the daemon runs: it needs no restart to be seen.
+TEST(BadInput, PrivilegeIsGrantedLater) {
+  World world = World::make({});
+  ASSERT_NE(world.daemon, nullptr);
+  auto root = world.db(0).root();
+  ASSERT_TRUE(root.has_value());
+  ASSERT_TRUE(root->execute("REVOKE SLAVE MONITOR ON *.* FROM pointsman@'%'").has_value());
+  ASSERT_TRUE(root->execute("KILL USER pointsman").has_value());
+  const auto lacks = world.daemon->wait_status(
+      [](const auto& s) {
+        return s["backends"][0]["verdict"] == "degraded" && has(s["backends"][0], "1227");
+      },
+      Millis(soon));
+  EXPECT_TRUE(lacks.has_value()) << lacks.error() << world.story();
+  ASSERT_TRUE(root->execute("GRANT SLAVE MONITOR ON *.* TO pointsman@'%'").has_value());
+  world.expect_in_order("db1");
+}
+
 // The service address is taken: the daemon names it and does not start.
 TEST(BadInput, PortInUse) {
   World world = World::make({});
