@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -99,6 +100,7 @@ struct Plan {
   int out = -1;
   int err = -1;
   int failure_pipe = -1;
+  int network_namespace = -1;
   pid_t parent = 0;
 };
 
@@ -117,6 +119,7 @@ struct Plan {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   if (::dup2(plan.in, 0) < 0 || ::dup2(plan.out, 1) < 0 || ::dup2(plan.err, 2) < 0) give_up();
   ::syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
+  if (plan.network_namespace >= 0 && ::setns(plan.network_namespace, CLONE_NEWNET) != 0) give_up();
   if (plan.directory != nullptr && ::chdir(plan.directory) != 0) give_up();
   ::execve(plan.program.c_str(), plan.argv.data(), plan.environment.data());
   give_up();
@@ -174,6 +177,15 @@ std::expected<Spawned, std::string> spawn(const Process::Options& options, int o
   plan.out = out >= 0 ? out : null.get();
   plan.err = err >= 0 ? err : null.get();
   plan.failure_pipe = writer.get();
+  Fd network_namespace;
+  if (!options.network_namespace.empty()) {
+    network_namespace = Fd(::open(options.network_namespace.c_str(), O_RDONLY | O_CLOEXEC));
+    if (network_namespace.get() < 0) {
+      return std::unexpected("cannot open the network namespace " + options.network_namespace.string() +
+                             ": " + system_text(errno));
+    }
+    plan.network_namespace = network_namespace.get();
+  }
   plan.parent = ::getpid();
 
   int fork_error = 0;

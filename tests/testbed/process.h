@@ -26,6 +26,9 @@ class Process {
     std::filesystem::path output{};           // standard output and error are appended to it; "": /dev/null
     std::filesystem::path standard_output{};  // when set, standard output goes there instead
     bool inherit_terminal = false;            // output goes where ours goes
+    // A network namespace (Network::path) that the child enters before the program starts; "": ours. For
+    // root.
+    std::filesystem::path network_namespace{};
   };
   // How it ended: `code` is the exit status, or -signal.
   struct End {

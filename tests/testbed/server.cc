@@ -16,8 +16,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // What the product's README recommends to operators; both products.
-constexpr const char* common_settings = R"(bind_address = 127.0.0.1
-log_bin = binlog
+constexpr const char* common_settings = R"(log_bin = binlog
 relay_log = relay
 binlog_format = ROW
 sync_binlog = 1
@@ -143,7 +142,8 @@ std::expected<void, std::string> Server::write_configuration() const {
   line("tmpdir = " + directory().string());
   line("port = " + std::to_string(port_));
   line("server_id = " + std::to_string(options_.server_id));
-  line("report_host = 127.0.0.1");
+  line("bind_address = " + options_.host);
+  line("report_host = " + options_.host);
   line("report_port = " + std::to_string(port_));
   for (const std::string& setting : installation_settings_) line(setting);
   text += common_settings;
@@ -164,7 +164,10 @@ std::expected<void, std::string> Server::launch() {
   std::vector<std::string> argv = command_;
   argv.push_back("--defaults-file=" + (directory() / "my.cnf").string());
   if (::geteuid() == 0) argv.emplace_back("--user=root");
-  auto process = Process::start({.argv = std::move(argv), .directory = directory(), .output = error_log()});
+  auto process = Process::start({.argv = std::move(argv),
+                                 .directory = directory(),
+                                 .output = error_log(),
+                                 .network_namespace = options_.network_namespace});
   if (!process) return std::unexpected("cannot start " + options_.name + ": " + process.error());
   process_ = std::move(*process);
   return {};

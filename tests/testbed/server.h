@@ -33,7 +33,11 @@ class Server {
     std::uint32_t server_id = 1;
     std::uint16_t port = 0;               // 0: a free one, kept over restarts
     std::vector<std::string> settings{};  // further lines for my.cnf, which win over ours
-    bool keep = false;                    // leave the folder behind
+    // The address that it binds, and a network namespace to run in: a host of a Network. connect() works from
+    // within that namespace only; root() goes by the socket, from anywhere.
+    std::string host = "127.0.0.1";
+    std::filesystem::path network_namespace{};
+    bool keep = false;  // leave the folder behind
     Millis start_timeout{60000};
     Millis stop_timeout{30000};
   };
@@ -69,7 +73,7 @@ class Server {
   const std::string& name() const { return options_.name; }
   std::uint32_t server_id() const { return options_.server_id; }
   pid_t pid() const { return process_.pid(); }
-  conf::HostPort address() const { return {"127.0.0.1", port_}; }
+  conf::HostPort address() const { return {options_.host, port_}; }
   const std::filesystem::path& directory() const { return directory_.path(); }
   std::filesystem::path data_directory() const { return directory() / "data"; }
   std::filesystem::path socket_path() const { return directory() / "mysqld.sock"; }
