@@ -26,10 +26,19 @@ constexpr auto in_backend() {
 }
 
 template <auto... Members>
+constexpr auto in_agent() {
+  return access<AgentConfig, Members...>();
+}
+
+template <class Root, auto... Members>
+constexpr WordField<Root> word_of(std::span<const std::string_view> words) {
+  using Enum = std::remove_reference_t<decltype((std::declval<Root&>().*....*Members))>;
+  return {words, [](Root& root, std::size_t index) { (root.*....*Members) = static_cast<Enum>(index); },
+          [](const Root& root) { return static_cast<std::size_t>((root.*....*Members)); }};
+}
+template <auto... Members>
 constexpr WordField<Config> word(std::span<const std::string_view> words) {
-  using Enum = std::remove_reference_t<decltype((std::declval<Config&>().*....*Members))>;
-  return {words, [](Config& config, std::size_t index) { (config.*....*Members) = static_cast<Enum>(index); },
-          [](const Config& config) { return static_cast<std::size_t>((config.*....*Members)); }};
+  return word_of<Config, Members...>(words);
 }
 
 // In the order of the enums in config.h.
@@ -219,6 +228,66 @@ constexpr std::array backend_table{
     Key<Backend>{"backend", "baud", CountField<Backend>{in_backend<&Backend::baud>(), 0, 0, baud_rates}},
 };
 
+constexpr std::array agent_table{
+    Key<AgentConfig>{"heartbeat", "node",
+                     TextField<AgentConfig>{in_agent<&AgentConfig::heartbeat, &AgentHeartbeat::node>(),
+                                            a_name, check_name},
+                     on_restart, mandatory},
+    Key<AgentConfig>{
+        "heartbeat", "listen",
+        AddressField<AgentConfig>{in_agent<&AgentConfig::heartbeat, &AgentHeartbeat::listen>(), true}},
+    Key<AgentConfig>{"heartbeat", "proxies",
+                     AddressesField<AgentConfig>{
+                         in_agent<&AgentConfig::heartbeat, &AgentHeartbeat::proxies>(), 8, false, true}},
+    Key<AgentConfig>{
+        "heartbeat", "serial",
+        OptionalTextField<AgentConfig>{in_agent<&AgentConfig::heartbeat, &AgentHeartbeat::serial>(),
+                                       "the absolute path of a device", check_path}},
+    Key<AgentConfig>{"heartbeat", "baud",
+                     CountField<AgentConfig>{in_agent<&AgentConfig::heartbeat, &AgentHeartbeat::baud>(), 0, 0,
+                                             baud_rates}},
+    Key<AgentConfig>{
+        "heartbeat", "keepalive",
+        TimeField<AgentConfig>{in_agent<&AgentConfig::heartbeat, &AgentHeartbeat::keepalive>(), 10ms, 10s}},
+    Key<AgentConfig>{"heartbeat", "authkeys",
+                     TextField<AgentConfig>{in_agent<&AgentConfig::heartbeat, &AgentHeartbeat::authkeys>(),
+                                            a_path, check_path}},
+
+    Key<AgentConfig>{"mysql", "socket",
+                     TextField<AgentConfig>{in_agent<&AgentConfig::mysql, &AgentMysql::socket>(),
+                                            "an absolute path of at most 107 bytes", check_socket}},
+    Key<AgentConfig>{
+        "mysql", "user",
+        TextField<AgentConfig>{in_agent<&AgentConfig::mysql, &AgentMysql::account, &Account::user>(), a_user,
+                               check_user},
+        on_restart, mandatory},
+    Key<AgentConfig>{
+        "mysql", "password_file",
+        TextField<AgentConfig>{in_agent<&AgentConfig::mysql, &AgentMysql::account, &Account::password_file>(),
+                               a_path, check_path},
+        on_restart, mandatory},
+    Key<AgentConfig>{
+        "mysql", "ping_timeout",
+        TimeField<AgentConfig>{in_agent<&AgentConfig::mysql, &AgentMysql::ping_timeout>(), 10ms, 1min}},
+
+    Key<AgentConfig>{"fence", "kill_hung",
+                     FlagField<AgentConfig>{in_agent<&AgentConfig::fence, &AgentFence::kill_hung>()}},
+    Key<AgentConfig>{"fence", "kill_clients",
+                     FlagField<AgentConfig>{in_agent<&AgentConfig::fence, &AgentFence::kill_clients>()}},
+    Key<AgentConfig>{
+        "fence", "state_dir",
+        TextField<AgentConfig>{in_agent<&AgentConfig::fence, &AgentFence::state_dir>(), a_path, check_path}},
+
+    Key<AgentConfig>{"log", "level", word_of<AgentConfig, &AgentConfig::log, &Log::level>(level_words)},
+    Key<AgentConfig>{
+        "log", "file",
+        TextField<AgentConfig>{in_agent<&AgentConfig::log, &Log::file>(),
+                               "an absolute path, or \"\" for standard error", check_optional_path}},
+    Key<AgentConfig>{"log", "format", word_of<AgentConfig, &AgentConfig::log, &Log::format>(format_words)},
+};
+
+constexpr std::array<std::string_view, 4> agent_section_names{"heartbeat", "mysql", "fence", "log"};
+
 constexpr std::array<std::string_view, 9> section_names{
     "proxy", "admin", "log", "monitor", "replication", "heartbeat", "failover", "fence", "backend"};
 
@@ -256,6 +325,12 @@ std::span<const Key<Backend>> backend_keys() {
 std::span<const std::string_view> sections() {
   return section_names;
 }
+std::span<const Key<AgentConfig>> agent_keys() {
+  return agent_table;
+}
+std::span<const std::string_view> agent_sections() {
+  return agent_section_names;
+}
 
 template <class Root>
 std::string expected_text(const Field<Root>& field) {
@@ -285,6 +360,7 @@ std::string expected_text(const Field<Root>& field) {
 }
 template std::string expected_text(const Field<Config>& field);
 template std::string expected_text(const Field<Backend>& field);
+template std::string expected_text(const Field<AgentConfig>& field);
 
 template <class Root>
 std::string value_text(const Field<Root>& field, const Root& root) {
@@ -314,20 +390,34 @@ std::string value_text(const Field<Root>& field, const Root& root) {
 }
 template std::string value_text(const Field<Config>& field, const Config& root);
 template std::string value_text(const Field<Backend>& field, const Backend& root);
+template std::string value_text(const Field<AgentConfig>& field, const AgentConfig& root);
+
+namespace {
+
+template <class Root>
+void add_rows(std::vector<KeyInfo>& rows, std::span<const Key<Root>> keys) {
+  const Root defaults{};
+  for (const auto& key : keys) {
+    rows.push_back({.name = std::string(key.section) + "." + std::string(key.name),
+                    .expected = expected_text(key.field),
+                    .default_value = key.need == mandatory ? "" : value_text(key.field, defaults),
+                    .change = key.change,
+                    .need = key.need});
+  }
+}
+
+}  // namespace
 
 std::vector<KeyInfo> schema() {
   std::vector<KeyInfo> rows;
-  const auto add = [&rows](const auto& keys, const auto& defaults) {
-    for (const auto& key : keys) {
-      rows.push_back({.name = std::string(key.section) + "." + std::string(key.name),
-                      .expected = expected_text(key.field),
-                      .default_value = key.need == mandatory ? "" : value_text(key.field, defaults),
-                      .change = key.change,
-                      .need = key.need});
-    }
-  };
-  add(config_keys(), Config{});
-  add(backend_keys(), Backend{});
+  add_rows(rows, config_keys());
+  add_rows(rows, backend_keys());
+  return rows;
+}
+
+std::vector<KeyInfo> agent_schema() {
+  std::vector<KeyInfo> rows;
+  add_rows(rows, agent_keys());
   return rows;
 }
 

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "conf/agent_config.h"
 #include "conf/config.h"
 
 // The one table of all keys: the loader is driven by it, differences() compares by it, and the tests hold the
@@ -105,6 +106,8 @@ struct Key {
 std::span<const Key<Config>> config_keys();    // grouped by section
 std::span<const Key<Backend>> backend_keys();  // section "backend": [[backend]]
 std::span<const std::string_view> sections();  // "backend" included
+std::span<const Key<AgentConfig>> agent_keys();
+std::span<const std::string_view> agent_sections();
 
 // What a value must be, for messages and tables: "an integer from 0 to 256".
 template <class Root>
@@ -123,5 +126,6 @@ struct KeyInfo {
   Need need = Need::optional;
 };
 std::vector<KeyInfo> schema();
+std::vector<KeyInfo> agent_schema();
 
 }  // namespace pointsman::conf

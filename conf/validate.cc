@@ -238,6 +238,7 @@ class Validator {
       }
     }
     if (h.node.empty() && usable({"heartbeat.node"})) report_missing_node();
+    check_names();
   }
 
   void report_missing_node() {
@@ -255,27 +256,24 @@ class Validator {
     const std::string baud_key = backend_key(i, "baud");
     const Duration keepalive = config_.heartbeat.keepalive;
     if (!usable({baud_key, keepalive_key, backend_key(i, "serial")})) return;
-    constexpr std::int64_t bits = std::int64_t{serial_frame_bytes} * serial_bits_per_byte;
-    const std::int64_t bits_per_second = bits * 1'000'000'000 / keepalive.count();
-    if (2 * bits_per_second <= baud) return;
-    const std::int64_t least_ms = (2 * bits * 1000 + baud - 1) / baud;
-    report({baud_key, keepalive_key, backend_key(i, "serial")},
-           "backend.serial " + quoted(device) + ": a frame of " + std::to_string(serial_frame_bytes) +
-               " bytes every " + format_duration(keepalive) + " takes " + std::to_string(bits_per_second) +
-               " bits/s, " + std::to_string(bits_per_second * 100 / baud) + "% of " + std::to_string(baud) +
-               " baud; at most 50% is allowed: heartbeat.keepalive must be at least " +
-               std::to_string(least_ms) + "ms for this line" + faster_line(bits_per_second));
+    if (const std::string why = why_line_too_slow(baud, keepalive); !why.empty()) {
+      report({baud_key, keepalive_key, backend_key(i, "serial")},
+             "backend.serial " + quoted(device) + ": " + why);
+    }
   }
 
-  static std::string faster_line(std::int64_t bits_per_second) {
-    for (const auto& key : backend_keys()) {
-      const auto* field = std::get_if<CountField<Backend>>(&key.field);
-      if (field == nullptr) continue;
-      for (const unsigned rate : field->allowed) {
-        if (2 * bits_per_second <= rate) return ", or baud " + std::to_string(rate);
-      }
+  // A frame carries the sender's name.
+  void check_names() {
+    const auto too_long = [](const std::string& name) { return name.size() > max_node_name; };
+    const std::string room = ": with agents a name has at most " + std::to_string(max_node_name) +
+                             " characters, the room that a frame has for it";
+    if (usable({"heartbeat.node"}) && too_long(config_.heartbeat.node))
+      report({"heartbeat.node"}, "heartbeat.node " + quoted(config_.heartbeat.node) + room);
+    for (std::size_t i = 0; i < config_.backends.size(); ++i) {
+      const Backend& backend = config_.backends[i];
+      if (backend.has_agent() && usable({backend_key(i, "name")}) && too_long(backend.name))
+        report({backend_key(i, "name")}, "backend.name " + quoted(backend.name) + room);
     }
-    return "";
   }
 
   void check_fence() {
@@ -293,7 +291,30 @@ class Validator {
   std::vector<Problem> problems_;
 };
 
+std::string faster_line(std::int64_t bits_per_second) {
+  for (const auto& key : backend_keys()) {
+    const auto* field = std::get_if<CountField<Backend>>(&key.field);
+    if (field == nullptr) continue;
+    for (const unsigned rate : field->allowed) {
+      if (2 * bits_per_second <= rate) return ", or baud " + std::to_string(rate);
+    }
+  }
+  return "";
+}
+
 }  // namespace
+
+std::string why_line_too_slow(unsigned baud, Duration keepalive) {
+  constexpr std::int64_t bits = std::int64_t{serial_frame_bytes} * serial_bits_per_byte;
+  const std::int64_t bits_per_second = bits * 1'000'000'000 / keepalive.count();
+  if (2 * bits_per_second <= baud) return "";
+  const std::int64_t least_ms = (2 * bits * 1000 + baud - 1) / baud;
+  return "a frame of " + std::to_string(serial_frame_bytes) + " bytes every " + format_duration(keepalive) +
+         " takes " + std::to_string(bits_per_second) + " bits/s, " +
+         std::to_string(bits_per_second * 100 / baud) + "% of " + std::to_string(baud) +
+         " baud; at most 50% is allowed: heartbeat.keepalive must be at least " + std::to_string(least_ms) +
+         "ms for this line" + faster_line(bits_per_second);
+}
 
 std::vector<Problem> validate(const Config& config, const Positions& positions) {
   return Validator(config, positions).run();

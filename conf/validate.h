@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <string>
 #include <vector>
 
 #include "conf/config.h"
@@ -13,6 +15,11 @@ namespace pointsman::conf {
 // bytes) still passes in time.
 inline constexpr unsigned serial_frame_bytes = 96;
 inline constexpr unsigned serial_bits_per_byte = 10;  // start and stop bit included
+// What such a frame has room for.
+inline constexpr std::size_t max_node_name = 16;
+
+// Why a line of `baud` does not carry a frame each `keepalive` twice over, and what would; "": it does.
+std::string why_line_too_slow(unsigned baud, Duration keepalive);
 
 // The relations between keys, of a Config whose values are each in range. A relation with a key that was
 // refused is left out, and so is one about links that no backend has, unless the operator wrote the key.

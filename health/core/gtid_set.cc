@@ -376,6 +376,12 @@ std::string GtidSet::to_string() const {
   return flavour_ == Flavour::mariadb ? mariadb_text(origins_) : mysql_text(origins_);
 }
 
+std::vector<std::pair<std::string, std::uint64_t>> GtidSet::newest() const {
+  std::vector<std::pair<std::string, std::uint64_t>> list;
+  for (const auto& [origin, intervals] : origins_) list.emplace_back(origin, intervals.back().last);
+  return list;
+}
+
 std::string GtidSet::position() const {
   if (flavour_ == Flavour::mysql) return to_string();
   std::string text;

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pointsman::core {
@@ -40,6 +41,8 @@ class GtidSet {
   GtidSet minus(const GtidSet& other) const;
   GtidSet united(const GtidSet& other) const;
   std::uint64_t count() const;  // saturates
+  // The origins in the set, each with its highest number: {"0-1", 100}, {"<uuid>", 7}.
+  std::vector<std::pair<std::string, std::uint64_t>> newest() const;
 
   // MySQL: as the server prints it, without line breaks. MariaDB: "D-S-N" for [1, N], "D-S-A..B" else (a
   // single one: "D-S-A..A").

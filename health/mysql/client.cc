@@ -28,6 +28,14 @@ void prepare_library() {
   thread_local const ThreadEnd thread_end;
 }
 
+// Both libraries take the socket only for this name.
+const char* host_of(const Client::Login& login) {
+  return login.host.starts_with('/') ? "localhost" : login.host.c_str();
+}
+const char* socket_of(const Client::Login& login) {
+  return login.host.starts_with('/') ? login.host.c_str() : nullptr;
+}
+
 #ifdef PM_CONNECTOR_C
 
 // The coroutine that a call runs on needs room for OpenSSL's RSA (caching_sha2_password without TLS).
@@ -65,8 +73,8 @@ bool call_connect(MYSQL* mysql, const Client::Login& login, Waiter& waiter) {
   drive(
       mysql, waiter,
       [&] {
-        return mysql_real_connect_start(&result, mysql, login.host.c_str(), login.user.c_str(),
-                                        login.password.c_str(), nullptr, login.port, nullptr, 0);
+        return mysql_real_connect_start(&result, mysql, host_of(login), login.user.c_str(),
+                                        login.password.c_str(), nullptr, login.port, socket_of(login), 0);
       },
       [&](int ready) { return mysql_real_connect_cont(&result, mysql, ready); });
   return result != nullptr;
@@ -117,8 +125,8 @@ bool drive(MYSQL* mysql, Waiter& waiter, Step step) {
 
 bool call_connect(MYSQL* mysql, const Client::Login& login, Waiter& waiter) {
   return drive(mysql, waiter, [&] {
-    return mysql_real_connect_nonblocking(mysql, login.host.c_str(), login.user.c_str(),
-                                          login.password.c_str(), nullptr, login.port, nullptr, 0);
+    return mysql_real_connect_nonblocking(mysql, host_of(login), login.user.c_str(), login.password.c_str(),
+                                          nullptr, login.port, socket_of(login), 0);
   });
 }
 
@@ -163,7 +171,7 @@ Client::~Client() {
 
 std::expected<void, Client::Error> Client::connect(const Login& login, Waiter& waiter) {
   MYSQL* mysql = handle_->mysql;
-  const unsigned protocol = MYSQL_PROTOCOL_TCP;
+  const unsigned protocol = socket_of(login) != nullptr ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
   const unsigned long packet = max_answer_bytes;
   mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
   mysql_options(mysql, MYSQL_OPT_MAX_ALLOWED_PACKET, &packet);

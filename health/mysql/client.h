@@ -26,8 +26,8 @@ class Waiter {
 // seconds, and a server that drips bytes restarts them) and the owner can end a call without a second thread
 // touching a descriptor.
 //
-// One thread only. Not copyable. TCP only; host must be a numeric address (a lookup would block in both
-// libraries).
+// One thread only. Not copyable. `host` is a numeric address (a lookup would block in both libraries), or the
+// absolute path of a Unix socket.
 class Client {
  public:
   struct Login {

@@ -75,6 +75,7 @@ void Connection::begin(core::Instant deadline) {
 std::expected<void, Failure> Connection::connect(core::Instant deadline) {
   close();
   begin(deadline);
+  if (options_.address.host.starts_with('/')) return connect_to(options_.address.host);
   const auto addresses = resolver_.resolve(deadline, interrupt_);
   if (!addresses) return std::unexpected(addresses.error());
   std::expected<void, Failure> outcome;
@@ -106,7 +107,7 @@ Failure Connection::connect_failure(const Client::Error& error, const std::strin
   const std::string where =
       host == options_.address.host ? shown_address_ : concat(shown_address_, " (", host, ")");
   const auto waited = core::to_ms(boot_now() - began_);
-  const char* missing = !reached_   ? "no TCP connection"
+  const char* missing = !reached_   ? "no connection"
                         : !greeted_ ? "no greeting"
                                     : "the login was not answered";
   switch (stop_) {

@@ -23,7 +23,7 @@ namespace pointsman::mysql {
 class Connection final : private Waiter {
  public:
   struct Options {
-    conf::HostPort address;
+    conf::HostPort address;  // a host that is an absolute path is a Unix socket
     conf::Account account;
   };
 

@@ -1,0 +1,255 @@
+#include "health/core/agent_guard.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace pointsman::core {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr Duration retry_pause = 100ms;
+
+}  // namespace
+
+const char* to_string(AgentGuard::Order order) {
+  switch (order) {
+    case AgentGuard::Order::make_read_only:
+      return "make_read_only";
+    case AgentGuard::Order::allow_writes:
+      return "allow_writes";
+    case AgentGuard::Order::kill:
+      return "kill";
+  }
+  return "?";
+}
+
+AgentGuard::AgentGuard(GuardSettings settings, const GuardMemory& memory, Instant now)
+    : settings_(settings), memory_(memory) {
+  // Restarted on a primary: the lease may run no longer than if it had been granted this moment.
+  if (!memory_.primary) return;
+  role_ = GrantedRole::primary;
+  if (lease_kept()) lease_until_ = now + memory_.lease;
+}
+
+bool AgentGuard::may_write(Instant now) const {
+  if (role_ != GrantedRole::primary) return false;
+  return !lease_kept() || (lease_until_ && now < *lease_until_);
+}
+
+bool AgentGuard::process_gone() const {
+  return process_ == MysqldState::absent || process_ == MysqldState::exited || process_ == MysqldState::dying;
+}
+
+bool AgentGuard::ordered(Order order) const {
+  return std::ranges::find(running_, order) != running_.end();
+}
+
+void AgentGuard::on_word(const ProxyWord& word, Epoch epoch, std::optional<Instant> ack_sent_at,
+                         Instant now) {
+  if (epoch < memory_.epoch) return;
+  const bool new_epoch = epoch > memory_.epoch;
+  memory_.epoch = epoch;
+  kill_hung_ = word.kill_hung;
+  // A proxy that has just started and does not know yet who is primary takes nothing away; leases run on.
+  if (word.role == GrantedRole::none) return;
+
+  const GrantedRole before = role_;
+  role_ = word.role;
+  memory_.primary = role_ == GrantedRole::primary;
+  if (role_ == GrantedRole::primary) {
+    memory_.lease = std::chrono::milliseconds(word.lease_ms);
+    if (!lease_kept()) {
+      lease_until_.reset();
+    } else if (ack_sent_at) {
+      // Frames may overtake one another; and under an older epoch a longer lease may have been granted.
+      const Instant until = *ack_sent_at + memory_.lease;
+      lease_until_ = new_epoch || !lease_until_ ? until : std::max(*lease_until_, until);
+    }
+    if (may_write(now)) {
+      lease_lost_ = owes_read_only_ = false;
+      fence_since_.reset();
+      fenced_ = {};
+    }
+    return;
+  }
+  memory_.lease = {};
+  lease_until_.reset();
+  if (before == GrantedRole::primary) owes_read_only_ = true;
+  if (role_ != GrantedRole::fence) {
+    fence_since_.reset();
+    fenced_ = {};
+    lease_lost_ = false;
+  } else if (before != GrantedRole::fence || new_epoch) {
+    fence_since_ = now;
+    fence_failed_ = false;
+    fenced_ = {};
+  }
+}
+
+void AgentGuard::on_report(const ServerReport& report, Instant asked) {
+  if (reported_at_ && asked < *reported_at_) return;
+  report_ = report;
+  reported_at_ = asked;
+  silent_since_.reset();
+}
+
+void AgentGuard::on_silence(Instant since) {
+  if (!silent_since_) silent_since_ = since;
+}
+
+void AgentGuard::on_process(MysqldState state, bool started) {
+  process_ = state;
+  if (!started && !process_gone()) return;
+  report_.reset();
+  reported_at_.reset();
+  silent_since_.reset();
+  read_only_by_us_ = false;
+  // Boot fence: whatever its configuration says, it does not serve before somebody says that it may.
+  if (started) owes_read_only_ = true;
+}
+
+bool AgentGuard::must_enforce(Instant now) const {
+  if (role_ == GrantedRole::fence) return true;
+  return role_ == GrantedRole::primary && !may_write(now);
+}
+
+std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
+  std::vector<Order> orders;
+  const auto give = [&](Order order) {
+    if (ordered(order)) return;
+    running_.push_back(order);
+    orders.push_back(order);
+  };
+  if (role_ == GrantedRole::primary && lease_kept() && !may_write(now)) lease_lost_ = true;
+  if (owes_read_only_ && may_write(now)) owes_read_only_ = false;
+  if (owes_read_only_ && known_read_only()) owes_read_only_ = false;
+
+  const bool fence = role_ == GrantedRole::fence;
+  const bool confirmed =
+      process_gone() || (known_read_only() && fence_since_ && *reported_at_ >= *fence_since_);
+  if (fence && confirmed && fenced_ < memory_.epoch) fenced_ = memory_.epoch;
+  if (process_gone()) return orders;
+
+  const bool hangs = silent_since_.has_value();
+  if (fence && kill_hung_ && settings_.kill_hung && hangs && !confirmed) give(Order::kill);
+  if (retry_at_ && now < *retry_at_) return orders;
+  retry_at_.reset();
+  // Under a fence the server's own word from before it counts for nothing.
+  const bool sure = fence ? confirmed : known_read_only();
+  if ((owes_read_only_ || must_enforce(now)) && !sure) give(Order::make_read_only);
+  const bool again = role_ == GrantedRole::primary && may_write(now) && read_only_by_us_;
+  if (again && known_read_only() && !ordered(Order::make_read_only)) give(Order::allow_writes);
+  return orders;
+}
+
+void AgentGuard::on_done(Order order, bool ok, Instant asked) {
+  std::erase(running_, order);
+  if (!ok) {
+    retry_at_ = asked + retry_pause;
+    if (order == Order::make_read_only && role_ == GrantedRole::fence) fence_failed_ = true;
+    return;
+  }
+  if (order == Order::make_read_only) {
+    fence_failed_ = false;
+    // Taken away by the proxy, it is given back by the proxy, with all that belongs to it.
+    read_only_by_us_ = role_ == GrantedRole::primary;
+  }
+  if (order == Order::allow_writes) read_only_by_us_ = false;
+}
+
+Instant AgentGuard::next_deadline() const {
+  Instant next = Instant::max();
+  if (lease_until_ && !lease_lost_) next = *lease_until_;
+  if (retry_at_) next = std::min(next, *retry_at_);
+  return next;
+}
+
+AgentWord AgentGuard::word(Instant now) const {
+  AgentWord word;
+  word.mysqld = process_gone()  ? process_
+                : silent_since_ ? MysqldState::silent
+                : report_       ? MysqldState::answers
+                                : process_;
+  if (report_ && !process_gone()) {
+    word.read_only = report_->read_only;
+    word.replicates = report_->replica.has_value();
+    word.io_running = report_->replica && report_->replica->io == ReplicaStatus::Io::yes;
+    word.sql_running = report_->replica && report_->replica->sql;
+    word.gtids = own_gtids(*report_);
+  }
+  if (silent_since_ && !process_gone())
+    word.silent_ms =
+        static_cast<std::uint16_t>(std::clamp<std::int64_t>(to_ms(now - *silent_since_), 0, 65535));
+  word.lease_held = role_ == GrantedRole::primary && lease_kept() && may_write(now);
+  word.lease_lost = lease_lost_;
+  word.fence_failed = fence_failed_;
+  word.fenced = fenced_;
+  return word;
+}
+
+std::string AgentGuard::why() const {
+  std::string text =
+      std::string("role ") + to_string(role_) + ", epoch " + std::to_string(memory_.epoch.value);
+  if (lease_lost_) text += ", the lease ran out";
+  if (fenced_ > Epoch{}) text += ", fenced";
+  return text;
+}
+
+std::vector<FrameGtid> own_gtids(const ServerReport& report) {
+  std::vector<FrameGtid> list;
+  for (const auto& [origin, last] : report.executed.newest()) {
+    if (list.size() == max_frame_gtids) break;
+    if (report.flavour == Flavour::mariadb) {
+      const auto dash = origin.find('-');
+      MariaDbGtid gtid;
+      gtid.sequence = last;
+      std::from_chars(origin.data(), origin.data() + dash, gtid.domain);
+      std::from_chars(origin.data() + dash + 1, origin.data() + origin.size(), gtid.server);
+      if (gtid.server == report.server_id) list.emplace_back(gtid);
+    } else if (origin == report.server_uuid) {
+      MySqlGtid gtid;
+      gtid.number = last;
+      std::string digits;
+      std::ranges::copy_if(origin, std::back_inserter(digits), [](char c) { return c != '-'; });
+      if (digits.size() != 2 * gtid.uuid.size()) continue;
+      for (std::size_t i = 0; i < gtid.uuid.size(); ++i)
+        std::from_chars(digits.data() + 2 * i, digits.data() + 2 * i + 2, gtid.uuid[i], 16);
+      list.emplace_back(gtid);
+    }
+  }
+  return list;
+}
+
+namespace {
+
+std::string text_of(const MariaDbGtid& gtid) {
+  return std::to_string(gtid.domain) + "-" + std::to_string(gtid.server) + "-" +
+         std::to_string(gtid.sequence);
+}
+
+std::string text_of(const MySqlGtid& gtid) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text;
+  for (std::size_t i = 0; i < gtid.uuid.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += digits[gtid.uuid[i] >> 4U];
+    text += digits[gtid.uuid[i] & 15U];
+  }
+  return text + ":1-" + std::to_string(gtid.number);
+}
+
+}  // namespace
+
+GtidSet gtids_of(const std::vector<FrameGtid>& gtids) {
+  GtidSet all;
+  for (const auto& gtid : gtids) {
+    const auto flavour = std::holds_alternative<MariaDbGtid>(gtid) ? Flavour::mariadb : Flavour::mysql;
+    const auto set = GtidSet::parse(flavour, std::visit([](const auto& g) { return text_of(g); }, gtid));
+    if (set) all = all.united(*set);
+  }
+  return all;
+}
+
+}  // namespace pointsman::core

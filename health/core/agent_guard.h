@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "health/core/frame.h"
+#include "health/core/ids.h"
+#include "health/core/server_report.h"
+#include "health/core/time.h"
+
+// What the agent on a database host decides: whether the local server may accept writes, and what is done
+// when it must not. Pure; time is handed in. Owned by the agent's loop, one thread.
+namespace pointsman::core {
+
+struct GuardSettings {
+  bool kill_hung = true;
+  bool kill_clients = true;
+};
+
+// What an agent remembers over its own restart.
+struct GuardMemory {
+  Epoch epoch;
+  bool primary = false;
+  Duration lease{};  // 0: none is kept
+  bool operator==(const GuardMemory&) const = default;
+};
+
+// The rules:
+//  * The role `primary` is good as long as its lease. The lease counts from the moment when we sent the frame
+//  that the
+//    proxy had heard when it granted the role: so it ends here before the proxy takes it for over, however
+//    long frames were on their way.
+//  * When the lease runs out, the role is taken away (standby), or a fence is ordered, the server is made
+//  read-only and,
+//    as configured, its clients are ended. Under a fence and without a lease that is enforced until the role
+//    is granted again; for standby it is done once, because it is the proxy that promotes by SQL.
+//  * A server that starts while the host has no good primary's role is made read-only before anything else.
+//  * What was made read-only here for want of a lease is writable again when the present epoch grants the
+//  role again.
+//  * An agent that was never told a role leaves a running server as it is.
+//  * Words of a lower epoch count for nothing.
+class AgentGuard {
+ public:
+  enum class Order { make_read_only, allow_writes, kill };
+
+  AgentGuard(GuardSettings settings, const GuardMemory& memory, Instant now);
+
+  // A frame of the proxy that counts as life. `ack_sent_at` as in LinkSession::Received.
+  void on_word(const ProxyWord& word, Epoch epoch, std::optional<Instant> ack_sent_at, Instant now);
+  // The server said this of itself; it was asked at `asked`.
+  void on_report(const ServerReport& report, Instant asked);
+  // A probe failed: the server has not answered since `since`.
+  void on_silence(Instant since);
+  // What the process table says: absent, dying, exited, or that a process runs (anything else). `started`: it
+  // is another process than the one before, or the first one seen to appear.
+  void on_process(MysqldState state, bool started);
+  // An order was carried out, or not.
+  void on_done(Order order, bool ok, Instant asked);
+
+  // What is to be done now; each order is given once until its on_done().
+  std::vector<Order> step(Instant now);
+  // When step() must be called at the latest, without any event.
+  Instant next_deadline() const;
+
+  // What the proxy is told.
+  AgentWord word(Instant now) const;
+  Epoch epoch() const { return memory_.epoch; }
+  // To be made durable (until the host's next boot) whenever it changes.
+  const GuardMemory& memory() const { return memory_; }
+
+  bool may_write(Instant now) const;
+  // In words, for the log and for people.
+  std::string why() const;
+
+ private:
+  bool lease_kept() const { return memory_.lease > Duration::zero(); }
+  bool must_enforce(Instant now) const;
+  bool known_read_only() const { return report_ && report_->read_only; }
+  bool process_gone() const;
+  bool ordered(Order order) const;
+
+  GuardSettings settings_;
+  GuardMemory memory_;
+  GrantedRole role_ = GrantedRole::none;
+  bool kill_hung_ = false;  // as the proxy's last word says
+  std::optional<Instant> lease_until_;
+  bool lease_lost_ = false;       // it ran out, and the role was not granted again
+  bool read_only_by_us_ = false;  // for want of a lease or by a fence
+  bool owes_read_only_ = false;   // once: a role was taken away, or the server started without one
+  bool fence_failed_ = false;
+  std::optional<Instant> fence_since_;  // of the present fence order
+  Epoch fenced_;
+
+  MysqldState process_ = MysqldState::unknown;
+  std::optional<ServerReport> report_;  // of the process that runs
+  std::optional<Instant> reported_at_;  // asked at
+  std::optional<Instant> silent_since_;
+  std::vector<Order> running_;
+  std::optional<Instant> retry_at_;  // after a failed order
+};
+
+const char* to_string(AgentGuard::Order order);
+
+// A server's own last transactions, as a frame carries them; at most max_frame_gtids.
+std::vector<FrameGtid> own_gtids(const ServerReport& report);
+// The other way: what they say that the server has.
+GtidSet gtids_of(const std::vector<FrameGtid>& gtids);
+
+}  // namespace pointsman::core

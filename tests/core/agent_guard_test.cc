@@ -1,0 +1,246 @@
+// The agent's decisions: when the local server may accept writes, and what is done when it must not.
+#include "health/core/agent_guard.h"
+
+#include <gtest/gtest.h>
+
+namespace pointsman::core {
+namespace {
+
+using namespace std::chrono_literals;
+using Order = AgentGuard::Order;
+using Orders = std::vector<Order>;
+
+class Guard : public testing::Test {
+ protected:
+  void begin(GuardMemory memory = {}, GuardSettings settings = {}) { guard_.emplace(settings, memory, now_); }
+  // A frame that answers one that we sent `ago`.
+  void hear(GrantedRole role, std::uint64_t epoch, Duration ago = 1ms, std::uint32_t lease_ms = 800) {
+    guard_->on_word({role, true, lease_ms}, Epoch{epoch}, now_ - ago, now_);
+  }
+  void server_says(bool read_only) {
+    ServerReport report;
+    report.flavour = Flavour::mariadb;
+    report.server_id = 7;
+    report.read_only = read_only;
+    report.executed = *GtidSet::parse(Flavour::mariadb, "0-3-40,0-7-44,5-7-2");
+    guard_->on_report(report, now_);
+  }
+  // A primary that has been one for some time.
+  void be_primary() {
+    begin();
+    guard_->on_process(MysqldState::answers, false);
+    server_says(false);
+    hear(GrantedRole::primary, 3);
+    ASSERT_TRUE(step().empty());
+  }
+  Orders step() { return guard_->step(now_); }
+  Orders after(Duration duration) {
+    now_ += duration;
+    return step();
+  }
+  void done(Order order, bool ok = true) { guard_->on_done(order, ok, now_); }
+
+  Instant now_{1h};
+  std::optional<AgentGuard> guard_;
+};
+
+// An agent is installed on a running primary and hears nobody: nothing is touched.
+TEST_F(Guard, LeavesAServerAloneThatItWasToldNothingAbout) {
+  begin();
+  guard_->on_process(MysqldState::answers, false);
+  server_says(false);
+  EXPECT_TRUE(step().empty());
+  EXPECT_TRUE(after(1h).empty());
+  EXPECT_FALSE(guard_->may_write(now_));
+}
+
+// No frame comes any more: writes stop when the lease is over, which counts from our own frame that the proxy
+// had heard, not from when its answer arrived.
+TEST_F(Guard, StopsWritesWhenTheLeaseRunsOut) {
+  be_primary();
+  hear(GrantedRole::primary, 3, 300ms);
+  EXPECT_EQ(guard_->next_deadline(), now_ + 799ms) << "the later of the two grants counts";
+  EXPECT_TRUE(after(798ms).empty());
+  EXPECT_TRUE(guard_->word(now_).lease_held);
+  EXPECT_EQ(after(1ms), Orders{Order::make_read_only});
+  EXPECT_TRUE(after(1ms).empty()) << "it is under way";
+  EXPECT_TRUE(guard_->word(now_).lease_lost);
+  EXPECT_FALSE(guard_->word(now_).lease_held);
+}
+
+// A grant that was long on its way, in answer to an old frame, is no new lease.
+TEST_F(Guard, DelayedGrantIsWorthWhatIsLeftOfIt) {
+  be_primary();
+  now_ += 790ms;
+  hear(GrantedRole::primary, 3, 795ms);
+  EXPECT_EQ(after(10ms), Orders{Order::make_read_only});
+  begin();
+  hear(GrantedRole::primary, 4, 900ms);
+  EXPECT_FALSE(guard_->may_write(now_));
+}
+
+// A frame that acknowledges nothing of ours cannot be dated, so it grants nothing.
+TEST_F(Guard, UndatedGrantIsNone) {
+  begin();
+  guard_->on_word({GrantedRole::primary, true, 800}, Epoch{1}, std::nullopt, now_);
+  EXPECT_FALSE(guard_->may_write(now_));
+}
+
+// The links come back while the server is still the primary: writes are allowed again, as it was we who
+// stopped them.
+TEST_F(Guard, LiftsItsOwnReadOnlyWhenTheRoleIsGrantedAgain) {
+  be_primary();
+  ASSERT_EQ(after(900ms), Orders{Order::make_read_only});
+  done(Order::make_read_only);
+  server_says(true);
+  EXPECT_TRUE(after(5s).empty());
+  hear(GrantedRole::primary, 3);
+  EXPECT_EQ(step(), Orders{Order::allow_writes});
+  done(Order::allow_writes);
+  server_says(false);
+  EXPECT_TRUE(step().empty());
+  EXPECT_FALSE(guard_->word(now_).lease_lost);
+}
+
+// Nobody but its maker lifts a person's read_only.
+TEST_F(Guard, LeavesAPersonsReadOnly) {
+  be_primary();
+  server_says(true);
+  hear(GrantedRole::primary, 3);
+  EXPECT_TRUE(step().empty());
+}
+
+// The links come back and the other server is the primary now: this one stays read-only for good.
+TEST_F(Guard, KeepsReadOnlyAsAStandby) {
+  be_primary();
+  ASSERT_EQ(after(900ms), Orders{Order::make_read_only});
+  done(Order::make_read_only);
+  server_says(true);
+  hear(GrantedRole::standby, 4);
+  EXPECT_TRUE(after(1s).empty());
+  hear(GrantedRole::primary, 3);  // an old frame
+  EXPECT_TRUE(after(1ms).empty());
+  EXPECT_FALSE(guard_->may_write(now_));
+  EXPECT_EQ(guard_->epoch(), Epoch{4});
+}
+
+// A fence: read-only, and acknowledged with the last transactions only by what the server says afterwards.
+TEST_F(Guard, AcknowledgesAFenceByTheServersOwnWord) {
+  be_primary();
+  server_says(true);  // before the order
+  now_ += 1ms;
+  hear(GrantedRole::fence, 4);
+  EXPECT_EQ(step(), Orders{Order::make_read_only});
+  EXPECT_EQ(guard_->word(now_).fenced, Epoch{});
+  now_ += 1ms;
+  done(Order::make_read_only);
+  server_says(true);
+  EXPECT_TRUE(step().empty());
+  EXPECT_EQ(guard_->word(now_).fenced, Epoch{4});
+  const auto gtids = guard_->word(now_).gtids;
+  ASSERT_EQ(gtids.size(), 2U);
+  EXPECT_EQ(std::get<MariaDbGtid>(gtids[0]), (MariaDbGtid{0, 7, 44}));
+  EXPECT_EQ(gtids_of(gtids).to_string(), "0-7-44,5-7-2");
+  server_says(false);
+  EXPECT_EQ(step(), Orders{Order::make_read_only}) << "it is enforced";
+}
+
+// A fenced server hangs: it is killed when both sides allow it, and its end is the acknowledgement.
+TEST_F(Guard, KillsAHungServerUnderAFence) {
+  be_primary();
+  guard_->on_silence(now_);
+  EXPECT_TRUE(after(100ms).empty()) << "not without an order";
+  hear(GrantedRole::fence, 4);
+  EXPECT_EQ(step(), (Orders{Order::kill, Order::make_read_only}));
+  EXPECT_EQ(guard_->word(now_).mysqld, MysqldState::silent);
+  EXPECT_EQ(guard_->word(now_).silent_ms, 100);
+  guard_->on_process(MysqldState::exited, false);
+  EXPECT_TRUE(step().empty());
+  EXPECT_EQ(guard_->word(now_).fenced, Epoch{4});
+  EXPECT_EQ(guard_->word(now_).mysqld, MysqldState::exited);
+
+  begin({}, {.kill_hung = false});
+  guard_->on_process(MysqldState::answers, false);
+  guard_->on_silence(now_);
+  hear(GrantedRole::fence, 4);
+  EXPECT_EQ(step(), Orders{Order::make_read_only});
+}
+
+// A server starts on a host whose role is not the primary's: read-only at once. As the primary's it is left
+// alone.
+TEST_F(Guard, FencesAServerThatStarts) {
+  begin();
+  guard_->on_process(MysqldState::absent, false);
+  EXPECT_TRUE(step().empty());
+  guard_->on_process(MysqldState::answers, true);
+  EXPECT_EQ(step(), Orders{Order::make_read_only});
+  done(Order::make_read_only, false);
+  EXPECT_TRUE(step().empty());
+  EXPECT_EQ(after(100ms), Orders{Order::make_read_only}) << "tried again";
+  done(Order::make_read_only);
+  server_says(true);
+  EXPECT_TRUE(after(1s).empty());
+
+  be_primary();
+  guard_->on_process(MysqldState::exited, false);
+  guard_->on_process(MysqldState::answers, true);
+  EXPECT_TRUE(step().empty());
+}
+
+// The proxy promotes by SQL before it grants the role: a standby that becomes writable is not fought.
+TEST_F(Guard, DoesNotFightAPromotion) {
+  begin();
+  guard_->on_process(MysqldState::answers, false);
+  server_says(true);
+  hear(GrantedRole::standby, 3);
+  EXPECT_TRUE(step().empty());
+  now_ += 1ms;
+  server_says(false);
+  EXPECT_TRUE(step().empty());
+  hear(GrantedRole::primary, 4);
+  EXPECT_TRUE(step().empty());
+  EXPECT_TRUE(guard_->may_write(now_));
+}
+
+// The agent is restarted on a primary that is cut off: it remembers what it must enforce.
+TEST_F(Guard, RemembersTheRoleOverARestart) {
+  be_primary();
+  const GuardMemory memory = guard_->memory();
+  EXPECT_EQ(memory, (GuardMemory{Epoch{3}, true, 800ms}));
+  begin(memory);
+  guard_->on_process(MysqldState::answers, false);
+  server_says(false);
+  EXPECT_TRUE(step().empty());
+  EXPECT_EQ(after(800ms), Orders{Order::make_read_only});
+}
+
+// A proxy that has just started knows no roles yet: the lease runs on meanwhile, and nothing else changes.
+TEST_F(Guard, ProxyThatKnowsNoRolesTakesNothingAway) {
+  be_primary();
+  hear(GrantedRole::none, 3);
+  EXPECT_TRUE(after(700ms).empty());
+  EXPECT_EQ(after(99ms), Orders{Order::make_read_only});
+}
+
+// Lease 0: no frame, no consequence.
+TEST_F(Guard, WithoutALeaseNothingRunsOut) {
+  begin();
+  guard_->on_process(MysqldState::answers, false);
+  server_says(false);
+  hear(GrantedRole::primary, 3, 1ms, 0);
+  EXPECT_TRUE(after(1h).empty());
+  EXPECT_TRUE(guard_->may_write(now_));
+}
+
+// MySQL's own transactions: those under the server's uuid.
+TEST_F(Guard, MySqlGtidsSurviveTheWay) {
+  ServerReport report;
+  report.flavour = Flavour::mysql;
+  report.server_uuid = "0123abcd-89ab-cdef-0123-456789abcdef";
+  report.executed = *GtidSet::parse(
+      Flavour::mysql, "0123abcd-89ab-cdef-0123-456789abcdef:1-77,ffffffff-89ab-cdef-0123-456789abcdef:1-3");
+  EXPECT_EQ(gtids_of(own_gtids(report)).to_string(), "0123abcd-89ab-cdef-0123-456789abcdef:1-77");
+}
+
+}  // namespace
+}  // namespace pointsman::core
