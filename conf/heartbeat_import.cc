@@ -346,7 +346,10 @@ class Importer {
     const auto say = [&](std::string text) { result_.notes.push_back({keys_.file, 0, 0, std::move(text)}); };
     say("its syntax is the same: copy it to " + std::string(authkeys_path) +
         " on the proxy's host and on every database host, mode 0600, owned by the user that runs Pointsman");
-    for (const std::string& warning : authkeys_warnings(keys_)) say(warning);
+    for (const std::string& warning : authkeys_warnings(keys_)) {
+      const std::string prefix = keys_.file + ": ";  // which the note has anyway
+      say(warning.starts_with(prefix) ? warning.substr(prefix.size()) : warning);
+    }
   }
 
   // "# ha.cf:3", for who wonders where a value comes from.
