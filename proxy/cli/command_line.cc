@@ -40,7 +40,7 @@ class HelpFormatter : public CLI::Formatter {
         out.append("\n").append(group).append(":\n");
       }
       std::string name(manual.name);
-      name.resize(12, ' ');
+      name.resize(16, ' ');
       out.append("  ").append(name).append("  ").append(manual.summary).append("\n");
     }
     out += make_groups(app, mode);
@@ -97,6 +97,21 @@ void add_to(CLI::App& app, Invocation& into) {
   app.add_option("--to", into.name, "the server that becomes primary")->type_name("NAME");
 }
 
+void add_keys(CLI::App& app, Invocation& into) {
+  app.add_option("FILE", into.file, "the file; - for standard output")->required();
+  auto* rotate = app.add_flag("--rotate", into.rotate, "add a new key to FILE, and sign with it");
+  app.add_flag("--add", into.add, "add a new key to FILE, sign as before")->excludes(rotate);
+}
+
+void add_import(CLI::App& app, Invocation& into) {
+  app.add_option("--ha-cf", into.ha_cf, "Heartbeat's ha.cf")->type_name("FILE")->required();
+  app.add_option("--haresources", into.haresources, "its haresources")->type_name("FILE")->required();
+  app.add_option("--authkeys", into.authkeys, "its authkeys")->type_name("FILE")->required();
+  app.add_option("--output-dir", into.output_dir, "where to write (this folder)")->type_name("DIR");
+  app.add_flag("--force", into.force, "replace files that exist");
+  app.add_flag("--json", into.json, "the answer as JSON");
+}
+
 // Values that CLI11 fills and that need a further look.
 struct Raw {
   std::string on_off;
@@ -139,13 +154,21 @@ void add_own_options(CLI::App& app, Command command, Invocation& into, Raw& raw)
       return add_switch(app, raw.on_off);
     case Command::automatic:
       return add_switch(app, raw.on_off);
+    case Command::keygen:
+      return add_keys(app, into);
+    case Command::import_heartbeat:
+      return add_import(app, into);
     default:
       return;
   }
 }
 
+bool reads_configuration(Command command) {
+  return command != Command::keygen && command != Command::import_heartbeat;
+}
+
 bool talks_to_daemon(Command command) {
-  return command != Command::run && command != Command::check;
+  return command != Command::run && command != Command::check && reads_configuration(command);
 }
 
 Stop usage_error(const std::string& command, const std::string& text) {
@@ -164,7 +187,7 @@ std::optional<Stop> unknown_command(const std::vector<std::string>& arguments) {
   std::string text = "there is no command '" + printable(first.substr(0, 40)) + "'";
   if (const auto similar = similar_command(first))
     text.append("; did you mean '").append(*similar).append("'?");
-  return usage_error("", std::move(text));
+  return usage_error("", text);
 }
 
 }  // namespace
@@ -188,7 +211,7 @@ std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string
     add_own_options(*command, manual.command, invocations[i], raw);
     if (talks_to_daemon(manual.command)) {
       add_common(*command, invocations[i]);
-    } else {
+    } else if (reads_configuration(manual.command)) {
       add_config(*command, invocations[i]);
       if (manual.command == Command::check)
         command->add_flag("--json", invocations[i].json, "the result as JSON");
@@ -216,7 +239,9 @@ std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string
   const CLI::App* command = typed();
   const auto at = static_cast<std::size_t>(std::ranges::find(commands, command) - commands.begin());
   Invocation invocation = std::move(invocations[at]);
-  invocation.config_given = command->count("--config") > 0;
+  invocation.config_given = reads_configuration(invocation.command) && command->count("--config") > 0;
+  if (invocation.file == "-" && (invocation.rotate || invocation.add))
+    return std::unexpected(usage_error("keygen", "--rotate and --add need a file that exists"));
   if (invocation.command == Command::events && invocation.json && command->count("-n") == 0)
     invocation.limit = max_limit;
   invocation.on = raw.on_off == "on";

@@ -24,6 +24,8 @@ enum class Command {
   pause,
   resume,
   reload,
+  keygen,
+  import_heartbeat,
 };
 
 // What the operator typed, checked.
@@ -41,6 +43,13 @@ struct Invocation {
   bool force = false;
   bool on = false;   // maintenance, automatic
   std::string name;  // of a server; empty where it may be left out
+  std::string file;  // keygen
+  bool rotate = false;
+  bool add = false;
+  std::string ha_cf;  // import-heartbeat, as the next three
+  std::string haresources;
+  std::string authkeys;
+  std::string output_dir = ".";
 };
 
 // Nothing to do but to print: help or version (done, to standard output), or what is wrong (usage, to

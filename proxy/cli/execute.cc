@@ -1,7 +1,9 @@
 #include "proxy/cli/execute.h"
 
+#include <algorithm>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,8 @@
 #include "conf/loader.h"
 #include "proxy/cli/ask.h"
 #include "proxy/cli/fields.h"
+#include "proxy/cli/import_heartbeat.h"
+#include "proxy/cli/keygen.h"
 #include "proxy/cli/render_answers.h"
 #include "proxy/cli/render_events.h"
 #include "proxy/cli/render_status.h"
@@ -70,6 +74,68 @@ ExitStatus run_the_daemon(const Invocation& invocation, const RunDaemon& run_dae
     return ExitStatus::refused;
   }
   return static_cast<ExitStatus>(run_daemon(std::move(*config)));
+}
+
+// Names of files may hold anything.
+std::string printable_lines(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    out += printable(text.substr(0, end)) + '\n';
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
+ExitStatus make_keys(const Invocation& invocation) {
+  const KeygenMode mode = invocation.rotate ? KeygenMode::rotate
+                          : invocation.add  ? KeygenMode::add
+                                            : KeygenMode::create;
+  const auto done = keygen(invocation.file, mode);
+  if (!done) {
+    complain("pointsman: " + printable_lines(done.error()));
+    return ExitStatus::refused;
+  }
+  print(printable_lines(*done));
+  return ExitStatus::done;
+}
+
+// What was written, and what is left for a person to do.
+ExitStatus import_installation(const Invocation& invocation) {
+  const auto imported = import_heartbeat({.ha_cf = invocation.ha_cf,
+                                          .haresources = invocation.haresources,
+                                          .authkeys = invocation.authkeys,
+                                          .output_dir = invocation.output_dir,
+                                          .force = invocation.force});
+  if (!imported) {
+    if (invocation.json) {
+      print_json(problems_json(imported.error()));
+    } else {
+      print_problems(imported.error());
+    }
+    return ExitStatus::refused;
+  }
+  if (invocation.json) {
+    json answer = problems_json(imported->notes);
+    answer["notes"] = std::exchange(answer["problems"], json());
+    answer.erase("problems");
+    answer["ok"] = true;
+    answer["written"] = imported->written;
+    print_json(answer);
+    return ExitStatus::done;
+  }
+  const Style style = style_of(STDOUT_FILENO);
+  std::string out;
+  for (const std::string& path : imported->written) {
+    out += toned("wrote", Tone::good, style) + " " + printable(path) + "\n";
+  }
+  out += "\nWhat to look at, and what has no counterpart:\n";
+  for (const conf::Problem& note : imported->notes) {
+    out += toned("! ", Tone::caution, style) + Text(printable(conf::to_string(note))).wrap(style, 2, 2) + "\n";
+  }
+  out += "\nThen: pointsman check -c " + printable(imported->written.front()) + "\n";
+  print(out);
+  return ExitStatus::done;
 }
 
 // The answer in text; what stands against a dry run goes to standard error by the caller.
@@ -133,6 +199,8 @@ ExitStatus ask_once(const Invocation& invocation, const std::string& socket) {
 ExitStatus execute(const Invocation& invocation, const RunDaemon& run_daemon) {
   if (invocation.command == Command::run) return run_the_daemon(invocation, run_daemon);
   if (invocation.command == Command::check) return check(invocation);
+  if (invocation.command == Command::keygen) return make_keys(invocation);
+  if (invocation.command == Command::import_heartbeat) return import_installation(invocation);
   const auto socket = socket_of(invocation);
   if (!socket) {
     complain("pointsman: " + socket.error() + '\n');

@@ -129,6 +129,34 @@ where, and does not start.)",
 line and column. When there are none, it shows what the configuration means
 and what could be better. It talks to no daemon and to no server.)",
            "pointsman check -c /etc/pointsman/pointsman.toml"},
+    Manual{Command::keygen, "keygen", running, "FILE [--rotate | --add]", "makes keys for the heartbeats",
+           R"(Writes a new file (mode 0600) with one random key, by which the hosts of the
+cluster know each other's heartbeats. A file that exists is never overwritten.
+Copy it to every host, as the file that heartbeat.authkeys names there.
+
+To change the key without a gap, which could look like a death: --add a key,
+copy the file to every host and reload there; every host now accepts both.
+Then change the number after `auth` to the new one, and copy and reload again.
+Where a gap does not matter, --rotate adds a key and signs with it at once.
+Remove the old key from all files when no host signs with it any more.
+
+With - as FILE the new file goes to standard output. It talks to no daemon.)",
+           R"(pointsman keygen /etc/pointsman/authkeys
+pointsman keygen /etc/pointsman/authkeys --add)"},
+    Manual{Command::import_heartbeat, "import-heartbeat", running,
+           "--ha-cf FILE --haresources FILE --authkeys FILE\n         [--output-dir DIR] [--force] [--json]",
+           "makes a configuration from a Heartbeat installation",
+           R"(Reads the three files of a Linux-HA Heartbeat installation and writes
+DIR/pointsman.toml, for the host of the proxy, and for each database host
+DIR/NODE/agent.toml. The address that Heartbeat moved becomes proxy.listen, its
+nodes the servers, its media the links, its times Pointsman's. What has no
+counterpart is listed, with what to do instead.
+
+Files that exist are left alone without --force. It talks to no daemon and to
+no server.)",
+           R"(pointsman import-heartbeat --ha-cf /etc/ha.d/ha.cf \
+  --haresources /etc/ha.d/haresources --authkeys /etc/ha.d/authkeys \
+  --output-dir /tmp/pointsman)"},
 };
 
 // Levenshtein's.
