@@ -131,7 +131,8 @@ ExitStatus import_installation(const Invocation& invocation) {
   }
   out += "\nWhat to look at, and what has no counterpart:\n";
   for (const conf::Problem& note : imported->notes) {
-    out += toned("! ", Tone::caution, style) + Text(printable(conf::to_string(note))).wrap(style, 2, 2) + "\n";
+    out +=
+        toned("! ", Tone::caution, style) + Text(printable(conf::to_string(note))).wrap(style, 2, 2) + "\n";
   }
   out += "\nThen: pointsman check -c " + printable(imported->written.front()) + "\n";
   print(out);
