@@ -129,6 +129,8 @@ void Controller::absorb(const Event& event, Instant now) {
           absorb_probe(e);
         } else if constexpr (std::is_same_v<E, ProbeFailed>) {
           absorb_failure(e);
+        } else if constexpr (std::is_same_v<E, AgentHeard>) {
+          absorb_frame(e);
         } else if constexpr (std::is_same_v<E, TrafficSeen>) {
           cluster_.at(e.backend).evidence.on_traffic(e.at);
         } else if constexpr (std::is_same_v<E, ReconnectChecked>) {
@@ -166,6 +168,15 @@ void Controller::absorb_probe(const ProbeSucceeded& event) {
     ledger_.on_report(event.report, event.finished, cluster_.config.monitor.interval * 4);
     ledger_of_ = event.backend;
   }
+}
+
+void Controller::absorb_frame(const AgentHeard& event) {
+  Server& server = cluster_.at(event.backend);
+  const bool knew = server.evidence.agent.saw_end_at.has_value();
+  server.evidence.agent.on_frame(event.link, event.word, event.at);
+  if (knew || !server.evidence.agent.saw_end_at) return;
+  // By the time that the failover begins, what the others have should be known afresh.
+  for (const auto& other : cluster_.servers) outbox_.add(ProbeNow{other.id});
 }
 
 void Controller::absorb_failure(const ProbeFailed& event) {

@@ -64,6 +64,7 @@ class Controller {
  private:
   void absorb(const Event& event, Instant now);
   void absorb_probe(const ProbeSucceeded& event);
+  void absorb_frame(const AgentHeard& event);
   void absorb_failure(const ProbeFailed& event);
   void judge_all(Instant now);
   void decide(Instant now);

@@ -7,6 +7,7 @@
 
 #include "conf/config.h"
 #include "health/core/command.h"
+#include "health/core/frame.h"
 #include "health/core/ids.h"
 #include "health/core/server_report.h"
 #include "health/core/time.h"
@@ -24,6 +25,13 @@ struct ProbeFailed {
   BackendId backend;
   Failure failure;
   Instant finished;
+};
+// A frame of the agent on the backend's host that counts as life.
+struct AgentHeard {
+  BackendId backend;
+  LinkKind link = LinkKind::udp;
+  AgentWord word;
+  Instant at;
 };
 struct TrafficSeen {
   BackendId backend;
@@ -92,8 +100,8 @@ struct Reconfigured {
 };
 
 using Event =
-    std::variant<ProbeSucceeded, ProbeFailed, TrafficSeen, ReconnectChecked, CommandFinished, RouteApplied,
-                 StateStored, FenceCommandFinished, Tick, SwitchoverWanted, FailoverWanted, RejoinWanted,
-                 MaintenanceWanted, AutomaticWanted, PauseWanted, Reconfigured>;
+    std::variant<ProbeSucceeded, ProbeFailed, AgentHeard, TrafficSeen, ReconnectChecked, CommandFinished,
+                 RouteApplied, StateStored, FenceCommandFinished, Tick, SwitchoverWanted, FailoverWanted,
+                 RejoinWanted, MaintenanceWanted, AutomaticWanted, PauseWanted, Reconfigured>;
 
 }  // namespace pointsman::core

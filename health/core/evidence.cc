@@ -66,6 +66,28 @@ void Evidence::on_traffic(Instant at) {
   last_traffic = std::max(at, last_traffic.value_or(at));
 }
 
+void AgentEvidence::on_frame(LinkKind link, const AgentWord& said, Instant at) {
+  auto& last = heard[index(link)];
+  last = std::max(at, last.value_or(at));
+  if (word_at && at < *word_at) return;
+  const auto runs = [](const AgentWord& w) {
+    return w.mysqld == MysqldState::answers || w.mysqld == MysqldState::silent;
+  };
+  const bool gone = said.mysqld == MysqldState::dying || said.mysqld == MysqldState::exited;
+  if (runs(said)) saw_end_at.reset();
+  if (gone && !saw_end_at && word && runs(*word)) saw_end_at = at;
+  word = said;
+  word_at = at;
+}
+
+std::optional<Instant> AgentEvidence::last_heard() const {
+  std::optional<Instant> latest;
+  for (const auto& at : heard) {
+    if (at) latest = std::max(*at, latest.value_or(*at));
+  }
+  return latest;
+}
+
 Instant Evidence::last_contact() const {
   Instant latest = watched_since;
   for (const auto& sign : {last_ok, last_traffic, alive_at}) {
@@ -78,6 +100,9 @@ void Evidence::forgive(Duration stall) {
   watched_since += stall;
   for (auto* sign : {&last_ok, &last_traffic, &alive_at, &failed_at, &refused_since, &received_change_at}) {
     if (*sign) **sign += stall;
+  }
+  for (auto& sign : agent.heard) {
+    if (sign) *sign += stall;
   }
 }
 

@@ -1,12 +1,33 @@
 #pragma once
 
+#include <array>
 #include <optional>
 
+#include "health/core/frame.h"
 #include "health/core/server_report.h"
 #include "health/core/time.h"
 
 // What is known of one server, and when it was learnt. Nothing here decides anything.
 namespace pointsman::core {
+
+// What the agent on the server's host has said, and over which of its links.
+struct AgentEvidence {
+  std::array<std::optional<Instant>, link_kinds> heard;  // last frame that counted as life, by kind of link
+  std::optional<AgentWord> word;                         // of the newest frame
+  std::optional<Instant> word_at;
+  // First frame that said that mysqld is dying or has exited, after frames that said that it runs. An agent
+  // that never saw it run may be looking at the wrong socket: its word proves nothing.
+  std::optional<Instant> saw_end_at;
+
+  void on_frame(LinkKind link, const AgentWord& said, Instant at);
+  std::optional<Instant> last_heard() const;
+  bool heard_within(LinkKind link, Duration time, Instant now) const {
+    return heard[index(link)] && now - *heard[index(link)] < time;
+  }
+  bool host_alive(Duration deadtime, Instant now) const {
+    return last_heard() && now - *last_heard() < deadtime;
+  }
+};
 
 struct Evidence {
   explicit Evidence(Instant since) : watched_since(since) {}
@@ -35,6 +56,8 @@ struct Evidence {
 
   // Client sessions.
   std::optional<Instant> last_traffic;  // last bytes from this server on any session
+
+  AgentEvidence agent;
 
   // The replica's receiver, while this server replicates.
   std::optional<Instant> received_change_at;  // events_received was last seen to grow

@@ -52,11 +52,46 @@ bool traffic_contradicts(const Evidence& e) {
   return e.last_traffic && (!e.lost_at || *e.last_traffic > *e.lost_at);
 }
 
+// Nothing comes from the server to us, and its host's agent is heard.
+Judgement judge_by_agent(const Evidence& e, const JudgeTimes& t, Instant now) {
+  const AgentEvidence& agent = e.agent;
+  const Instant host_until = *agent.last_heard() + t.deadtime;
+  const std::string ours = "silent to us for " + ms(t.deadtime);
+  const auto silence = std::chrono::milliseconds(agent.word->silent_ms) + (now - *agent.word_at);
+  switch (agent.word->mysqld) {
+    case MysqldState::dying:
+    case MysqldState::exited:
+    case MysqldState::absent:
+      return {Verdict::crashed, ours + ", and its agent finds no mysqld", host_until};
+    case MysqldState::silent:
+      if (silence >= t.deadtime) {
+        return {Verdict::hung, ours + ", and its agent gets no answer from it either", host_until};
+      }
+      return {Verdict::suspect,
+              ours + ", and its agent has just stopped getting answers; hung when that lasts for " +
+                  ms(t.deadtime),
+              std::min(host_until, now + (t.deadtime - silence))};
+    case MysqldState::answers:
+    case MysqldState::unknown:
+      break;
+  }
+  const bool by_udp = agent.heard_within(LinkKind::udp, t.deadtime, now);
+  const bool by_serial = agent.heard_within(LinkKind::serial, t.deadtime, now);
+  const char* links = by_udp && by_serial ? "udp and serial" : by_udp ? "udp" : "serial";
+  return {Verdict::cut_off, ours + ", but its agent is heard by " + links, host_until};
+}
+
 }  // namespace
 
 Judgement judge(const Evidence& e, const JudgeTimes& t, Instant now) {
   const Instant contact = e.last_contact();
   const Instant silence_ends = contact + t.deadtime;
+
+  // A probe that began before the end may still have been answered.
+  const auto& agent = e.agent;
+  if (agent.saw_end_at && (!e.last_ok_started || *e.last_ok_started < *agent.saw_end_at)) {
+    return {Verdict::crashed, "its agent saw mysqld end", std::nullopt};
+  }
 
   // A probe is due each interval and may take its timeout: until then its absence means nothing.
   const bool nothing_failed = !e.failure && !e.lost_at && e.refused == 0;
@@ -90,6 +125,15 @@ Judgement judge(const Evidence& e, const JudgeTimes& t, Instant now) {
   if (e.failure && traffic_contradicts(e) && now < *e.last_traffic + t.interval) {
     return {Verdict::degraded, "probes fail (" + failure_text(e) + ") while clients get answers",
             *e.last_traffic + t.interval};
+  }
+
+  const auto agent_heard = agent.last_heard();
+  const bool host_alive = agent.host_alive(t.deadtime, now);
+  if (now >= silence_ends && host_alive) return judge_by_agent(e, t, now);
+  // An agent that was heard before takes part in the silence.
+  if (agent_heard && !host_alive && *agent_heard + t.deadtime > silence_ends &&
+      now < *agent_heard + t.deadtime) {
+    return {Verdict::suspect, failure_text(e), *agent_heard + t.deadtime};
   }
 
   if (now >= silence_ends) {

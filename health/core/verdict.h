@@ -37,8 +37,12 @@ struct JudgeTimes {
 };
 
 // The rules of the design's table, first that holds wins:
-//   fresh probe -> up;  lost and refused in a row, or refused for deadtime without traffic -> crashed;
-//   an answer that proves life, or traffic -> degraded;  silence for deadtime -> dead;  else suspect.
+//   the agent saw mysqld end since the last probe began -> crashed;  fresh probe -> up;
+//   lost and refused in a row, or refused for deadtime without traffic -> crashed;
+//   an answer that proves life, or traffic -> degraded;
+//   silence to us for deadtime, but the host's agent is heard: it finds no mysqld -> crashed, gets no answer
+//   from it for deadtime either -> hung, else cut_off; silence everywhere for deadtime -> dead;  else
+//   suspect.
 Judgement judge(const Evidence& evidence, const JudgeTimes& times, Instant now);
 
 }  // namespace pointsman::core

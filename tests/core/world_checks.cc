@@ -110,6 +110,9 @@ struct EventText {
   std::string operator()(const ProbeFailed& e) const {
     return "probe failed" + of(e.backend) + ": " + e.failure.text;
   }
+  std::string operator()(const AgentHeard& e) const {
+    return "agent" + of(e.backend) + " by " + to_string(e.link) + ": mysqld " + to_string(e.word.mysqld);
+  }
   std::string operator()(const TrafficSeen& e) const { return "traffic" + of(e.backend); }
   std::string operator()(const ReconnectChecked& e) const {
     return "reconnects" + of(e.backend) + " refused=" + std::to_string(e.refused_in_row) +

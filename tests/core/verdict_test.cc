@@ -1,0 +1,145 @@
+// From evidence to verdict where an agent has a say: each row of the design's table.
+#include "health/core/verdict.h"
+
+#include <gtest/gtest.h>
+
+namespace pointsman::core {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A server that is probed each 200 ms with an agent that sends each 100 ms, until told otherwise.
+class AgentVerdict : public testing::Test {
+ protected:
+  static constexpr JudgeTimes times{200ms, 500ms, 1s, 2};
+
+  void probe_ok() { evidence_.on_probe_ok({}, now_ - 1ms, now_, 1ms); }
+  void probe_fails(FailureKind kind) { evidence_.on_probe_failed({kind, 0, "a failure"}, now_); }
+  void hear(LinkKind link, MysqldState mysqld, std::uint16_t silent_ms = 0) {
+    AgentWord word;
+    word.mysqld = mysqld;
+    word.silent_ms = silent_ms;
+    evidence_.agent.on_frame(link, word, now_);
+  }
+  // `mysqld` on the links that live; nothing from the server itself.
+  void live_without_probes(Duration time, std::initializer_list<LinkKind> links, MysqldState mysqld) {
+    for (Duration passed{}; passed < time; passed += 100ms) {
+      now_ += 100ms;
+      if (passed % 500ms == 0ms) probe_fails(FailureKind::timeout);
+      for (const LinkKind link : links)
+        hear(link, mysqld, mysqld == MysqldState::silent ? static_cast<std::uint16_t>(to_ms(passed)) : 0);
+    }
+  }
+  void begin_well() {
+    now_ += 100ms;
+    hear(LinkKind::udp, MysqldState::answers);
+    hear(LinkKind::serial, MysqldState::answers);
+    probe_ok();
+    ASSERT_EQ(verdict(), Verdict::up);
+  }
+  Verdict verdict() { return judge(evidence_, times, now_).verdict; }
+  std::string why() { return judge(evidence_, times, now_).why; }
+
+  Instant now_{1h};
+  Evidence evidence_{now_};
+};
+
+// The agent's word that mysqld is dying counts at once, long before its sockets close.
+TEST_F(AgentVerdict, AgentSeesTheEnd) {
+  begin_well();
+  now_ += 10ms;
+  hear(LinkKind::udp, MysqldState::dying);
+  EXPECT_EQ(verdict(), Verdict::crashed) << why();
+  now_ += 100ms;
+  hear(LinkKind::udp, MysqldState::exited);
+  EXPECT_EQ(verdict(), Verdict::crashed);
+  now_ += 100ms;
+  probe_ok();  // it is back; the agent has not found it yet
+  EXPECT_EQ(verdict(), Verdict::up);
+  hear(LinkKind::udp, MysqldState::exited);
+  EXPECT_EQ(verdict(), Verdict::up) << "the same end is not news";
+}
+
+// A probe that was on its way when mysqld died proves nothing.
+TEST_F(AgentVerdict, AnswerFromBeforeTheEnd) {
+  begin_well();
+  const Instant asked = now_;
+  now_ += 5ms;
+  hear(LinkKind::udp, MysqldState::dying);
+  evidence_.on_probe_ok({}, asked, now_, 5ms);
+  EXPECT_EQ(verdict(), Verdict::crashed);
+}
+
+// An agent that looks at the wrong socket and never saw mysqld run cannot bring a healthy primary down.
+TEST_F(AgentVerdict, AgentThatNeverSawItRun) {
+  now_ += 100ms;
+  for (int i = 0; i < 30; ++i) {
+    now_ += 100ms;
+    hear(LinkKind::udp, i % 2 == 0 ? MysqldState::absent : MysqldState::exited);
+    if (i % 2 == 0) probe_ok();
+    if (i > 0) {
+      EXPECT_EQ(verdict(), Verdict::up) << i;
+    }
+  }
+}
+
+TEST_F(AgentVerdict, Hung) {
+  begin_well();
+  live_without_probes(900ms, {LinkKind::udp, LinkKind::serial}, MysqldState::silent);
+  EXPECT_EQ(verdict(), Verdict::suspect) << why();
+  live_without_probes(1100ms, {LinkKind::udp}, MysqldState::silent);
+  EXPECT_EQ(verdict(), Verdict::hung) << why();
+  probe_ok();
+  EXPECT_EQ(verdict(), Verdict::up);
+}
+
+// It answers its agent and nobody else: eth0 is cut and the serial line tells, or only the way to mysqld is.
+TEST_F(AgentVerdict, CutOff) {
+  begin_well();
+  live_without_probes(1200ms, {LinkKind::serial}, MysqldState::answers);
+  EXPECT_EQ(verdict(), Verdict::cut_off);
+  EXPECT_NE(why().find("heard by serial"), std::string::npos) << why();
+  begin_well();
+  live_without_probes(1200ms, {LinkKind::udp}, MysqldState::answers);
+  EXPECT_EQ(verdict(), Verdict::cut_off);
+  EXPECT_NE(why().find("heard by udp"), std::string::npos) << why();
+}
+
+// Silence everywhere; the links' count as well, whichever was heard last.
+TEST_F(AgentVerdict, Dead) {
+  begin_well();
+  live_without_probes(500ms, {LinkKind::serial}, MysqldState::answers);
+  live_without_probes(900ms, {}, MysqldState::answers);
+  EXPECT_EQ(verdict(), Verdict::cut_off) << "the serial line was heard 900 ms ago: " << why();
+  live_without_probes(200ms, {}, MysqldState::answers);
+  EXPECT_EQ(verdict(), Verdict::dead) << why();
+}
+
+// Both links are cut while probes go on: nothing happens to the server.
+TEST_F(AgentVerdict, LinksAreCut) {
+  begin_well();
+  for (int i = 0; i < 30; ++i) {
+    now_ += 200ms;
+    probe_ok();
+    EXPECT_EQ(verdict(), Verdict::up);
+  }
+}
+
+// mysqld is refused, as after a crash, and the agent confirms it late: crashed all the same, with or without
+// it.
+TEST_F(AgentVerdict, GoneWithoutTheAgentsWord) {
+  begin_well();
+  live_without_probes(1200ms, {LinkKind::serial}, MysqldState::absent);
+  EXPECT_EQ(verdict(), Verdict::crashed) << why();
+}
+
+// Traffic still flows: degraded, whatever the links say.
+TEST_F(AgentVerdict, TrafficOutranksSilence) {
+  begin_well();
+  live_without_probes(1200ms, {LinkKind::udp}, MysqldState::silent);
+  evidence_.on_traffic(now_);
+  EXPECT_EQ(verdict(), Verdict::degraded) << why();
+}
+
+}  // namespace
+}  // namespace pointsman::core
