@@ -224,7 +224,7 @@ void Control::perform(core::Record& action) {
     steps += (steps.empty() ? "" : " ") + step.name + "=" +
              std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(step.took).count()) + "us";
   }
-  std::vector<LogField> fields{{"epoch", record.epoch.value}};
+  std::vector<io::LogField> fields{{"epoch", record.epoch.value}};
   const auto add = [&](const char* key, const std::string& value) {
     if (!value.empty()) fields.push_back({key, value});
   };

@@ -10,12 +10,12 @@
 #include "conf/config.h"
 #include "health/core/controller.h"
 #include "health/io/background.h"
+#include "health/io/log.h"
 #include "health/io/loop.h"
 #include "health/io/mailbox.h"
 #include "health/io/timer.h"
 #include "proxy/backend_monitor.h"
 #include "proxy/history.h"
-#include "proxy/log.h"
 #include "proxy/workers.h"
 
 namespace pointsman::proxy {
@@ -30,7 +30,7 @@ class Control {
     io::Background& background;
     Workers& workers;
     History& history;
-    Log& log;
+    io::Log& log;
   };
   // An operator's request that the core answered.
   using OnReply = std::function<void(const core::Reply&)>;
@@ -77,7 +77,7 @@ class Control {
   io::Background& background_;
   Workers& workers_;
   History& history_;
-  Log& log_;
+  io::Log& log_;
   conf::Config config_;
   const std::string state_dir_;
 

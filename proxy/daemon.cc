@@ -11,16 +11,16 @@
 #include "health/core/controller.h"
 #include "health/io/background.h"
 #include "health/io/clock.h"
+#include "health/io/log.h"
 #include "health/io/loop.h"
 #include "health/io/mailbox.h"
 #include "health/io/signal.h"
+#include "health/io/systemd.h"
 #include "proxy/admin_requests.h"
 #include "proxy/admin_server.h"
 #include "proxy/control.h"
 #include "proxy/history.h"
-#include "proxy/log.h"
 #include "proxy/state_dir.h"
-#include "proxy/systemd.h"
 #include "proxy/workers.h"
 
 namespace pointsman::proxy {
@@ -34,8 +34,8 @@ int refuse(const std::string& why) {
 // Everything that lives as long as the daemon runs, in the order of its making.
 class Daemon {
  public:
-  Daemon(conf::Config config, std::unique_ptr<Log> log, StateDir state_dir, core::DurableState stored,
-         Systemd& systemd)
+  Daemon(conf::Config config, std::unique_ptr<io::Log> log, StateDir state_dir, core::DurableState stored,
+         io::Systemd& systemd)
       : config_(std::move(config)),
         log_(std::move(log)),
         state_dir_(std::move(state_dir)),
@@ -98,9 +98,9 @@ class Daemon {
   }
 
   conf::Config config_;
-  std::unique_ptr<Log> log_;
+  std::unique_ptr<io::Log> log_;
   StateDir state_dir_;
-  Systemd& systemd_;
+  io::Systemd& systemd_;
   io::Loop loop_;
   io::Mailbox mailbox_;
   io::Background background_;
@@ -142,9 +142,9 @@ std::expected<std::string, std::string> Daemon::reload() {
 }  // namespace
 
 int run_daemon(conf::Config config) {
-  Systemd systemd = Systemd::from_environment();
+  auto systemd = io::Systemd::from_environment();
   std::signal(SIGPIPE, SIG_IGN);
-  auto log = Log::open(config.log);
+  auto log = io::Log::open(config.log);
   if (!log) return refuse(log.error());
   auto state_dir = StateDir::open(config.proxy.state_dir);
   if (!state_dir) return refuse(state_dir.error());

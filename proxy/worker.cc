@@ -31,7 +31,7 @@ void block_signals() {
 
 }  // namespace
 
-Worker::Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, Log* log)
+Worker::Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, io::Log* log)
     : index_(index),
       shared_(shared),
       stats_(stats),
@@ -46,7 +46,7 @@ Worker::Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr rout
 
 std::expected<std::unique_ptr<Worker>, std::string> Worker::create(unsigned index, Shared& shared,
                                                                    WorkerStats& stats, RoutePtr route,
-                                                                   Log* log) {
+                                                                   io::Log* log) {
   std::unique_ptr<Worker> worker(new Worker(index, shared, stats, std::move(route), log));
   auto watch = DisconnectWatch::create(worker->loop_);
   if (!watch) return std::unexpected("cannot start a worker: " + watch.error());

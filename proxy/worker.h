@@ -11,14 +11,14 @@
 #include <vector>
 
 #include "health/io/address.h"
+#include "health/io/log.h"
+#include "health/io/log_limiter.h"
 #include "health/io/loop.h"
 #include "health/io/mailbox.h"
 #include "proxy/chunk_filter.h"
 #include "proxy/disconnect_watch.h"
 #include "proxy/hold_queue.h"
 #include "proxy/listener.h"
-#include "proxy/log.h"
-#include "proxy/log_limiter.h"
 #include "proxy/loop_clock.h"
 #include "proxy/session.h"
 #include "proxy/session_env.h"
@@ -35,7 +35,7 @@ class Worker final : private SessionOwner, private Listener::Events {
 
   static std::expected<std::unique_ptr<Worker>, std::string> create(unsigned index, Shared& shared,
                                                                     WorkerStats& stats, RoutePtr route,
-                                                                    Log* log);
+                                                                    io::Log* log);
   ~Worker();  // stops
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -65,7 +65,7 @@ class Worker final : private SessionOwner, private Listener::Events {
     bool announced = false;
   };
 
-  Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, Log* log);
+  Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, io::Log* log);
 
   void wish(const std::function<void(Wishes&)>& change);
   void grant();
@@ -79,8 +79,8 @@ class Worker final : private SessionOwner, private Listener::Events {
   const unsigned index_;
   Shared& shared_;
   WorkerStats& stats_;
-  Log* log_;
-  LogLimiter log_limiter_;
+  io::Log* log_;
+  io::LogLimiter log_limiter_;
   RoutePtr route_;
 
   io::Loop loop_;  // before everything that has handles on it

@@ -5,7 +5,7 @@
 #include <thread>
 #include <utility>
 
-#include "proxy/log.h"
+#include "health/io/log.h"
 #include "proxy/shared_state.h"
 #include "proxy/sockets.h"
 #include "proxy/worker.h"

@@ -12,9 +12,11 @@
 #include "health/core/time.h"
 #include "proxy/route.h"
 
-namespace pointsman::proxy {
-
+namespace pointsman::io {
 class Log;
+}
+
+namespace pointsman::proxy {
 
 struct SessionInfo {
   std::uint64_t id = 0;
@@ -42,8 +44,8 @@ struct SessionCounts {
 class Workers {
  public:
   struct Options {
-    conf::Proxy proxy;   // threads == 0 means one per core
-    Log* log = nullptr;  // outlives the Workers
+    conf::Proxy proxy;       // threads == 0 means one per core
+    io::Log* log = nullptr;  // outlives the Workers
   };
 
   explicit Workers(Options options);

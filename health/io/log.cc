@@ -1,4 +1,4 @@
-#include "proxy/log.h"
+#include "health/io/log.h"
 
 #include <array>
 #include <cctype>
@@ -11,9 +11,9 @@
 #include <spdlog/details/thread_pool.h>
 #include <spdlog/pattern_formatter.h>
 
-#include "proxy/log_sink.h"
+#include "health/io/log_sink.h"
 
-namespace pointsman::proxy {
+namespace pointsman::io {
 namespace {
 
 spdlog::level::level_enum to_spdlog(conf::LogLevel level) {
@@ -185,7 +185,7 @@ void Log::write(conf::LogLevel level, std::string_view event, std::span<const Lo
         format_ == conf::LogFormat::json ? body_json(event, fields) : body_text(event, fields);
     logger_->log(to_spdlog(level), spdlog::string_view_t(body));
   } catch (...) {
-    ++failed_total_;  // out of memory: the daemon goes on without the line
+    ++failed_total_;  // out of memory: the program goes on without the line
   }
 }
 
@@ -211,4 +211,4 @@ std::uint64_t Log::dropped_total() const noexcept {
   return failed_total_ + sink_->dropped_total() + overrun;
 }
 
-}  // namespace pointsman::proxy
+}  // namespace pointsman::io

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace pointsman::proxy {
+namespace pointsman::io {
 
 // Tells systemd how the daemon is doing: sd_notify(3) without libsystemd, datagrams to $NOTIFY_SOCKET. Owned
 // by the daemon, used on the control loop's thread. Never blocks; a message that systemd does not take is
@@ -42,4 +42,4 @@ class Systemd {
   std::string last_status_;
 };
 
-}  // namespace pointsman::proxy
+}  // namespace pointsman::io

@@ -1,9 +1,9 @@
-#include "proxy/log_limiter.h"
+#include "health/io/log_limiter.h"
 
 #include <algorithm>
 #include <utility>
 
-namespace pointsman::proxy {
+namespace pointsman::io {
 
 std::optional<std::uint64_t> LogLimiter::pass(std::string_view key, core::Instant now) {
   auto found = entries_.find(key);
@@ -26,4 +26,4 @@ void LogLimiter::make_room() {
   entries_.erase(std::ranges::min_element(entries_, {}, [](const auto& item) { return item.second.passed; }));
 }
 
-}  // namespace pointsman::proxy
+}  // namespace pointsman::io

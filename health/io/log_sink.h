@@ -9,7 +9,7 @@
 
 #include <spdlog/sinks/base_sink.h>
 
-namespace pointsman::proxy {
+namespace pointsman::io {
 
 // Writes formatted lines to a file or to standard error. Unlike spdlog's own sinks it does not wait for ever
 // for a pipe whose reader has stopped, survives a closed one, and can open its file anew after a rotation.
@@ -37,4 +37,4 @@ class LogSink final : public spdlog::sinks::base_sink<std::mutex> {
   std::atomic<std::uint64_t> dropped_total_{0};
 };
 
-}  // namespace pointsman::proxy
+}  // namespace pointsman::io

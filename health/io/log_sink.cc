@@ -1,4 +1,4 @@
-#include "proxy/log_sink.h"
+#include "health/io/log_sink.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -9,7 +9,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-namespace pointsman::proxy {
+namespace pointsman::io {
 namespace {
 
 constexpr int patience_ms = 1000;  // for a pipe or terminal that takes nothing
@@ -72,4 +72,4 @@ void LogSink::sink_it_(const spdlog::details::log_msg& message) {
   if (!write_all(fd_, line.data(), line.size(), patient_ ? patience_ms : 0)) ++dropped_total_;
 }
 
-}  // namespace pointsman::proxy
+}  // namespace pointsman::io

@@ -20,7 +20,7 @@ class thread_pool;
 }
 }  // namespace spdlog
 
-namespace pointsman::proxy {
+namespace pointsman::io {
 
 class LogSink;
 
@@ -51,7 +51,8 @@ struct LogField {
   LogValue value;
 };
 
-// The daemon's log: one line an event, as `TIME LEVEL EVENT key=value ...` or as one JSON object.
+// The log of a daemon or an agent: one line an event, as `TIME LEVEL EVENT key=value ...` or as one JSON
+// object.
 //
 //   log.info("verdict", {{"backend", "dbserv1"}, {"epoch", 4}, {"verdict", "crashed"}, {"why", why}});
 //   2026-01-02T03:04:05.678Z info    verdict backend=dbserv1 epoch=4 verdict=crashed why="refused twice"
@@ -110,4 +111,4 @@ class Log {
   std::atomic<std::uint64_t> failed_total_{0};
 };
 
-}  // namespace pointsman::proxy
+}  // namespace pointsman::io

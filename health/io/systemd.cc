@@ -1,4 +1,4 @@
-#include "proxy/systemd.h"
+#include "health/io/systemd.h"
 
 #include <algorithm>
 #include <charconv>
@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-namespace pointsman::proxy {
+namespace pointsman::io {
 namespace {
 
 std::string environment(const char* name) {
@@ -102,4 +102,4 @@ void Systemd::watchdog() {
   send("WATCHDOG=1");
 }
 
-}  // namespace pointsman::proxy
+}  // namespace pointsman::io

@@ -1,4 +1,4 @@
-#include "proxy/log.h"
+#include "health/io/log.h"
 
 #include <array>
 #include <filesystem>
@@ -14,10 +14,10 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
-#include "proxy/log_limiter.h"
-#include "tests/proxy_admin/server_thread.h"
+#include "health/io/log_limiter.h"
+#include "tests/testbed/files.h"
 
-namespace pointsman::proxy::testing {
+namespace pointsman::io {
 namespace {
 
 std::string contents(const std::string& file) {
@@ -41,8 +41,8 @@ class LogTest : public ::testing::Test {
     return std::regex_replace(contents(file_), time, "TIME");
   }
 
-  TempDir dir_;
-  std::string file_ = dir_.file("pointsman.log");
+  testbed::TempDirectory dir_ = *testbed::TempDirectory::create("log");
+  std::string file_ = dir_.path() / "pointsman.log";
 };
 
 // An operator greps the log: one line an event, values quoted only where they need it.
@@ -100,7 +100,7 @@ TEST_F(LogTest, KeepsToItsLevel) {
 
 // logrotate moves the file away and tells the daemon.
 TEST_F(LogTest, OpensItsFileAnew) {
-  const std::string old = dir_.file("old.log");
+  const std::string old = dir_.path() / "old.log";
   {
     const auto log = open();
     log->info("before");
@@ -116,10 +116,10 @@ TEST_F(LogTest, OpensItsFileAnew) {
 
 // A log that cannot be opened stops the start of the daemon, with a reason.
 TEST_F(LogTest, SaysWhyItCannotBeOpened) {
-  const auto log = Log::open({.file = dir_.file("none/pointsman.log")});
+  const auto log = Log::open({.file = dir_.path() / "none/pointsman.log"});
   ASSERT_FALSE(log);
-  EXPECT_EQ(log.error(),
-            "cannot open the log file " + dir_.file("none/pointsman.log") + ": No such file or directory");
+  EXPECT_EQ(log.error(), "cannot open the log file " + (dir_.path() / "none/pointsman.log").string() +
+                             ": No such file or directory");
 }
 
 // The disk is full: the daemon goes on, and counts.
@@ -195,4 +195,4 @@ TEST(LogLimiterTest, ForgetsTheOldestKey) {
 }
 
 }  // namespace
-}  // namespace pointsman::proxy::testing
+}  // namespace pointsman::io

@@ -8,7 +8,7 @@
 
 #include "health/core/time.h"
 
-namespace pointsman::proxy {
+namespace pointsman::io {
 
 // Keeps a line that repeats (a probe that fails five times a second) from filling the log: each key passes
 // once per interval, and then says how many were held back. Pure; owned by whoever logs, used on one thread.
@@ -37,4 +37,4 @@ class LogLimiter {
   std::map<std::string, Entry, std::less<>> entries_;
 };
 
-}  // namespace pointsman::proxy
+}  // namespace pointsman::io

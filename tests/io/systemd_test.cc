@@ -1,4 +1,4 @@
-#include "proxy/systemd.h"
+#include "health/io/systemd.h"
 
 #include <array>
 #include <cstddef>
@@ -11,9 +11,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "tests/proxy_admin/server_thread.h"
+#include "tests/testbed/files.h"
 
-namespace pointsman::proxy::testing {
+namespace pointsman::io {
 namespace {
 
 // systemd's end: a datagram socket. A path that begins with '@' is in the abstract name space.
@@ -62,8 +62,8 @@ void speak_to(const std::string& path) {
 
 // The daemon starts, changes, reloads and stops under systemd.
 TEST(SystemdTest, Tells) {
-  const TempDir dir;
-  speak_to(dir.file("notify"));
+  const auto dir = *testbed::TempDirectory::create("systemd");
+  speak_to(dir.path() / "notify");
 }
 
 // The same where systemd uses an abstract socket, as in containers.
@@ -98,4 +98,4 @@ TEST(SystemdTest, ReadsTheEnvironment) {
 }
 
 }  // namespace
-}  // namespace pointsman::proxy::testing
+}  // namespace pointsman::io
