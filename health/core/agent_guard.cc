@@ -93,6 +93,13 @@ void AgentGuard::on_report(const ServerReport& report, Instant asked) {
   report_ = report;
   reported_at_ = asked;
   silent_since_.reset();
+  answered_ = true;
+}
+
+void AgentGuard::on_answer(Instant asked) {
+  if (silent_since_ && asked < *silent_since_) return;
+  silent_since_.reset();
+  answered_ = true;
 }
 
 void AgentGuard::on_silence(Instant since) {
@@ -105,6 +112,7 @@ void AgentGuard::on_process(MysqldState state, bool started) {
   report_.reset();
   reported_at_.reset();
   silent_since_.reset();
+  answered_ = false;
   read_only_by_us_ = false;
   // Boot fence: whatever its configuration says, it does not serve before somebody says that it may.
   if (started) owes_read_only_ = true;
@@ -129,11 +137,14 @@ std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
   const bool fence = role_ == GrantedRole::fence;
   const bool confirmed =
       process_gone() || (known_read_only() && fence_since_ && *reported_at_ >= *fence_since_);
-  if (fence && confirmed && fenced_ < memory_.epoch) fenced_ = memory_.epoch;
+  // A server that starts again, or that somebody makes writable, is not fenced until it is read-only again.
+  if (fence) fenced_ = confirmed ? memory_.epoch : Epoch{};
+  if (fence && confirmed) fence_failed_ = false;
   if (process_gone()) return orders;
 
   const bool hangs = silent_since_.has_value();
-  if (fence && kill_hung_ && settings_.kill_hung && hangs && !confirmed) give(Order::kill);
+  const bool may_kill = kill_hung_ && settings_.kill_hung && hangs;
+  if (may_kill && ((fence && !confirmed) || hangs_beyond_lease(now))) give(Order::kill);
   if (retry_at_ && now < *retry_at_) return orders;
   retry_at_.reset();
   // Under a fence the server's own word from before it counts for nothing.
@@ -159,9 +170,18 @@ void AgentGuard::on_done(Order order, bool ok, Instant asked) {
   if (order == Order::allow_writes) read_only_by_us_ = false;
 }
 
+// The lease is over and the server cannot be made read-only: when it comes to itself, a direct client's
+// commit would be faster than we are. It has had as long as the lease again to answer.
+bool AgentGuard::hangs_beyond_lease(Instant now) const {
+  return lease_lost_ && role_ == GrantedRole::primary && silent_since_ && !known_read_only() &&
+         now - *silent_since_ >= memory_.lease;
+}
+
 Instant AgentGuard::next_deadline() const {
   Instant next = Instant::max();
-  if (lease_until_ && !lease_lost_) next = *lease_until_;
+  const bool may_kill = kill_hung_ && settings_.kill_hung && !ordered(Order::kill);
+  if (may_kill && lease_lost_ && silent_since_ && !known_read_only()) next = *silent_since_ + memory_.lease;
+  if (lease_until_ && !lease_lost_) next = std::min(next, *lease_until_);
   if (retry_at_) next = std::min(next, *retry_at_);
   return next;
 }
@@ -170,7 +190,7 @@ AgentWord AgentGuard::word(Instant now) const {
   AgentWord word;
   word.mysqld = process_gone()  ? process_
                 : silent_since_ ? MysqldState::silent
-                : report_       ? MysqldState::answers
+                : answered_     ? MysqldState::answers
                                 : process_;
   if (report_ && !process_gone()) {
     word.read_only = report_->read_only;

@@ -36,6 +36,9 @@ struct GuardMemory {
 //  read-only and,
 //    as configured, its clients are ended. Under a fence and without a lease that is enforced until the role
 //    is granted again; for standby it is done once, because it is the proxy that promotes by SQL.
+//  * A server that hangs is killed, where that is allowed, when a fence is ordered, and when it hangs for as
+//  long as the
+//    lease while the lease is over: it would write again as soon as it comes to itself.
 //  * A server that starts while the host has no good primary's role is made read-only before anything else.
 //  * What was made read-only here for want of a lease is writable again when the present epoch grants the
 //  role again.
@@ -51,6 +54,9 @@ class AgentGuard {
   void on_word(const ProxyWord& word, Epoch epoch, std::optional<Instant> ack_sent_at, Instant now);
   // The server said this of itself; it was asked at `asked`.
   void on_report(const ServerReport& report, Instant asked);
+  // It answered with an error (too many connections, access denied): nothing is known of it but that it does
+  // not hang.
+  void on_answer(Instant asked);
   // A probe failed: the server has not answered since `since`.
   void on_silence(Instant since);
   // What the process table says: absent, dying, exited, or that a process runs (anything else). `started`: it
@@ -67,6 +73,7 @@ class AgentGuard {
   // What the proxy is told.
   AgentWord word(Instant now) const;
   Epoch epoch() const { return memory_.epoch; }
+  GrantedRole role() const { return role_; }
   // To be made durable (until the host's next boot) whenever it changes.
   const GuardMemory& memory() const { return memory_; }
 
@@ -77,6 +84,7 @@ class AgentGuard {
  private:
   bool lease_kept() const { return memory_.lease > Duration::zero(); }
   bool must_enforce(Instant now) const;
+  bool hangs_beyond_lease(Instant now) const;
   bool known_read_only() const { return report_ && report_->read_only; }
   bool process_gone() const;
   bool ordered(Order order) const;
@@ -97,6 +105,7 @@ class AgentGuard {
   std::optional<ServerReport> report_;  // of the process that runs
   std::optional<Instant> reported_at_;  // asked at
   std::optional<Instant> silent_since_;
+  bool answered_ = false;  // the process that runs, be it with an error
   std::vector<Order> running_;
   std::optional<Instant> retry_at_;  // after a failed order
 };

@@ -166,6 +166,70 @@ TEST_F(Guard, KillsAHungServerUnderAFence) {
   EXPECT_EQ(step(), Orders{Order::make_read_only});
 }
 
+// The primary hangs and the host is cut off: the other server is promoted when the lease is over, so this one
+// may never come to itself again.
+TEST_F(Guard, KillsAServerThatHangsWhenTheLeaseRunsOut) {
+  be_primary();
+  now_ += 700ms;
+  guard_->on_silence(now_);
+  EXPECT_TRUE(step().empty());
+  EXPECT_EQ(after(99ms), Orders{Order::make_read_only});
+  done(Order::make_read_only, false);
+  EXPECT_TRUE(after(99ms).empty()) << "it may only be slow";
+  EXPECT_EQ(after(601ms), (Orders{Order::make_read_only}));
+  EXPECT_EQ(guard_->next_deadline(), now_ + 1ms);
+  EXPECT_EQ(after(1ms), Orders{Order::kill});
+
+  begin({}, {.kill_hung = false});
+  guard_->on_process(MysqldState::answers, false);
+  hear(GrantedRole::primary, 3);
+  guard_->on_silence(now_);
+  EXPECT_EQ(after(1h), Orders{Order::make_read_only});
+}
+
+// A fenced server is started again, or made writable by a person: the fence is not in force until it is
+// read-only once more.
+TEST_F(Guard, FenceHoldsOnlyWhileTheServerIsReadOnly) {
+  be_primary();
+  hear(GrantedRole::fence, 4);
+  guard_->on_process(MysqldState::exited, false);
+  step();
+  ASSERT_EQ(guard_->word(now_).fenced, Epoch{4});
+  guard_->on_process(MysqldState::answers, true);
+  step();
+  EXPECT_EQ(guard_->word(now_).fenced, Epoch{});
+  done(Order::make_read_only);
+  server_says(true);
+  step();
+  EXPECT_EQ(guard_->word(now_).fenced, Epoch{4});
+}
+
+// A fenced server has no connection left for us: that is an answer, so it is not killed as a hung one.
+TEST_F(Guard, ServerThatAnswersWithAnErrorDoesNotHang) {
+  be_primary();
+  guard_->on_silence(now_);
+  now_ += 1ms;
+  guard_->on_answer(now_);
+  hear(GrantedRole::fence, 4);
+  EXPECT_EQ(step(), Orders{Order::make_read_only});
+  EXPECT_EQ(guard_->word(now_).mysqld, MysqldState::answers);
+  guard_->on_silence(now_);
+  guard_->on_answer(now_ - 1ms);
+  EXPECT_EQ(guard_->word(now_).mysqld, MysqldState::silent) << "an answer from before the silence";
+}
+
+// The server ends while it is being made read-only: the order fails, the fence does not.
+TEST_F(Guard, EndOfTheServerMendsAFailedFence) {
+  be_primary();
+  hear(GrantedRole::fence, 4);
+  ASSERT_EQ(step(), Orders{Order::make_read_only});
+  guard_->on_process(MysqldState::exited, false);
+  done(Order::make_read_only, false);
+  EXPECT_TRUE(step().empty());
+  EXPECT_FALSE(guard_->word(now_).fence_failed);
+  EXPECT_EQ(guard_->word(now_).fenced, Epoch{4});
+}
+
 // A server starts on a host whose role is not the primary's: read-only at once. As the primary's it is left
 // alone.
 TEST_F(Guard, FencesAServerThatStarts) {
