@@ -67,7 +67,9 @@ TEST_F(ImportHeartbeatTest, WritesWhatCheckTakes) {
     const auto at = text.find(installed);
     ASSERT_NE(at, std::string::npos) << text;
     text.replace(at, installed.size(), old(name));
-    if (name != "authkeys") ASSERT_TRUE(write_file(old(name), "secret\n"));
+    if (name != "authkeys") {
+      ASSERT_TRUE(write_file(old(name), "secret\n"));
+    }
   }
   ASSERT_TRUE(write_file(old("pointsman.toml"), text));
   const Finished checked = pointsman({"check", "-c", old("pointsman.toml")});
