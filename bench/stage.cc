@@ -227,8 +227,8 @@ Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
 
   // The primary still has the log of its first transaction, so replication itself brings everything, the
   // accounts included. Without a flush at each commit it does so in seconds.
-  // MySQL leaves out what was first committed under the receiving server's own id, which here is just what is missing;
-  // so it goes by another one meanwhile.
+  // MySQL leaves out what was first committed under the receiving server's own id, which here is just what is
+  // missing; so it goes by another one meanwhile.
   std::string id;
   if (auto sql = server.root()) id = sql->scalar("SELECT @@global.server_id").value_or("");
   if (id.empty()) return fail(server, "its server_id cannot be read");
@@ -236,9 +236,9 @@ Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
     auto sql = server.root();
     if (!sql) return fail(server, sql.error().text);
     const std::string value = on ? "1" : "0";
-    const auto set = sql->execute_all(
-        {"SET GLOBAL sync_binlog = " + value, "SET GLOBAL innodb_flush_log_at_trx_commit = " + value,
-         "SET GLOBAL server_id = " + (on ? id : id + "000")});
+    const auto set = sql->execute_all({"SET GLOBAL sync_binlog = " + value,
+                                       "SET GLOBAL innodb_flush_log_at_trx_commit = " + value,
+                                       "SET GLOBAL server_id = " + (on ? id : id + "000")});
     if (!set) return fail(server, set.error().text);
     return {};
   };
@@ -248,7 +248,8 @@ Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
     return done;
   if (auto done = set_flushing(true); !done) return done;
 
-  // The daemon looks a few times a second; an order to a server that it does not know to be back would be refused.
+  // The daemon looks a few times a second; an order to a server that it does not know to be back would be
+  // refused.
   const auto seen = daemon_->wait_status(
       [&](const nlohmann::json& status) {
         return std::ranges::any_of(status["backends"], [&](const auto& backend) {
