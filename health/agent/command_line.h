@@ -1,0 +1,16 @@
+#pragma once
+
+#include <functional>
+
+#include "conf/agent_config.h"
+
+namespace pointsman::agent {
+
+// Runs the agent to its end; its exit status.
+using Run = std::function<int(conf::AgentConfig)>;
+
+// pointsman-agent run|check -c FILE. The program's exit status, as that of pointsman: 0 done, 1 refused or
+// failed (the reason on standard error), 2 wrong usage.
+int command_line(int argc, const char* const* argv, const Run& run);
+
+}  // namespace pointsman::agent
