@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "conf/agent_config.h"
 #include "conf/loader.h"
 #include "conf/schema.h"
 #include "tests/conf/config_text.h"
@@ -49,6 +50,37 @@ TEST(Sample, ShowsEveryKey) {
   for (const KeyInfo& key : schema()) {
     const std::string section = key.name.substr(0, key.name.find('.'));
     const std::size_t begin = text.find("\n[" + (section == "backend" ? "[backend]" : section) + "]\n");
+    ASSERT_NE(begin, std::string::npos) << section;
+    const std::size_t end = text.find("\n[", begin + 1);
+    const std::string part = text.substr(begin, end - begin);
+    EXPECT_NE(part.find("\n" + key.name.substr(section.size() + 1) + " = "), std::string::npos) << key.name;
+  }
+}
+
+// agent.toml, with a password file that exists here.
+TEST(AgentSample, ValuesAreTheDefaults) {
+  const TempDir dir;
+  const std::string text = replaced(content_of(POINTSMAN_CONF_DIR "/agent.toml"),
+                                    "/etc/pointsman/monitor.password", dir.write("password", "x\n"));
+  const auto sample = load_agent(dir.write("agent.toml", text));
+  if (!sample) {
+    for (const Problem& problem : sample.error()) ADD_FAILURE() << to_string(problem);
+    return;
+  }
+  const AgentConfig defaults;
+  for (const Key<AgentConfig>& key : agent_keys()) {
+    // A way to Pointsman is needed, and has no default.
+    if (key.need == Need::mandatory || key.name == "proxies" || key.name == "serial") continue;
+    EXPECT_EQ(value_text(key.field, *sample), value_text(key.field, defaults))
+        << key.section << "." << key.name;
+  }
+}
+
+TEST(AgentSample, ShowsEveryKey) {
+  const std::string text = content_of(POINTSMAN_CONF_DIR "/agent.toml");
+  for (const KeyInfo& key : agent_schema()) {
+    const std::string section = key.name.substr(0, key.name.find('.'));
+    const std::size_t begin = text.find("\n[" + section + "]\n");
     ASSERT_NE(begin, std::string::npos) << section;
     const std::size_t end = text.find("\n[", begin + 1);
     const std::string part = text.substr(begin, end - begin);
