@@ -120,6 +120,7 @@ TEST_P(AgentLease, ServerThatStartsWithoutARoleIsMadeReadOnly) {
       "%s started without a role, a client in a tight loop: %d commits within %.1f ms, then read-only\n",
       testbed::to_string(GetParam()), commits.load(), core::to_ms_exact(last.load() - first.load()));
   EXPECT_TRUE(read_only());
+  EXPECT_TRUE(logs("make_read_only done=true")) << "it was our doing, not its configuration's";
   EXPECT_FALSE(application().execute("INSERT INTO t (v) VALUES (5)"));
 }
 
