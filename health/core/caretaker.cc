@@ -233,7 +233,8 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
   if (found == errands_.end()) return;
   const Errand errand = *found;
   errands_.erase(found);
-  if (std::exchange(cluster_.at(errand.backend).being_turned, false)) dirty_ = true;
+  // A failed order to follow may have been half done: the mark stays, and it is given again.
+  if (event.result && std::exchange(cluster_.at(errand.backend).being_turned, false)) dirty_ = true;
   if (!event.result) return failed(errand, event.result.error().text, now);
 
   Server& server = cluster_.at(errand.backend);

@@ -272,6 +272,16 @@ TEST(Return, RestartedPrimaryWaitsForTheReplicaThatMayHaveMore) {
   EXPECT_TRUE(world.run_until([&] { return world.routed() == 0U; }, 5s));
 }
 
+// An order to follow ends half-way, as when the server is killed in the middle of it: its replication is set up and
+// stopped, by nobody's wish, and is started.
+TEST(Return, HalfDoneFollowIsDoneAgain) {
+  Scenario world;
+  fail_over(world);
+  world.spoil(0, "follow", Mishap::half);
+  world.start(0);
+  EXPECT_TRUE(world.run_until_steady(10s));
+}
+
 // A command of the caretaker fails again and again: the pauses grow, and the history has it once.
 TEST(Return, FailingCommandIsTriedWithGrowingPauses) {
   Scenario world;

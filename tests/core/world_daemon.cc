@@ -284,6 +284,10 @@ void World::command_takes_effect(std::size_t i, std::uint64_t serial) {
     error = Failure{FailureKind::server_error, 1105, "command on " + name(i) + ": model error"};
   } else if (commander.mishap == Mishap::half) {
     if (std::holds_alternative<Promote>(commander.running->command)) servers_[i].replication.reset();
+    if (const auto* follow = std::get_if<Follow>(&commander.running->command)) {
+      servers_[i].follow(follow->source, follow->semi_sync);
+      servers_[i].stop_replication();
+    }
     error = Failure{FailureKind::server_error, 1105, "command on " + name(i) + ": model error half-way"};
   } else {
     changing(i);
