@@ -61,7 +61,8 @@ std::string hidden_server() {
     std::ifstream file(entry->path() / "comm");
     std::string command;
     if (!std::getline(file, command)) continue;
-    if (command == "mysqld" || command == "mariadbd") return command.append(" (pid ").append(name).append(")");
+    if (command == "mysqld" || command == "mariadbd")
+      return command.append(" (pid ").append(name).append(")");
   }
   return "";
 }
