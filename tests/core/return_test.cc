@@ -272,8 +272,8 @@ TEST(Return, RestartedPrimaryWaitsForTheReplicaThatMayHaveMore) {
   EXPECT_TRUE(world.run_until([&] { return world.routed() == 0U; }, 5s));
 }
 
-// An order to follow ends half-way, as when the server is killed in the middle of it: its replication is set up and
-// stopped, by nobody's wish, and is started.
+// An order to follow ends half-way, as when the server is killed in the middle of it: its replication is set
+// up and stopped, by nobody's wish, and is started.
 TEST(Return, HalfDoneFollowIsDoneAgain) {
   Scenario world;
   fail_over(world);
