@@ -378,6 +378,7 @@ std::string GtidSet::to_string() const {
 
 std::vector<std::pair<std::string, std::uint64_t>> GtidSet::newest() const {
   std::vector<std::pair<std::string, std::uint64_t>> list;
+  list.reserve(origins_.size());
   for (const auto& [origin, intervals] : origins_) list.emplace_back(origin, intervals.back().last);
   return list;
 }
