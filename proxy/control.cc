@@ -6,7 +6,6 @@
 #include "health/io/clock.h"
 #include "proxy/external_program.h"
 #include "proxy/records_json.h"
-#include "proxy/state_dir.h"
 #include "proxy/wall_clock.h"
 
 namespace pointsman::proxy {
@@ -27,7 +26,8 @@ Control::Control(Parts parts, conf::Config config, core::DurableState stored, st
       history_(parts.history),
       log_(parts.log),
       config_(std::move(config)),
-      state_dir_(std::move(state_dir)),
+      writer_(background_, mailbox_, log_, std::move(state_dir),
+              [this](core::StateStored stored_now) { feed(std::move(stored_now)); }),
       controller_(config_, std::move(stored), io::now()),
       traffic_fed_(config_.backends.size(), core::Instant::min()),
       timer_(loop_, [this] { tick(); }),
@@ -48,6 +48,7 @@ void Control::begin() {
 }
 
 void Control::stop() {
+  if (!stopped_) writer_.finish();
   stopped_ = true;
   timer_.stop();
   monitors_.clear();
@@ -184,25 +185,7 @@ void Control::publish_route() {
 }
 
 void Control::perform(core::StoreState& action) {
-  to_store_ = std::move(action);
-  store_next();
-}
-
-void Control::store_next() {
-  if (storing_ || !to_store_) return;
-  auto job = std::make_shared<core::StoreState>(std::move(*to_store_));
-  to_store_.reset();
-  auto result = std::make_shared<std::expected<void, std::string>>();
-  storing_ =
-      background_.submit([job, result, dir = state_dir_] { *result = StateDir::save(dir, job->state); },
-                         [this, job, result] {
-                           storing_ = false;
-                           if (!*result) log_.error("state_not_stored", {{"why", result->error()}});
-                           feed(core::StateStored{job->version, *result});
-                           store_next();
-                         });
-  // Only a bug fills the queue of background work; the core's deadline then ends the wait.
-  if (!storing_) log_.error("state_not_stored", {{"why", "too much background work"}});
+  writer_.store(std::move(action));
 }
 
 void Control::perform(core::RunFenceCommand& action) {

@@ -16,6 +16,7 @@
 #include "health/io/timer.h"
 #include "proxy/backend_monitor.h"
 #include "proxy/history.h"
+#include "proxy/state_writer.h"
 #include "proxy/workers.h"
 
 namespace pointsman::proxy {
@@ -45,7 +46,7 @@ class Control {
   void request(const std::function<core::Event(core::RequestId)>& make, OnReply on_reply);
   // The backends must be those of the running configuration.
   void reconfigure(const conf::Config& config);
-  // Takes no part in anything any more: threads joined, nothing called back.
+  // Takes no part in anything any more: what was decided is durable, threads joined, nothing called back.
   void stop();
 
   const core::Controller& controller() const { return controller_; }
@@ -69,7 +70,6 @@ class Control {
   void perform(core::Record& action);
   void perform(core::Reply& action);
   void publish_route();
-  void store_next();
   BackendMonitor& monitor(core::BackendId id) { return *monitors_[core::index(id)]; }
 
   io::Loop& loop_;
@@ -79,7 +79,7 @@ class Control {
   History& history_;
   io::Log& log_;
   conf::Config config_;
-  const std::string state_dir_;
+  StateWriter writer_;
 
   core::Controller controller_;
   std::vector<std::unique_ptr<BackendMonitor>> monitors_;  // index == BackendId
@@ -88,8 +88,6 @@ class Control {
   std::map<core::CommandId, core::Instant>
       sent_;  // commands without an answer yet; bounded by the command queues
   core::SetRoute route_;
-  std::optional<core::StoreState> to_store_;  // the newest that is not being written
-  bool storing_ = false;
   std::map<core::RequestId, OnReply> replies_;
   std::uint64_t last_request_ = 0;
   core::State state_ = core::State::no_primary;

@@ -146,7 +146,7 @@ void Controller::absorb(const Event& event, Instant now) {
           const bool again = e.result && store_failing();
           store_error_ = e.result ? "" : e.result.error();
           store_again_at_ = now + store_pause;
-          outbox_.stored(e.version);
+          outbox_.stored(e.version, e.result);
           if (again) retry_at_ = now;
           if (change_) change_->on(e, now);
         } else if constexpr (std::is_same_v<E, Tick>) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,12 +27,26 @@ class Outbox {
     waiting_.push_back({last_version_ + 1, SendCommand{id, backend, std::move(command)}});
     return id;
   }
-  // StateStored came for `version`, whatever its result.
-  void stored(std::uint64_t version) {
+  // Says that something is done when the state that is stored next is durable: what an operator was told
+  // holds, also for whoever starts after us.
+  void reply_once_stored(RequestId id, std::string text) {
+    unanswered_.push_back({last_version_ + 1, id, std::move(text)});
+  }
+  // StateStored came for `version`.
+  void stored(std::uint64_t version, const std::expected<void, std::string>& result) {
     for (auto& held : waiting_) {
       if (held.version <= version) actions_.emplace_back(std::move(held.command));
     }
     std::erase_if(waiting_, [version](const Waiting& held) { return held.version <= version; });
+    for (auto& held : unanswered_) {
+      if (held.version > version) continue;
+      if (result) {
+        reply(held.id, true, std::move(held.text));
+      } else {
+        reply(held.id, false, held.text + ", until the daemon ends: it cannot be stored: " + result.error());
+      }
+    }
+    std::erase_if(unanswered_, [version](const Unanswered& held) { return held.version <= version; });
   }
   // Ends what runs and waits on a server.
   void abort_commands(BackendId backend) {
@@ -64,8 +79,15 @@ class Outbox {
     SendCommand command;
   };
 
+  struct Unanswered {
+    std::uint64_t version;
+    RequestId id;
+    std::string text;
+  };
+
   Actions actions_;
-  std::vector<Waiting> waiting_;  // at most one for each server
+  std::vector<Waiting> waiting_;        // at most one for each server
+  std::vector<Unanswered> unanswered_;  // at most one for each client of the admin socket
   SetRoute route_;
   std::uint64_t last_command_ = 0;
   std::uint64_t last_token_ = 0;

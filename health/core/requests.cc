@@ -133,26 +133,28 @@ void Controller::handle(const RejoinWanted& wish, Instant now) {
 void Controller::handle(const MaintenanceWanted& wish, Instant) {
   Server& server = cluster_.at(wish.backend);
   server.maintenance = wish.on;
-  persist();
   note("maintenance", &server, server.name() + (wish.on ? " is in maintenance" : " is out of maintenance"));
   std::string text = server.name() + (wish.on ? ": maintenance on" : ": maintenance off");
   if (wish.on && cluster_.primary == wish.backend) text += "; it is the primary, and will not be failed over";
-  outbox_.reply(wish.id, true, text);
+  outbox_.reply_once_stored(wish.id, std::move(text));
+  persist();
 }
 
 void Controller::handle(const AutomaticWanted& wish, Instant) {
   cluster_.automatic = wish.on;
   durable_.automatic = wish.on;
+  const std::string text = std::string("automatic failover is ") + (wish.on ? "on" : "off");
+  note("automatic", nullptr, text);
+  outbox_.reply_once_stored(wish.id, text);
   persist();
-  note("automatic", nullptr, std::string("automatic failover is ") + (wish.on ? "on" : "off"));
-  outbox_.reply(wish.id, true, std::string("automatic failover is ") + (wish.on ? "on" : "off"));
 }
 
 void Controller::handle(const PauseWanted& wish, Instant) {
   cluster_.paused = wish.on;
-  persist();
   note(wish.on ? "paused" : "resumed", nullptr, wish.on ? "new clients are held" : "clients are let go");
-  outbox_.reply(wish.id, true, wish.on ? "new clients are held; sessions go on" : "clients are let go");
+  outbox_.reply_once_stored(wish.id,
+                            wish.on ? "new clients are held; sessions go on" : "clients are let go");
+  persist();
 }
 
 void Controller::handle(const Reconfigured& event, Instant) {
