@@ -63,7 +63,7 @@ nlohmann::json to_json(const core::DurableState& state) {
   nlohmann::json out = {{"format", format_version},         {"epoch", state.epoch.value},
                         {"primary", state.primary},         {"paused", state.paused},
                         {"maintenance", state.maintenance}, {"quarantined", state.quarantined},
-                        {"following", state.following}};
+                        {"following", state.following},     {"leased", state.leased}};
   if (state.automatic) out["automatic"] = *state.automatic;
   if (state.change)
     out["change"] = {{"kind", state.change->kind}, {"from", state.change->from}, {"to", state.change->to}};
@@ -79,6 +79,7 @@ core::DurableState from_json(const nlohmann::json& in) {
   state.maintenance = in.at("maintenance").get<std::vector<std::string>>();
   state.quarantined = in.at("quarantined").get<std::vector<std::string>>();
   state.following = in.at("following").get<std::vector<std::string>>();
+  if (in.contains("leased")) state.leased = in["leased"].get<std::vector<std::string>>();
   if (in.contains("automatic")) state.automatic = in["automatic"].get<bool>();
   if (in.contains("change")) {
     const auto& change = in["change"];

@@ -149,6 +149,8 @@ std::string Agent::summary() const {
 }
 
 void Agent::on_word(const Links::Word& word) {
+  // What the serial line delivers may be what the proxy has taken back by UDP.
+  if (!word.newest) return;
   const core::Epoch epoch = guard_.epoch();
   const core::GrantedRole role = guard_.role();
   guard_.on_word(word.word, word.epoch, word.ack_sent_at, io::now());

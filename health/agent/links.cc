@@ -146,6 +146,7 @@ void Links::hear(std::span<const std::uint8_t> bytes, core::LinkKind link,
   callbacks_.on_word({.word = *word,
                       .epoch = heard.result->frame.epoch,
                       .ack_sent_at = heard.result->ack_sent_at,
+                      .newest = heard.result->newest,
                       .peer = heard.peer->name(),
                       .link = link});
 }

@@ -36,6 +36,7 @@ class Links {
     core::ProxyWord word;
     core::Epoch epoch;
     std::optional<core::Instant> ack_sent_at;
+    bool newest = true;  // as in LinkSession::Received
     std::string peer;
     core::LinkKind link;
   };

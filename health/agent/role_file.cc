@@ -57,7 +57,8 @@ std::optional<std::uint64_t> take_number(std::string_view& text, std::string_vie
 std::string role_text(const core::GuardMemory& memory, std::string_view boot) {
   return std::string(head) + "\nboot=" + std::string(boot) + "\nepoch=" + std::to_string(memory.epoch.value) +
          "\nprimary=" + (memory.primary ? "1" : "0") +
-         "\nlease_ms=" + std::to_string(core::to_ms(memory.lease)) + "\n";
+         "\nlease_ms=" + std::to_string(core::to_ms(memory.lease)) + "\nlease_until_ns=" +
+         std::to_string(memory.lease_until ? memory.lease_until->time_since_epoch().count() : 0) + "\n";
 }
 
 std::expected<core::GuardMemory, std::string> parse_role(std::string_view text, std::string_view boot) {
@@ -69,12 +70,17 @@ std::expected<core::GuardMemory, std::string> parse_role(std::string_view text, 
   const auto epoch = take_number(text, "epoch");
   const auto primary = take_number(text, "primary");
   const auto lease = take_number(text, "lease_ms");
-  if (!of_boot || !epoch || !primary || *primary > 1 || !lease ||
-      *lease > std::numeric_limits<std::uint32_t>::max() || !text.empty())
+  const auto until = take_number(text, "lease_until_ns");
+  if (!of_boot || !epoch || !primary || *primary > 1 || !lease || !until ||
+      *lease > std::numeric_limits<std::uint32_t>::max() ||
+      *until > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) || !text.empty())
     return damaged();
   if (*of_boot != boot) return core::GuardMemory{};
-  return core::GuardMemory{
+  core::GuardMemory memory{
       .epoch = core::Epoch{*epoch}, .primary = *primary == 1, .lease = std::chrono::milliseconds(*lease)};
+  // The clock goes on over everything but a boot.
+  if (*until != 0) memory.lease_until = core::Instant(core::Duration(static_cast<std::int64_t>(*until)));
+  return memory;
 }
 
 RoleFile::RoleFile(std::string directory)

@@ -27,10 +27,12 @@ const char* to_string(AgentGuard::Order order) {
 
 AgentGuard::AgentGuard(GuardSettings settings, const GuardMemory& memory, Instant now)
     : settings_(settings), memory_(memory) {
-  // Restarted on a primary: the lease may run no longer than if it had been granted this moment.
   if (!memory_.primary) return;
   role_ = GrantedRole::primary;
-  if (lease_kept()) lease_until_ = now + memory_.lease;
+  if (!lease_kept()) return;
+  const bool runs_on = memory_.lease_until && *memory_.lease_until > now;
+  lease_until_ = runs_on ? std::min(*memory_.lease_until, now + memory_.lease)
+                         : now + std::min(memory_.lease, restart_grace);
 }
 
 bool AgentGuard::may_write(Instant now) const {
@@ -67,6 +69,7 @@ void AgentGuard::on_word(const ProxyWord& word, Epoch epoch, std::optional<Insta
       const Instant until = *ack_sent_at + memory_.lease;
       lease_until_ = new_epoch || !lease_until_ ? until : std::max(*lease_until_, until);
     }
+    memory_.lease_until = lease_until_;
     if (may_write(now)) {
       lease_lost_ = owes_read_only_ = false;
       fence_since_.reset();
@@ -75,6 +78,7 @@ void AgentGuard::on_word(const ProxyWord& word, Epoch epoch, std::optional<Insta
     return;
   }
   memory_.lease = {};
+  memory_.lease_until.reset();
   lease_until_.reset();
   if (before == GrantedRole::primary) owes_read_only_ = true;
   if (role_ != GrantedRole::fence) {

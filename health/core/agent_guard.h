@@ -24,6 +24,7 @@ struct GuardMemory {
   Epoch epoch;
   bool primary = false;
   Duration lease{};  // 0: none is kept
+  std::optional<Instant> lease_until{};
   bool operator==(const GuardMemory&) const = default;
 };
 
@@ -42,11 +43,14 @@ struct GuardMemory {
 //  * A server that starts while the host has no good primary's role is made read-only before anything else.
 //  * What was made read-only here for want of a lease is writable again when the present epoch grants the
 //  role again.
+//  * A restarted agent goes on with the lease that it had. Should that have run out meanwhile, nobody guarded
+//    the server; the proxy gets restart_grace to be heard before writes are stopped.
 //  * An agent that was never told a role leaves a running server as it is.
 //  * Words of a lower epoch count for nothing.
 class AgentGuard {
  public:
   enum class Order { make_read_only, allow_writes, kill };
+  static constexpr Duration restart_grace = std::chrono::milliseconds(300);
 
   AgentGuard(GuardSettings settings, const GuardMemory& memory, Instant now);
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "health/core/agent_guard.h"
+
 namespace pointsman::core {
 
 using namespace std::chrono_literals;
@@ -102,7 +104,10 @@ Change::Change(Cluster& cluster, Outbox& outbox, const PrimaryLedger& ledger, Du
     : cluster_(cluster), outbox_(outbox), ledger_(ledger), durable_(durable), order_(order), began_(now) {
   cluster_.epoch = Epoch{cluster_.epoch.value + 1};
   durable_.epoch = cluster_.epoch;
-  if (order_.from) verdict_ = to_string(cluster_.at(*order_.from).judgement.verdict);
+  if (order_.from) {
+    verdict_ = to_string(cluster_.at(*order_.from).judgement.verdict);
+    guarded_ = cluster_.guarded(cluster_.at(*order_.from));
+  }
   if (order_.kind == Kind::failover) times_.push_back({"detect", now - order_.evidence_at, ""});
   if (order_.kind == Kind::switchover) candidate_ = order_.to;
   // The epoch and the mark become durable while the first steps run; the promotion waits for them. The mark
@@ -164,6 +169,7 @@ bool Change::lost(std::optional<BackendId> backend) const {
 void Change::enter(Step step, Instant now) {
   step_ = step;
   step_began_ = now;
+  wake_at_ = Instant::max();
   pending_.clear();
   if (finished()) {
     deadline_ = Instant::max();
@@ -225,12 +231,18 @@ void Change::on(const CommandFinished& event, Instant now) {
 
   switch (step_) {
     case Step::fence:
-      if (error.empty() && event.backend == order_.from) fenced_at_ = event.result->executed;
+      if (error.empty() && event.backend == order_.from) {
+        fenced_at_ = event.result->executed;
+        fenced_by_sql_ = true;
+      }
       if (!error.empty()) troubles_.push_back(error);
       if (!error.empty() && !order_.forced) return fail(error, now);
-      if (pending_.empty() && !fence_command_pending_) advance(now);
-      return;
+      return settle_fence(now);
     case Step::choose:
+      if (awaits_last_) {
+        if (error.empty() || !may_still_come(now)) return stop_receivers(now);
+        return enter_choose(now);
+      }
       if (error.empty()) stopped_.insert(event.backend);
       if (!error.empty()) troubles_.push_back(error);
       if (pending_.empty()) settle_choice(now);
@@ -281,10 +293,19 @@ void Change::on(const FenceCommandFinished& event, Instant now) {
   fence_command_pending_ = false;
   if (!event.result && !order_.forced) return fail("fence.command failed: " + event.result.error(), now);
   if (!event.result) troubles_.push_back("fence.command failed: " + event.result.error());
-  if (pending_.empty()) advance(now, event.result ? "fence.command succeeded" : "");
+  fence_command_done_ = event.result.has_value();
+  settle_fence(now);
+}
+
+void Change::on_agent(BackendId backend, Instant now) {
+  if (step_ == Step::fence && order_.from == backend) settle_fence(now);
 }
 
 void Change::on_time(Instant now) {
+  if (now >= wake_at_) {
+    wake_at_ = Instant::max();
+    if (step_ == Step::fence) settle_fence(now);
+  }
   if (finished() || now < deadline_) return;
   switch (step_) {
     case Step::repoint:
@@ -303,7 +324,7 @@ void Change::on_time(Instant now) {
         troubles_.emplace_back("the fence was not confirmed");
         return advance(now, "not confirmed");
       }
-      return fail("not confirmed in time", now);
+      return fail("not confirmed in time: " + fence_awaited(), now);
     default:
       return fail("took longer than " + std::to_string(to_ms(deadline_ - step_began_)) + " ms", now);
   }
@@ -317,9 +338,12 @@ void Change::on_verdict(BackendId backend, Instant now) {
   const bool is_candidate = candidate_ == backend;
   const bool is_old = order_.from == backend;
   switch (step_) {
+    case Step::fence:
+      if (is_old) settle_fence(now);
+      return;
     case Step::choose:  // the others' answers are enough
       drop_commands_to(backend);
-      if (pending_.empty()) settle_choice(now);
+      if (pending_.empty()) return awaits_last_ ? stop_receivers(now) : settle_choice(now);
       return;
     case Step::promote:
       if (is_candidate) fail(why, now);
@@ -370,7 +394,6 @@ void Change::enter_fence(Instant now) {
   route_applied_ = false;
   route_token_ = outbox_.route(cluster_.epoch, RouteMode::closed, std::nullopt, "failover in progress");
   const auto end_writes = MakeReadOnly{.timeout = 2000ms, .end_clients = true};
-  std::string note;
   for (const auto& server : cluster_.servers) {
     // Ordered by hand with the old primary (or another writable server) alive: it must stop first.
     const bool other_writer =
@@ -378,24 +401,92 @@ void Change::enter_fence(Instant now) {
     if (other_writer && (server.up() || server.is(Verdict::degraded)))
       make_read_only(server.id, end_writes, true);
   }
-  const Server* old = order_.from ? &cluster_.at(*order_.from) : nullptr;
+  Server* old = order_.from ? &cluster_.at(*order_.from) : nullptr;
   // A standing order: a server that was only frozen finds it in its socket when it thaws. Nobody waits for
   // its answer.
   const bool silent =
       old != nullptr && !old->up() && !old->is(Verdict::degraded) && !old->is(Verdict::crashed);
   if (silent) make_read_only(old->id, end_writes, false);
-  if (old != nullptr && old->is(Verdict::dead)) {
-    if (!cluster_.config.fence.command.empty()) {
-      outbox_.add(RunFenceCommand{*order_.from});
-      fence_command_pending_ = true;
-    } else {
-      note = "no agent and no fence.command: silence for deadtime is all that is known";
-    }
+  // By its agent it is made read-only in any case; should nothing come of this change, that is undone by us.
+  if (old != nullptr && old->settings.has_agent() && !old->is(Verdict::crashed)) old->read_only_by_us = true;
+  if (old != nullptr && old->is(Verdict::dead) && !cluster_.config.fence.command.empty()) {
+    outbox_.add(RunFenceCommand{*order_.from});
+    fence_command_pending_ = true;
   }
-  if (pending_.empty() && !fence_command_pending_) advance(now, note);
+  settle_fence(now);
+}
+
+// Goes on as soon as it is certain that the old primary accepts no writes any more.
+void Change::settle_fence(Instant now) {
+  if (step_ != Step::fence || !pending_.empty() || fence_command_pending_) return;
+  const auto proof = fence_proof(now);
+  if (!proof) {
+    const auto over_at = guarded_ ? cluster_.at(*order_.from).lease.over_at() : std::nullopt;
+    if (over_at && now < *over_at) wake_at_ = *over_at;
+    return;
+  }
+  if (const Server* old = order_.from ? &cluster_.at(*order_.from) : nullptr;
+      old != nullptr && old->evidence.agent.word && old->evidence.agent.word->fenced >= cluster_.epoch) {
+    fenced_at_ = fenced_at_.united(gtids_of(old->evidence.agent.word->gtids));
+  }
+  advance(now, *proof);
+}
+
+// Why the old primary is known to accept no writes, in words (empty: goes without saying); nullopt: it is not
+// known.
+std::optional<std::string> Change::fence_proof(Instant now) const {
+  if (!order_.from || fenced_by_sql_) return "";
+  const Server& old = cluster_.at(*order_.from);
+  const AgentEvidence& agent = old.evidence.agent;
+  if (agent.word && agent.word->fenced >= cluster_.epoch) return "its agent made it read-only";
+  if (old.is(Verdict::crashed)) return verdict_ == to_string(Verdict::crashed) ? "" : old.judgement.why;
+  const bool gone = agent.word && agent.word_at >= began_ && !says_writable(*agent.word) &&
+                    agent.word->mysqld != MysqldState::answers && agent.word->mysqld != MysqldState::silent;
+  if (gone) return "its agent says that mysqld has ended";
+  if (fence_command_done_) return "fence.command succeeded";
+
+  if (old.up() && !old.writable()) return "it is read-only";
+  if (order_.forced && !guarded_) return "not confirmed, by the operator's word";
+  const bool leases = cluster_.config.heartbeat.lease > 0s && old.settings.has_agent();
+  const bool dead = old.is(Verdict::dead);
+  if (!leases && dead) {
+    return std::string(old.settings.has_agent() ? "no lease" : "no agent") +
+           " and no fence.command: silence for deadtime is all that is known";
+  }
+  // An agent that is heard again and says that the server accepts writes knows better.
+  const bool denied = agent.word && agent.word_at >= old.lease.over_at() && says_writable(*agent.word);
+  if (guarded_ && old.lease.over(now) && !denied) return "its lease is over";
+  return std::nullopt;
+}
+
+std::string Change::fence_awaited() const {
+  const Server& old = cluster_.at(*order_.from);
+  std::string text = "neither did the agent of " + old.name() + " say that it made it read-only";
+  if (old.evidence.agent.word && old.evidence.agent.word->fence_failed) text += " (it tried, and failed)";
+  return text + (guarded_ ? ", nor is its lease over" : ", nor is a lease known to end its writes");
+}
+
+// The fenced server's last transaction may still be on its way to a replica that hears it.
+bool Change::may_still_come(Instant now) const {
+  if (!candidate_ || fenced_at_.empty() || now >= await_until_) return false;
+  const Server& candidate = cluster_.at(*candidate_);
+  return !holdings(candidate).contains(fenced_at_) &&
+         cluster_.follows(candidate, cluster_.at(*order_.from)) &&
+         may_still_receive(candidate, cluster_.judge_times());
 }
 
 void Change::enter_choose(Instant now) {
+  if (!awaits_last_) await_until_ = now + cluster_.config.failover.catchup_timeout;
+  awaits_last_ = order_.kind == Kind::failover && may_still_come(now);
+  if (!awaits_last_) return stop_receivers(now);
+  // What is applied has been received; no event tells of receiving alone.
+  deadline_ = await_until_ + 5s;
+  command(*candidate_, WaitApplied{fenced_at_, 500ms});
+}
+
+void Change::stop_receivers(Instant now) {
+  awaits_last_ = false;
+  deadline_ = now + row(order_.kind, Step::choose).limit;
   for (const auto& server : cluster_.servers) {
     if (server.id == order_.from || server.maintenance || !server.up() || server.replica() == nullptr)
       continue;
@@ -422,7 +513,10 @@ void Change::settle_choice(Instant now) {
   const bool as_expected = candidate_ == choice.candidate;
   candidate_ = choice.candidate;
   const Server& candidate = cluster_.at(*candidate_);
-  const Shortfall shortfall = pointsman::core::shortfall(cluster_, candidate, order_.from, ledger_, true);
+  Shortfall shortfall = pointsman::core::shortfall(cluster_, candidate, order_.from, ledger_, true);
+  // Under semi-sync what only the old primary has was never acknowledged.
+  if (!ledger_.semi_sync_active())
+    shortfall.missing = shortfall.missing.united(fenced_at_.minus(holdings(candidate)));
   const std::string forbidden = why_forbidden(shortfall, cluster_, candidate);
   if (!forbidden.empty() && !order_.forced) return fail(forbidden, now);
   if (!as_expected) store(old_primary_of_record(), true);

@@ -58,6 +58,8 @@ class Change {
   void on(const RouteApplied& event, Instant now);
   void on(const StateStored& event, Instant now);
   void on(const FenceCommandFinished& event, Instant now);
+  // The agent of this server was heard.
+  void on_agent(BackendId backend, Instant now);
   void on_time(Instant now);
   // We were not running for `stall`: the answers that are due could not be heard.
   void forgive(Duration stall) { deadline_ = finished() ? deadline_ : deadline_ + stall; }
@@ -73,7 +75,12 @@ class Change {
   bool undoing() const {
     return step_ == Step::undo_promotion || step_ == Step::undo_read_only || step_ == Step::undo_route;
   }
-  Instant deadline() const { return deadline_; }
+  // When on_time() is due at the latest.
+  Instant deadline() const { return std::min(deadline_, wake_at_); }
+  // The agent on this server's host is to keep it from writing.
+  bool fences(BackendId backend) const {
+    return order_.kind == Kind::failover && order_.from == backend && !finished();
+  }
   Step step() const { return step_; }
   const Order& order() const { return order_; }
   std::optional<BackendId> candidate() const { return candidate_; }
@@ -104,6 +111,11 @@ class Change {
   void enter_undo_read_only(Instant now);
   void enter_undo_route(Instant now);
 
+  void settle_fence(Instant now);
+  std::optional<std::string> fence_proof(Instant now) const;
+  std::string fence_awaited() const;
+  void stop_receivers(Instant now);
+  bool may_still_come(Instant now) const;
   void settle_choice(Instant now);
   void promote_when_safe(Instant now);
   void command(BackendId backend, Command what);
@@ -128,8 +140,12 @@ class Change {
   Step step_ = Step::failed;
   Instant step_began_;
   Instant deadline_;
+  Instant wake_at_ = Instant::max();        // something but the step's end is due
   std::map<CommandId, BackendId> pending_;  // commands whose answers this step waits for
   bool fence_command_pending_ = false;
+  bool fence_command_done_ = false;
+  bool fenced_by_sql_ = false;  // the old primary answered and obeyed
+  bool guarded_ = false;        // the old primary, when the change began: its lease ends its writes
   std::uint64_t route_token_ = 0;
   bool route_applied_ = false;
   std::uint64_t store_version_ = 0;
@@ -137,7 +153,9 @@ class Change {
   bool promote_sent_ = false;
 
   std::optional<BackendId> candidate_;
-  GtidSet fenced_at_;            // final position of an old primary that acknowledged its fence
+  GtidSet fenced_at_;         // final position of an old primary that acknowledged its fence
+  bool awaits_last_ = false;  // the candidate is given time to receive that
+  Instant await_until_;
   GtidSet target_;               // what the candidate must have applied before it is promoted
   std::set<BackendId> stopped_;  // replicas that confirmed that their receiver is stopped
   std::vector<StepTime> times_;

@@ -57,10 +57,12 @@ void remember_servers(DurableState& durable, const Cluster& cluster) {
   durable.maintenance.clear();
   durable.quarantined.clear();
   durable.following.clear();
+  durable.leased.clear();
   for (const auto& server : cluster.servers) {
     if (server.maintenance) durable.maintenance.push_back(server.name());
     if (server.quarantined) durable.quarantined.push_back(server.name());
     if (server.being_turned) durable.following.push_back(server.name());
+    if (server.leased) durable.leased.push_back(server.name());
   }
 }
 
@@ -74,9 +76,17 @@ Role Cluster::role_of(const Server& server) const {
   return Role::unknown;
 }
 
+bool Cluster::guarded(const Server& server) const {
+  const bool kept = config.heartbeat.lease > Duration::zero() && server.settings.has_agent() && server.leased;
+  if (!kept) return false;
+  // An agent that fell silent long before its server did has died, and nobody ends the lease then.
+  const Instant heard = server.evidence.agent.last_heard().value_or(server.evidence.watched_since);
+  return heard + config.heartbeat.warntime >= server.evidence.last_contact();
+}
+
 JudgeTimes Cluster::judge_times() const {
   return {config.monitor.interval, config.monitor.timeout, config.heartbeat.deadtime,
-          config.failover.refused_confirm};
+          config.failover.refused_confirm, config.heartbeat.keepalive};
 }
 
 bool audit(Server& server, const Server& primary) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "health/core/durable_state.h"
 #include "health/core/evidence.h"
 #include "health/core/ids.h"
+#include "health/core/lease.h"
 #include "health/core/verdict.h"
 
 // The decision core's picture of the servers. Mutable only inside health/core, read by status.
@@ -46,6 +48,11 @@ struct Server {
   bool quarantined = false;  // has such, and serves nobody until an operator decides
   std::string trouble;       // what keeps it from being a good replica, a sentence; empty: nothing
 
+  LeaseBound lease;                           // granted to its agent
+  bool leased = false;                        // its agent's last word on it: it keeps one
+  std::array<LinkState, link_kinds> links{};  // of the agent, as of the last step
+  Epoch agent_epoch;                          // the highest that the agent was ever told, by whomever
+
   const std::string& name() const { return settings.name; }
   bool is(Verdict verdict) const { return judgement.verdict == verdict; }
   bool up() const { return is(Verdict::up); }
@@ -78,6 +85,9 @@ struct Cluster {
   const Server* source_of(const Server& server) const;
   bool follows(const Server& replica, const Server& source) const { return source_of(replica) == &source; }
   Role role_of(const Server& server) const;
+  // The server has an agent that kept its lease until about when we last had contact with either: so whatever
+  // has become of them, the server accepts no writes when the lease is over.
+  bool guarded(const Server& server) const;
   JudgeTimes judge_times() const;
 };
 

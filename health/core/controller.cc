@@ -62,8 +62,10 @@ Controller::Controller(conf::Config config, DurableState stored, Instant now)
       durable_(std::move(stored)),
       caretaker_(cluster_, outbox_),
       reason_("starting: no server has answered yet"),
+      started_(now),
       promised_(now) {
   cluster_.epoch = durable_.epoch;
+  outbox_.begin_with(durable_.epoch);
   cluster_.paused = durable_.paused;
   if (durable_.automatic) cluster_.automatic = *durable_.automatic;
   for (auto& server : cluster_.servers) {
@@ -73,6 +75,9 @@ Controller::Controller(conf::Config config, DurableState stored, Instant now)
     server.maintenance = listed(durable_.maintenance);
     server.quarantined = listed(durable_.quarantined);
     server.being_turned = listed(durable_.following);
+    // An earlier daemon may have granted one until this moment.
+    server.leased = listed(durable_.leased);
+    if (server.settings.has_agent()) server.lease.on_granted(now, cluster_.config.heartbeat.lease);
     // Should its promotion have been begun, it replicates from nobody any more.
     server.heir = durable_.change && durable_.change->to == server.name();
   }
@@ -94,6 +99,7 @@ Actions Controller::step(const Event& event, Instant now) {
   forgive_stall(now);
   absorb(event, now);
   judge_all(now);
+  watch_links(now);
   decide(now);
 
   promised_ = now + cluster_.config.monitor.interval;
@@ -101,6 +107,7 @@ Actions Controller::step(const Event& event, Instant now) {
     if (server.judgement.until) promised_ = std::min(promised_, std::max(*server.judgement.until, now));
   }
   if (change_) promised_ = std::min(promised_, std::max(change_->deadline(), now));
+  promised_ = std::min(promised_, std::max(links_due_, now));
   promised_ = std::min(promised_, std::max(caretaker_.next_deadline(), now));
   if (retry_at_ > now) promised_ = std::min(promised_, retry_at_);
   if (store_failing()) promised_ = std::min(promised_, std::max(store_again_at_, now));
@@ -130,7 +137,7 @@ void Controller::absorb(const Event& event, Instant now) {
         } else if constexpr (std::is_same_v<E, ProbeFailed>) {
           absorb_failure(e);
         } else if constexpr (std::is_same_v<E, AgentHeard>) {
-          absorb_frame(e);
+          absorb_frame(e, now);
         } else if constexpr (std::is_same_v<E, TrafficSeen>) {
           cluster_.at(e.backend).evidence.on_traffic(e.at);
         } else if constexpr (std::is_same_v<E, ReconnectChecked>) {
@@ -170,10 +177,19 @@ void Controller::absorb_probe(const ProbeSucceeded& event) {
   }
 }
 
-void Controller::absorb_frame(const AgentHeard& event) {
+void Controller::absorb_frame(const AgentHeard& event, Instant now) {
   Server& server = cluster_.at(event.backend);
   const bool knew = server.evidence.agent.saw_end_at.has_value();
-  server.evidence.agent.on_frame(event.link, event.word, event.at);
+  server.evidence.agent.on_frame(event.link, event.word, event.newest, event.at);
+  if (event.newest) {
+    learn_epoch(server, event.epoch, now);
+    // Under a fence it keeps more than a lease: the server stays read-only without one.
+    const bool fenced = role_for(server) == GrantedRole::fence;
+    const bool leased = keeps_lease(event.word) || (fenced && server.leased);
+    if (std::exchange(server.leased, leased) != leased && cluster_.primary == server.id && !change_)
+      persist();
+  }
+  if (change_) change_->on_agent(event.backend, now);
   if (knew || !server.evidence.agent.saw_end_at) return;
   // By the time that the failover begins, what the others have should be known afresh.
   for (const auto& other : cluster_.servers) outbox_.add(ProbeNow{other.id});

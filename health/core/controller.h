@@ -41,6 +41,18 @@ class Controller {
   Actions step(const Event& event, Instant now);
   Instant next_deadline() const { return promised_; }
 
+  // What the agent of a backend is to be told now. The driver sends it at each keepalive, and at once when it
+  // has changed; see on_sealed().
+  struct AgentOrder {
+    ProxyWord word;
+    Epoch epoch;
+    bool operator==(const AgentOrder&) const = default;
+  };
+  AgentOrder order_for(BackendId backend) const;
+  // The order was sealed into a frame; to be told before the frame leaves. `acknowledged_at` as in
+  // LinkSession.
+  void on_sealed(BackendId backend, const ProxyWord& word, std::optional<Instant> acknowledged_at);
+
   State state() const;
   const Cluster& cluster() const { return cluster_; }
   const SetRoute& route() const { return outbox_.current_route(); }
@@ -64,9 +76,14 @@ class Controller {
  private:
   void absorb(const Event& event, Instant now);
   void absorb_probe(const ProbeSucceeded& event);
-  void absorb_frame(const AgentHeard& event);
+  void absorb_frame(const AgentHeard& event, Instant now);
   void absorb_failure(const ProbeFailed& event);
   void judge_all(Instant now);
+  GrantedRole role_for(const Server& server) const;
+  void watch_links(Instant now);
+  void learn_epoch(Server& server, Epoch epoch, Instant now);
+  std::string verdict_needed(const Server& primary) const;
+  void add_agent_warnings(const Server& server, std::vector<std::string>& list) const;
   void decide(Instant now);
   void try_adoption(Instant now);
   void consider_failover(Server& primary, Instant now);
@@ -110,7 +127,9 @@ class Controller {
   Duration retry_pause_{};               // grows with each failure in a row
   Instant hold_until_ = Instant::min();  // after a stall
   std::optional<BackendId> fail_back_to_;
-  Instant promised_;  // next_deadline() of the last step
+  const Instant started_;
+  Instant links_due_ = Instant::min();  // when the state of a link changes if nothing is heard
+  Instant promised_;                    // next_deadline() of the last step
 };
 
 }  // namespace pointsman::core

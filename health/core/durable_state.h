@@ -29,6 +29,8 @@ struct DurableState {
   // Names of servers that are being made to follow the primary: while that lasts their replication is stopped
   // by us, not by a person.
   std::vector<std::string> following;
+  // Names of servers whose agents were known to keep a lease.
+  std::vector<std::string> leased;
 
   bool operator==(const DurableState&) const = default;
 };

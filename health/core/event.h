@@ -31,6 +31,8 @@ struct AgentHeard {
   BackendId backend;
   LinkKind link = LinkKind::udp;
   AgentWord word;
+  Epoch epoch;         // the highest that the agent was told, ever
+  bool newest = true;  // as in LinkSession::Received; an older one is life, its word is not believed
   Instant at;
 };
 struct TrafficSeen {

@@ -66,10 +66,10 @@ void Evidence::on_traffic(Instant at) {
   last_traffic = std::max(at, last_traffic.value_or(at));
 }
 
-void AgentEvidence::on_frame(LinkKind link, const AgentWord& said, Instant at) {
+void AgentEvidence::on_frame(LinkKind link, const AgentWord& said, bool newest, Instant at) {
   auto& last = heard[index(link)];
   last = std::max(at, last.value_or(at));
-  if (word_at && at < *word_at) return;
+  if (!newest || (word_at && at < *word_at)) return;
   const auto runs = [](const AgentWord& w) {
     return w.mysqld == MysqldState::answers || w.mysqld == MysqldState::silent;
   };

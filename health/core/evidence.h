@@ -19,7 +19,8 @@ struct AgentEvidence {
   // that never saw it run may be looking at the wrong socket: its word proves nothing.
   std::optional<Instant> saw_end_at;
 
-  void on_frame(LinkKind link, const AgentWord& said, Instant at);
+  // `newest` as in AgentHeard.
+  void on_frame(LinkKind link, const AgentWord& said, bool newest, Instant at);
   std::optional<Instant> last_heard() const;
   bool heard_within(LinkKind link, Duration time, Instant now) const {
     return heard[index(link)] && now - *heard[index(link)] < time;

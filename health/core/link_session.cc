@@ -38,9 +38,11 @@ std::vector<std::uint8_t> LinkSession::seal(const Word& word, Epoch epoch, LinkK
   if (echoed_candidate_) {
     frame.echo = candidate_->nonce;
     frame.ack = candidate_->heard;
+    acknowledged_at_ = candidate_->heard_at;
   } else if (present_) {
     frame.echo = present_->nonce;
     frame.ack = present_->heard;
+    acknowledged_at_ = present_->heard_at;
   }
   if (present_) present_->since_seal = false;
   if (candidate_) candidate_->since_seal = false;
@@ -75,8 +77,8 @@ std::expected<LinkSession::Received, FrameRefusal> LinkSession::judge(std::span<
 
   const bool known = present_ && frame->nonce == present_->nonce;
   if (!known && present_) last_stranger_ = now;
-  if (known) note_heard(frame->seq);
-  if (const auto refusal = known ? check_present(*frame) : check_candidate(*frame))
+  if (known) note_heard(frame->seq, now);
+  if (const auto refusal = known ? check_present(*frame) : check_candidate(*frame, now))
     return std::unexpected(*refusal);
   // The number is new and is used up even if the epoch is too low: should that be allowed one day, the frame
   // must not count then.
@@ -84,15 +86,19 @@ std::expected<LinkSession::Received, FrameRefusal> LinkSession::judge(std::span<
   if (known) present_->highest[index(link)] = frame->seq;
   if (frame->epoch < least_epoch_) return std::unexpected(FrameRefusal::lower_epoch);
   if (!known) begin_session(*frame, now);
-  return Received{.frame = std::move(*frame), .ack_sent_at = ack_sent_at, .new_session = !known};
+  const bool newest = frame->seq > present_->accepted;
+  if (newest) present_->accepted = frame->seq;
+  return Received{
+      .frame = std::move(*frame), .ack_sent_at = ack_sent_at, .new_session = !known, .newest = newest};
 }
 
 // A frame of the present session whose number is the highest so far was never here before. It need not count,
 // and yet the peer may need our acknowledgement to see that we live; and a candidate was old, or belongs to a
 // second process.
-void LinkSession::note_heard(std::uint32_t seq) {
+void LinkSession::note_heard(std::uint32_t seq, Instant now) {
   if (seq <= present_->heard) return;
   present_->heard = seq;
+  present_->heard_at = now;
   present_->since_seal = true;
   candidate_.reset();
 }
@@ -115,13 +121,16 @@ std::optional<FrameRefusal> LinkSession::check_present(const Frame& frame) {
 }
 
 // None: this frame, which is not of the present session, proves that its own lives now.
-std::optional<FrameRefusal> LinkSession::check_candidate(const Frame& frame) {
+std::optional<FrameRefusal> LinkSession::check_candidate(const Frame& frame, Instant now) {
   if (!candidate_ || candidate_->nonce != frame.nonce) {
     // In our last frame before the numbers end nobody can be challenged; the one after it has a new nonce,
     // and meets everybody anew.
     candidate_ = Candidate{.nonce = frame.nonce, .challenge = seq_ + 1};
   }
-  candidate_->heard = std::max(candidate_->heard, frame.seq);
+  if (frame.seq > candidate_->heard) {
+    candidate_->heard = frame.seq;
+    candidate_->heard_at = now;
+  }
   candidate_->since_seal = true;
   if (frame.echo != nonce_) return FrameRefusal::no_echo;
   const bool proven = candidate_->challenge != 0 && frame.ack >= candidate_->challenge && frame.ack <= seq_;
@@ -130,7 +139,8 @@ std::optional<FrameRefusal> LinkSession::check_candidate(const Frame& frame) {
 
 void LinkSession::begin_session(const Frame& frame, Instant now) {
   if (present_) retired_.push_back(present_->nonce);
-  Present begun{.nonce = frame.nonce, .heard = candidate_->heard, .since_seal = true};
+  Present begun{
+      .nonce = frame.nonce, .heard = candidate_->heard, .heard_at = candidate_->heard_at, .since_seal = true};
   // Above every number heard, on all links: what came while it was unproven was recorded perhaps, and never
   // counts.
   begun.highest.fill(candidate_->heard);

@@ -65,9 +65,16 @@ class LinkSession {
     // remembered_seqs frames. It heard that frame; whether it obeyed is said in its word.
     std::optional<Instant> ack_sent_at;
     bool new_session = false;  // the first frame of another process of the peer, or of the first one
+    // The peer has said nothing later that was accepted. A slow link delivers what another one has made old:
+    // such a frame proves life, and its word is history.
+    bool newest = true;
   };
   // The peer's word, when `bytes`, which came on a link of this kind, prove that it lives.
   std::expected<Received, FrameRefusal> open(std::span<const std::uint8_t> bytes, LinkKind link, Instant now);
+
+  // When the latest frame of the peer came that the last sealed one acknowledges; nullopt: it acknowledges
+  // none. What the peer does on the strength of that acknowledgement counts from a moment before this one.
+  std::optional<Instant> acknowledged_at() const { return acknowledged_at_; }
 
   // Frames of a lower epoch are refused from now on; 0 at the beginning.
   void set_least_epoch(Epoch least) { least_epoch_ = least; }
@@ -98,12 +105,15 @@ class LinkSession {
     std::uint64_t nonce = 0;
     std::array<std::uint32_t, link_kinds> highest{};  // accepted; what is not above it is replayed
     std::uint32_t heard = 0;                          // on any link, accepted or not; what we acknowledge
+    Instant heard_at{};                               // when that came
+    std::uint32_t accepted = 0;                       // highest, on any link
     bool since_seal = false;                          // heard since our last frame
   };
   // A session that may be the peer's next, and that we echo so that it can prove itself.
   struct Candidate {
     std::uint64_t nonce = 0;
     std::uint32_t heard = 0;      // highest of its numbers since it became the candidate
+    Instant heard_at{};           // when that came
     std::uint32_t challenge = 0;  // our first number since then; who acknowledges it or a later one lives
     bool since_seal = false;
   };
@@ -112,8 +122,8 @@ class LinkSession {
                                               Instant now);
   std::optional<FrameRefusal> check_origin(const Frame& frame, LinkKind link) const;
   std::optional<FrameRefusal> check_present(const Frame& frame);
-  std::optional<FrameRefusal> check_candidate(const Frame& frame);
-  void note_heard(std::uint32_t seq);
+  std::optional<FrameRefusal> check_candidate(const Frame& frame, Instant now);
+  void note_heard(std::uint32_t seq, Instant now);
   void begin_session(const Frame& frame, Instant now);
   bool echoes_candidate_next() const;
   void take_new_nonce();
@@ -129,6 +139,7 @@ class LinkSession {
   std::uint32_t seq_ = 0;  // of our last frame in this session
   std::array<Instant, remembered_seqs> sent_at_{};
   bool echoed_candidate_ = false;  // in our last frame
+  std::optional<Instant> acknowledged_at_;
 
   std::optional<Present> present_;
   std::optional<Candidate> candidate_;

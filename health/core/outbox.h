@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <expected>
 #include <string>
@@ -47,6 +48,11 @@ class Outbox {
       }
     }
     std::erase_if(unanswered_, [version](const Unanswered& held) { return held.version <= version; });
+    if (!result) return;
+    for (const auto& held : unstored_) {
+      if (held.version <= version) stored_epoch_ = std::max(stored_epoch_, held.epoch);
+    }
+    std::erase_if(unstored_, [version](const Unstored& held) { return held.version <= version; });
   }
   // Ends what runs and waits on a server.
   void abort_commands(BackendId backend) {
@@ -62,8 +68,12 @@ class Outbox {
   // Returns the version that StateStored will carry.
   std::uint64_t store(const DurableState& state) {
     actions_.emplace_back(StoreState{++last_version_, state});
+    if (state.epoch > stored_epoch_) unstored_.push_back({last_version_, state.epoch});
     return last_version_;
   }
+  // The highest epoch that is durable: no other may be told to anybody outside.
+  Epoch stored_epoch() const { return stored_epoch_; }
+  void begin_with(Epoch stored) { stored_epoch_ = stored; }
   void record(HistoryRecord record) { actions_.emplace_back(Record{std::move(record)}); }
   void reply(RequestId id, bool ok, std::string text) { reply({id, ok, std::move(text), {}, {}, {}}); }
   void reply(Reply reply) { actions_.emplace_back(std::move(reply)); }
@@ -85,9 +95,16 @@ class Outbox {
     std::string text;
   };
 
+  struct Unstored {
+    std::uint64_t version;
+    Epoch epoch;
+  };
+
   Actions actions_;
   std::vector<Waiting> waiting_;        // at most one for each server
   std::vector<Unanswered> unanswered_;  // at most one for each client of the admin socket
+  std::vector<Unstored> unstored_;      // emptied by the next store that succeeds
+  Epoch stored_epoch_;
   SetRoute route_;
   std::uint64_t last_command_ = 0;
   std::uint64_t last_token_ = 0;

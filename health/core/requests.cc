@@ -152,8 +152,7 @@ void Controller::handle(const AutomaticWanted& wish, Instant) {
 void Controller::handle(const PauseWanted& wish, Instant) {
   cluster_.paused = wish.on;
   note(wish.on ? "paused" : "resumed", nullptr, wish.on ? "new clients are held" : "clients are let go");
-  outbox_.reply_once_stored(wish.id,
-                            wish.on ? "new clients are held; sessions go on" : "clients are let go");
+  outbox_.reply_once_stored(wish.id, wish.on ? "new clients are held; sessions go on" : "clients are let go");
   persist();
 }
 
@@ -180,9 +179,9 @@ std::vector<std::string> Controller::warnings() const {
   if (no_agents) {
     list.emplace_back(
         "no agents: silence cannot be told from a cut cable, and a primary that is cut off is not fenced");
+  } else if (cluster_.config.heartbeat.lease == Duration::zero()) {
+    list.emplace_back("lease is 0: a primary that is cut off goes on taking writes");
   }
-  if (cluster_.config.heartbeat.lease == Duration::zero())
-    list.emplace_back("lease is 0: a cut-off primary goes on taking writes");
   const Server* primary = cluster_.primary_server();
   bool has_replica = false;
   for (const auto& server : cluster_.servers) {
@@ -197,6 +196,7 @@ std::vector<std::string> Controller::warnings() const {
       list.push_back("the primary " + server.name() + " is " + to_string(server.judgement.verdict) + ": " +
                      server.judgement.why);
     if (server.up() && !server.trouble.empty()) list.push_back(server.name() + ": " + server.trouble);
+    if (server.settings.has_agent()) add_agent_warnings(server, list);
     if (server.answered() && !server.report().log_bin)
       list.push_back(server.name() + " writes no binary log (log_bin), so nobody can replicate from it");
     if (server.answered() && !server.report().gtid_on) list.push_back(server.name() + " has gtid_mode off");
@@ -216,6 +216,20 @@ std::vector<std::string> Controller::warnings() const {
   return list;
 }
 
+std::string Controller::verdict_needed(const Server& primary) const {
+  const std::string deadtime = std::to_string(to_ms(cluster_.config.heartbeat.deadtime)) + " ms";
+  std::string text = "crashed (its connections end and " +
+                     std::to_string(cluster_.config.failover.refused_confirm) + " reconnects are refused";
+  if (!primary.settings.has_agent())
+    return text + "), or dead (silent for " + deadtime + ", by SQL alone: no agent)";
+  text += "; or its agent sees mysqld end); hung or cut off (silent for " + deadtime +
+          " while its agent is heard, which then fences it); or dead (all silent for " + deadtime;
+  const bool leases = cluster_.config.heartbeat.lease > Duration::zero();
+  if (leases && cluster_.guarded(primary)) text += ", and its lease over";
+  if (!cluster_.config.fence.command.empty()) text += ", and fence.command successful";
+  return text + ")";
+}
+
 Controller::Explanation Controller::explain(Instant now) const {
   Explanation explanation;
   explanation.expected = last_failover_took_;
@@ -225,12 +239,7 @@ Controller::Explanation Controller::explain(Instant now) const {
     explanation.vetoes.push_back(explanation.text);
     return explanation;
   }
-  const bool no_agent = !primary->settings.has_agent();
-  explanation.verdict_needed = "crashed (its connections end and " +
-                               std::to_string(cluster_.config.failover.refused_confirm) +
-                               " reconnects are refused), or dead (silent for " +
-                               std::to_string(to_ms(cluster_.config.heartbeat.deadtime)) + " ms" +
-                               (no_agent ? ", by SQL alone: no agent)" : ")");
+  explanation.verdict_needed = verdict_needed(*primary);
   explanation.vetoes = vetoes({cluster_, *primary, ledger_, recent_failovers_, now});
   ChoiceRules rules;
   rules.from = primary->id;

@@ -52,6 +52,20 @@ bool traffic_contradicts(const Evidence& e) {
   return e.last_traffic && (!e.lost_at || *e.last_traffic > *e.lost_at);
 }
 
+enum class Objection { none, awaited, made };
+
+// What the server's agent says against a crash that we infer from refusals since `since`. A frame may have
+// been on its way, so what comes within a keepalive may still be from before the end; and an agent that saw
+// the end says so at once.
+Objection objection(const Evidence& e, const JudgeTimes& t, Instant since, Instant now) {
+  const AgentEvidence& agent = e.agent;
+  if (!agent.word || !agent.host_alive(t.deadtime, now)) return Objection::none;
+  const bool runs = agent.word->mysqld == MysqldState::answers || agent.word->mysqld == MysqldState::silent;
+  if (!runs) return Objection::none;
+  if (*agent.word_at >= since + t.keepalive) return Objection::made;
+  return now < since + 3 * t.keepalive ? Objection::awaited : Objection::none;
+}
+
 // Nothing comes from the server to us, and its host's agent is heard.
 Judgement judge_by_agent(const Evidence& e, const JudgeTimes& t, Instant now) {
   const AgentEvidence& agent = e.agent;
@@ -102,17 +116,23 @@ Judgement judge(const Evidence& e, const JudgeTimes& t, Instant now) {
 
   // Positive proof that no mysqld listens; a lost connection says that one did until now.
   // The texts do not count on, so that who repeats them (the route's reason) has no news.
+  // A firewall refuses as well, but the sessions that are there go on; and an agent sees through it.
+  auto objects = Objection::none;
   if (e.lost_at && e.refused >= t.refused_confirm) {
-    return {Verdict::crashed,
-            "its connections ended and " + std::to_string(t.refused_confirm) +
-                " reconnects in a row were refused",
-            std::nullopt};
+    const Instant since = std::max(*e.lost_at, e.refused_since.value_or(*e.lost_at));
+    objects = objection(e, t, since, now);
+    const std::string refused = "its connections ended and " + std::to_string(t.refused_confirm) +
+                                " reconnects in a row were refused";
+    if (objects == Objection::none) return {Verdict::crashed, refused, std::nullopt};
+    if (objects == Objection::awaited)
+      return {Verdict::suspect, refused + "; its agent's next word is awaited", since + 3 * t.keepalive};
   }
-  // A firewall refuses as well, but the sessions that are there go on.
   std::optional<Instant> refused_alone;
   if (e.refused_since) refused_alone = std::max(*e.refused_since, e.last_traffic.value_or(*e.refused_since));
   if (refused_alone && now - *refused_alone >= t.deadtime) {
-    return {Verdict::crashed, "has refused connections for " + ms(t.deadtime), std::nullopt};
+    objects = objection(e, t, *refused_alone, now);
+    if (objects != Objection::made)
+      return {Verdict::crashed, "has refused connections for " + ms(t.deadtime), std::nullopt};
   }
 
   // Evidence of life outranks every failure: such a server is not to be replaced.
@@ -138,6 +158,11 @@ Judgement judge(const Evidence& e, const JudgeTimes& t, Instant now) {
 
   if (now >= silence_ends) {
     return {Verdict::dead, "silent for " + ms(t.deadtime) + ": " + failure_text(e), std::nullopt};
+  }
+  if (objects == Objection::made) {
+    return {Verdict::suspect,
+            failure_text(e) + ", but its agent says that it runs; cut off when silent for " + ms(t.deadtime),
+            silence_ends};
   }
   if (refused_alone && *refused_alone + t.deadtime < silence_ends) {
     return {Verdict::suspect, failure_text(e) + "; crashed when it has refused for " + ms(t.deadtime),

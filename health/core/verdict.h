@@ -34,11 +34,13 @@ struct JudgeTimes {
   Duration timeout{};   // of a probe
   Duration deadtime{};
   unsigned refused_confirm = 2;
+  Duration keepalive = std::chrono::milliseconds(100);  // between an agent's frames
 };
 
 // The rules of the design's table, first that holds wins:
 //   the agent saw mysqld end since the last probe began -> crashed;  fresh probe -> up;
-//   lost and refused in a row, or refused for deadtime without traffic -> crashed;
+//   lost and refused in a row, or refused for deadtime without traffic -> crashed, unless its agent, heard
+//   since, says that mysqld runs (a firewall refuses as well);
 //   an answer that proves life, or traffic -> degraded;
 //   silence to us for deadtime, but the host's agent is heard: it finds no mysqld -> crashed, gets no answer
 //   from it for deadtime either -> hung, else cut_off; silence everywhere for deadtime -> dead;  else

@@ -103,15 +103,17 @@ namespace {
 constexpr Duration replication_heartbeat = std::chrono::milliseconds(500);
 constexpr Duration probe_slack = std::chrono::milliseconds(50);
 
-// As far as the replica's newest answer tells, its source may live: it has not been quiet for so long that a
-// heartbeat must have come and been seen. Then the trouble is between us and the primary.
+}  // namespace
+
 bool may_still_receive(const Server& replica, const JudgeTimes& times) {
-  if (!replica.up() || replica.replica()->io != ReplicaStatus::Io::yes)
+  if (!replica.up() || replica.replica() == nullptr || replica.replica()->io != ReplicaStatus::Io::yes)
     return false;  // its last word is old, or it lost its source
   const auto& heard = replica.evidence.received_change_at;
   return heard &&
          *replica.evidence.report_until - *heard < replication_heartbeat + times.interval + probe_slack;
 }
+
+namespace {
 
 void add_silence_vetoes(const FailoverGuard& guard, std::vector<std::string>& reasons) {
   const Instant heard_after = silent_alone_after(guard.primary, guard.cluster.judge_times());
@@ -122,7 +124,20 @@ void add_silence_vetoes(const FailoverGuard& guard, std::vector<std::string>& re
     reasons.emplace_back("no server at all is heard: this proxy itself seems to be cut off");
 }
 
+// Silence everywhere may be a cut cable, with a primary behind it that goes on.
+void add_lease_veto(const FailoverGuard& guard, std::vector<std::string>& reasons) {
+  const conf::Config& config = guard.cluster.config;
+  const bool leases = config.heartbeat.lease > Duration::zero() && guard.primary.settings.has_agent();
+  if (!leases || guard.cluster.guarded(guard.primary) || !config.fence.command.empty()) return;
+  reasons.push_back(
+      "no agent was known to guard " + guard.primary.name() +
+      " when it fell silent, so that nothing ends its writes should it live; when you know that "
+      "it does not: `pointsman failover --force`");
+}
+
 void add_receiving_vetoes(const FailoverGuard& guard, std::vector<std::string>& reasons) {
+  // It stops by itself: whether it lives does not matter then.
+  if (guard.primary.is(Verdict::dead) && guard.cluster.guarded(guard.primary)) return;
   for (const auto& server : guard.cluster.servers) {
     if (!guard.cluster.follows(server, guard.primary) ||
         !may_still_receive(server, guard.cluster.judge_times()))
@@ -169,6 +184,7 @@ std::vector<std::string> vetoes(const FailoverGuard& guard) {
   // Connections that ended are proof; mere refusals may be a firewall's.
   const bool refuses = guard.primary.is(Verdict::crashed) && !guard.primary.evidence.lost_at;
   if (silent) add_silence_vetoes(guard, reasons);
+  if (silent) add_lease_veto(guard, reasons);
   if (silent || refuses) add_receiving_vetoes(guard, reasons);
   add_candidate_vetoes(guard, reasons);
   return reasons;

@@ -66,6 +66,10 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
 // A sentence; empty: nothing that configuration or mode forbid.
 std::string why_forbidden(const Shortfall& shortfall, const Cluster& cluster, const Server& candidate);
 
+// As far as the replica's newest answer tells, its source may live: it has not been quiet for so long that a
+// heartbeat of replication must have come and been seen.
+bool may_still_receive(const Server& replica, const JudgeTimes& times);
+
 // Every reason against failing over now, sentences; empty: go.
 std::vector<std::string> vetoes(const FailoverGuard& guard);
 

@@ -270,12 +270,31 @@ TEST_F(Guard, DoesNotFightAPromotion) {
 TEST_F(Guard, RemembersTheRoleOverARestart) {
   be_primary();
   const GuardMemory memory = guard_->memory();
-  EXPECT_EQ(memory, (GuardMemory{Epoch{3}, true, 800ms}));
+  EXPECT_EQ(memory.epoch, Epoch{3});
+  EXPECT_TRUE(memory.primary);
+  EXPECT_EQ(memory.lease, 800ms);
+  ASSERT_TRUE(memory.lease_until);
+  const Duration left = *memory.lease_until - now_;
+  ASSERT_GT(left, 500ms);
+  now_ += 500ms;
   begin(memory);
   guard_->on_process(MysqldState::answers, false);
   server_says(false);
   EXPECT_TRUE(step().empty());
-  EXPECT_EQ(after(800ms), Orders{Order::make_read_only});
+  EXPECT_TRUE(after(left - 501ms).empty()) << "the lease is the one from before, and no longer";
+  EXPECT_EQ(after(1ms), Orders{Order::make_read_only});
+}
+
+// The agent comes back after the lease ran out unguarded: the proxy gets a moment to be heard.
+TEST_F(Guard, GivesTheProxyAMomentAfterALongRestart) {
+  be_primary();
+  const GuardMemory memory = guard_->memory();
+  now_ += 1min;
+  begin(memory);
+  guard_->on_process(MysqldState::answers, false);
+  server_says(false);
+  EXPECT_TRUE(after(AgentGuard::restart_grace - 1ms).empty());
+  EXPECT_EQ(after(1ms), Orders{Order::make_read_only});
 }
 
 // A proxy that has just started knows no roles yet: the lease runs on meanwhile, and nothing else changes.

@@ -200,7 +200,7 @@ TEST(BadServer, CommanderEndsWhateverTheServerDoes) {
     EXPECT_EQ(result->error().kind, FailureKind::timeout);
   }
   commands.submit(core::Inspect{});
-  EXPECT_LT(commands.stop(), 1200ms);
+  EXPECT_LT(commands.stop(), 10s);
 }
 
 TEST(BadServer, CommandFailsByTheConnectTimeout) {
