@@ -88,11 +88,16 @@ std::expected<void, std::string> Cluster::boot() {
   settings.insert(settings.end(), options_.settings.begin(), options_.settings.end());
   for (unsigned i = 0; i < options_.servers; ++i) {
     const std::string name = i < options_.names.size() ? options_.names[i] : "db" + std::to_string(i + 1);
+    const auto place = i < options_.places.size()
+                           ? options_.places[i]
+                           : Options::Place{.host = "127.0.0.1", .network_namespace = {}};
     auto server = Server::prepare({.product = options_.product,
                                    .name = name,
                                    .directory = directory() / name,
                                    .server_id = i + 1,
                                    .settings = settings,
+                                   .host = place.host,
+                                   .network_namespace = place.network_namespace,
                                    .keep = options_.keep});
     if (!server) return std::unexpected(server.error());
     // Started before the next is prepared: the copying of one overlaps the starting of another.

@@ -23,6 +23,12 @@ class Cluster {
     std::filesystem::path directory{};    // "": a fresh one under the temporary directory
     std::vector<std::string> settings{};  // further lines for each server's my.cnf
     std::vector<std::string> names{};     // default db1, db2, ...
+    // Where each server runs, in their order; those without one on 127.0.0.1 here.
+    struct Place {
+      std::string host;                         // the address that it binds
+      std::filesystem::path network_namespace;  // of a Network
+    };
+    std::vector<Place> places{};
     // Replicas acknowledge and the primary waits for one of them without end. Each server boots as a replica
     // that acknowledges.
     bool semi_sync = false;

@@ -15,17 +15,6 @@ namespace {
 constexpr Millis status_timeout{5000};
 constexpr Millis status_pause{5};
 
-using Keys = std::map<std::string, std::map<std::string, std::string>>;
-
-std::string toml_string(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return quoted + "\"";
-}
-
 }  // namespace
 
 Daemon::Daemon(Options options, TempDirectory directory, PortLease listen)
@@ -93,17 +82,12 @@ std::expected<void, std::string> Daemon::write_files() const {
                          {"password_file", toml_string(monitor_password.string())}};
   sections["replication"] = {{"user", toml_string(options_.replication.user)},
                              {"password_file", toml_string(replication_password.string())}};
-  for (const auto& [section, keys] : options_.keys) {
-    for (const auto& [key, value] : keys) sections[section][key] = value;
+  if (!options_.authkeys.empty()) {
+    const fs::path authkeys = directory() / "authkeys";
+    if (auto done = write_file(authkeys, options_.authkeys); !done) return done;
+    sections["heartbeat"]["authkeys"] = toml_string(authkeys.string());
   }
-  std::string text;
-  for (const auto& [section, keys] : sections) {
-    text += "[" + section + "]\n";
-    for (const auto& [key, value] : keys) {
-      if (!value.empty()) text.append(key).append(" = ").append(value).append("\n");
-    }
-    text += "\n";
-  }
+  std::string text = to_toml(merged(std::move(sections), options_.keys));
   for (const Backend& backend : options_.backends) {
     text += "[[backend]]\nname = " + toml_string(backend.name) +
             "\naddress = " + toml_string(conf::to_string(backend.address)) + "\n";
@@ -118,11 +102,17 @@ std::expected<void, std::string> Daemon::set_keys(Keys keys) {
   return write_files();
 }
 
+std::expected<void, std::string> Daemon::set_authkeys(std::string text) {
+  options_.authkeys = std::move(text);
+  return write_files();
+}
+
 std::expected<void, std::string> Daemon::start() {
   if (running()) return std::unexpected("the daemon runs already");
   std::vector<std::string> argv{options_.program.string(), "run", "-c", configuration().string()};
   argv.insert(argv.end(), options_.arguments.begin(), options_.arguments.end());
-  auto process = Process::start({.argv = std::move(argv), .output = log_file()});
+  auto process = Process::start(
+      {.argv = std::move(argv), .output = log_file(), .network_namespace = options_.network_namespace});
   if (!process) return std::unexpected(process.error());
   process_ = std::move(*process);
   return {};

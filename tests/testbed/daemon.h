@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/testbed/cluster.h"
+#include "tests/testbed/toml_text.h"
 
 namespace pointsman::testbed {
 
@@ -30,10 +31,13 @@ class Daemon {
     Login monitor{"pointsman", "monitor-secret"};
     Login replication{"replica", "replica-secret"};
     unsigned threads = 1;
-    // Section -> key -> TOML literal; wins over what we would write, e.g. {{"failover", {{"automatic",
-    // "false"}}}}.
-    // "" takes a key out.
-    std::map<std::string, std::map<std::string, std::string>> keys{};
+    // Where the service address is, and a network namespace to run in: a host of a Network. Then connect()
+    // works from a thread inside a host of that Network only, and the operator's commands from anywhere.
+    std::string host = "127.0.0.1";
+    std::filesystem::path network_namespace{};
+    // The text of heartbeat.authkeys; "": no such file. What else [heartbeat] has is said by `keys`.
+    std::string authkeys{};
+    Keys keys{};  // win over what we would write, e.g. {{"failover", {{"automatic", "false"}}}}
     std::vector<std::string> arguments{};  // further ones of `pointsman run -c FILE`
     bool keep = false;
   };
@@ -72,9 +76,10 @@ class Daemon {
   std::expected<std::vector<nlohmann::json>, std::string> events() const;
 
   // Writes the configuration again with other keys; for `reload` or the next start.
-  std::expected<void, std::string> set_keys(std::map<std::string, std::map<std::string, std::string>> keys);
+  std::expected<void, std::string> set_keys(Keys keys);
+  std::expected<void, std::string> set_authkeys(std::string text);
 
-  conf::HostPort address() const { return {"127.0.0.1", listen_.number()}; }  // the service address
+  conf::HostPort address() const { return {options_.host, listen_.number()}; }  // the service address
   const std::filesystem::path& program() const { return options_.program; }
   const std::filesystem::path& directory() const { return directory_.path(); }
   std::filesystem::path configuration() const { return directory() / "pointsman.toml"; }

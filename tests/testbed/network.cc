@@ -73,6 +73,20 @@ std::string port_of(const std::string& host) {
   return "sw-" + host;
 }
 
+// Filters in classic BPF, for `tc ... bpf direct-action bytecode`: 2 is TC_ACT_SHOT, and kernels without
+// act_gact have this still.
+constexpr const char* drop_all = "1,6 0 0 2";
+
+// IPv4 with this address at this place of the Ethernet frame is dropped, the rest passes (TC_ACT_UNSPEC).
+std::string drop_address(unsigned offset, unsigned number) {
+  constexpr unsigned network = (10U << 24U) + (77U << 16U);
+  return "6,40 0 0 12,21 0 3 2048,32 0 0 " + std::to_string(offset) + ",21 0 1 " +
+         std::to_string(network + number) + ",6 0 0 2,6 0 0 4294967295";
+}
+
+constexpr unsigned source_offset = 26;
+constexpr unsigned destination_offset = 30;
+
 }  // namespace
 
 std::string Network::why_not() {
@@ -138,16 +152,16 @@ std::filesystem::path Network::path(const std::string& host) const {
   return found == hosts_.end() ? std::filesystem::path("/nonexistent/" + host) : path_of(found->second.fd);
 }
 
-// On the switch's port, what the host sends is ingress and what is sent to it egress. The filter is the
-// classic BPF program "return 2", and 2 is TC_ACT_SHOT: kernels without act_gact have this still.
-std::expected<void, std::string> Network::drop(const std::string& host, bool from, bool to) {
+// On the switch's port, what the host sends is ingress and what is sent to it egress; "": all passes.
+std::expected<void, std::string> Network::drop(const std::string& host, const std::string& from,
+                                               const std::string& to) {
   const std::string port = port_of(host);
   if (auto done = run_in(switch_, {"tc", "qdisc", "add", "dev", port, "clsact"}); !done) return done;
   hosts_[host].filtered = true;
-  for (const auto& [wanted, direction] : {std::pair(from, "ingress"), std::pair(to, "egress")}) {
-    if (!wanted) continue;
+  for (const auto& [program, direction] : {std::pair(from, "ingress"), std::pair(to, "egress")}) {
+    if (program.empty()) continue;
     auto done = run_in(switch_, {"tc", "filter", "add", "dev", port, direction, "bpf", "direct-action",
-                                 "bytecode", "1,6 0 0 2"});
+                                 "bytecode", program});
     if (!done) return done;
   }
   return {};
@@ -155,10 +169,19 @@ std::expected<void, std::string> Network::drop(const std::string& host, bool fro
 
 std::expected<void, std::string> Network::cut(const std::string& host, Cut how) {
   if (auto mended = mend(host); !mended) return mended;
-  if (how != Cut::unplugged) return drop(host, how != Cut::to_host, how != Cut::from_host);
+  if (how != Cut::unplugged)
+    return drop(host, how != Cut::to_host ? drop_all : "", how != Cut::from_host ? drop_all : "");
   if (auto done = run_in(switch_, {"ip", "link", "set", port_of(host), "down"}); !done) return done;
   hosts_[host].unplugged = true;
   return {};
+}
+
+std::expected<void, std::string> Network::cut_between(const std::string& host, const std::string& other) {
+  const auto peer = find(other);
+  if (!peer) return std::unexpected(peer.error());
+  if (auto mended = mend(host); !mended) return mended;
+  return drop(host, drop_address(destination_offset, (*peer)->number),
+              drop_address(source_offset, (*peer)->number));
 }
 
 std::expected<void, std::string> Network::mend(const std::string& host) {

@@ -43,6 +43,9 @@ class Network {
 
   // Replaces an earlier cut of this host.
   std::expected<void, std::string> cut(const std::string& host, Cut how = Cut::unplugged);
+  // Both ways between two hosts only, silently, while each of them reaches all others: what replicates from
+  // one to the other stops. Counts as a cut of `host`.
+  std::expected<void, std::string> cut_between(const std::string& host, const std::string& other);
   std::expected<void, std::string> mend(const std::string& host);
 
   // While it lives, the sockets that this thread opens are the host's (open ones stay where they are), and so
@@ -71,7 +74,8 @@ class Network {
   Network() = default;
   std::expected<void, std::string> build(const std::vector<std::string>& hosts);
   std::expected<Host*, std::string> find(const std::string& host);
-  std::expected<void, std::string> drop(const std::string& host, bool from, bool to);
+  std::expected<void, std::string> drop(const std::string& host, const std::string& from,
+                                        const std::string& to);
 
   int switch_ = -1;
   std::map<std::string, Host> hosts_;

@@ -134,6 +134,28 @@ TEST_F(NetworkTest, CutsOneWay) {
   EXPECT_TRUE(arrives(one, two, to_two, 'h') && arrives(two, one, to_one, 'i'));
 }
 
+// Two hosts of three do not reach each other, neither of them sees it, and the third one reaches both.
+TEST_F(NetworkTest, CutsBetweenTwoHosts) {
+  network = std::move(*Network::create({"one", "two", "three"}));
+  const Endpoint one(*network, "one");
+  const Endpoint two(*network, "two");
+  const Endpoint three(*network, "three");
+  const std::string to_one = network->address("one");
+  const std::string to_two = network->address("two");
+  ASSERT_TRUE(arrives(one, two, to_two, 'a') && arrives(two, one, to_one, 'a'));
+  const auto cut = network->cut_between("one", "two");
+  ASSERT_TRUE(cut) << cut.error();
+  EXPECT_FALSE(arrives(one, two, to_two, 'b', a_while));
+  EXPECT_FALSE(arrives(two, one, to_one, 'c', a_while));
+  EXPECT_TRUE(arrives(three, one, to_one, 'd') && arrives(three, two, to_two, 'e'));
+  EXPECT_TRUE(arrives(one, three, network->address("three"), 'f'));
+  EXPECT_TRUE(arrives(two, three, network->address("three"), 'g'));
+  const auto mended = network->mend("one");
+  ASSERT_TRUE(mended) << mended.error();
+  EXPECT_TRUE(arrives(one, two, to_two, 'h') && arrives(two, one, to_one, 'i'));
+  EXPECT_FALSE(network->cut_between("one", "nobody"));
+}
+
 // A process on a host is an ordinary child with its own pid; it sees that host's eth0 and address, and no
 // other.
 TEST_F(NetworkTest, RunsProcessesOnAHost) {
