@@ -15,6 +15,8 @@
 
 namespace pointsman::proxy {
 
+class Heartbeats;
+
 // Answers the admin socket's requests: what is asked is looked up, what is ordered goes to the core. Control
 // loop's thread.
 class AdminRequests {
@@ -24,6 +26,7 @@ class AdminRequests {
     Workers& workers;
     History& history;
     io::Mailbox& mailbox;
+    const Heartbeats* heartbeats;  // null: no backend has an agent
     core::Instant started;
     std::function<std::expected<std::string, std::string>()>
         reload;  // a sentence about what changed, or why nothing did

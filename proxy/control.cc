@@ -96,6 +96,7 @@ void Control::feed(core::Event event) {
   if (std::holds_alternative<core::ProbeFailed>(event) || std::holds_alternative<core::Tick>(event))
     feed_traffic(now);
   perform(controller_.step(event, now));
+  if (on_step) on_step();
   if (const core::State state = controller_.state(); state != state_) {
     state_ = state;
     state_since_ = now;

@@ -53,6 +53,15 @@ class Control {
   core::Duration in_state() const;
   const conf::Config& config() const { return config_; }
   std::function<void()> on_state_change;
+  // Each step of the core may change what the agents are to be told.
+  std::function<void()> on_step;
+  // What an agent said.
+  void heard(core::AgentHeard event) { feed(std::move(event)); }
+  // See Controller::on_sealed().
+  void on_sealed(core::BackendId backend, const core::ProxyWord& word,
+                 std::optional<core::Instant> acknowledged_at) {
+    controller_.on_sealed(backend, word, acknowledged_at);
+  }
 
  private:
   void feed(core::Event event);

@@ -1,5 +1,6 @@
 #include "proxy/daemon.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -19,6 +20,7 @@
 #include "proxy/admin_requests.h"
 #include "proxy/admin_server.h"
 #include "proxy/control.h"
+#include "proxy/heartbeats.h"
 #include "proxy/history.h"
 #include "proxy/state_dir.h"
 #include "proxy/workers.h"
@@ -35,7 +37,7 @@ int refuse(const std::string& why) {
 class Daemon {
  public:
   Daemon(conf::Config config, std::unique_ptr<io::Log> log, StateDir state_dir, core::DurableState stored,
-         io::Systemd& systemd)
+         std::unique_ptr<io::AuthKeyring> keys, io::Systemd& systemd)
       : config_(std::move(config)),
         log_(std::move(log)),
         state_dir_(std::move(state_dir)),
@@ -46,7 +48,11 @@ class Daemon {
         workers_({config_.proxy, log_.get()}),
         control_({loop_, mailbox_, background_, workers_, history_, *log_}, config_, std::move(stored),
                  state_dir_.path()),
-        requests_({control_, workers_, history_, mailbox_, io::now(), [this] { return reload(); }}),
+        heartbeats_(keys == nullptr ? nullptr
+                                    : std::make_unique<Heartbeats>(loop_, *log_, config_, std::move(keys),
+                                                                   agent_callbacks())),
+        requests_({control_, workers_, history_, mailbox_, heartbeats_.get(), io::now(),
+                   [this] { return reload(); }}),
         admin_(loop_, config_.admin.socket,
                [this](const nlohmann::json& request, const std::shared_ptr<Responder>& responder) {
                  requests_.handle(request, responder);
@@ -65,6 +71,10 @@ class Daemon {
     for (const auto& address : workers_.listening())
       log_->info("listening", {{"address", conf::to_string(address)}});
     for (const auto& advice : conf::advice(config_)) log_->warn("advice", {{"text", advice}});
+    if (heartbeats_) {
+      control_.on_step = [this] { heartbeats_->send_changes(); };
+      if (auto started = heartbeats_->start(); !started) return refuse(started.error());
+    }
     control_.begin();
     systemd_.ready("looking for the primary");
     if (const auto interval = systemd_.watchdog_interval()) watchdog_.start_every(*interval);
@@ -76,6 +86,7 @@ class Daemon {
   void stop(const char* why) {
     log_->info("stopping", {{"why", why}});
     systemd_.stopping();
+    if (heartbeats_) heartbeats_->stop();
     control_.stop();
     workers_.stop();
     history_.flush_now();
@@ -89,6 +100,12 @@ class Daemon {
   }
 
   std::expected<std::string, std::string> reload();
+  Heartbeats::Callbacks agent_callbacks() {
+    return {.on_heard = [this](core::AgentHeard event) { control_.heard(std::move(event)); },
+            .order_for = [this](core::BackendId id) { return control_.controller().order_for(id); },
+            .on_sealed = [this](core::BackendId id, const core::ProxyWord& word,
+                                std::optional<core::Instant> at) { control_.on_sealed(id, word, at); }};
+  }
   void tell_systemd() {
     const core::Controller& controller = control_.controller();
     const core::Server* primary = controller.cluster().primary_server();
@@ -107,6 +124,7 @@ class Daemon {
   History history_;
   Workers workers_;
   Control control_;
+  std::unique_ptr<Heartbeats> heartbeats_;  // null: no backend has an agent
   AdminRequests requests_;
   AdminServer admin_;
   io::Timer watchdog_;
@@ -128,12 +146,19 @@ std::expected<std::string, std::string> Daemon::reload() {
   if (!read) return refused(list(read.error()));
   auto next = conf::reloaded(config_, *read);
   if (!next) return refused(list(next.error()));
+  std::unique_ptr<io::AuthKeyring> keys;
+  if (heartbeats_) {
+    auto loaded = load_keys(next->heartbeat.authkeys, *log_);
+    if (!loaded) return std::unexpected("the configuration was not changed: " + loaded.error());
+    keys = std::move(*loaded);
+  }
   std::string text;
   for (const auto& difference : conf::differences(config_, *read))
     text += (text.empty() ? "" : "; ") + conf::to_string(difference);
   config_ = std::move(*next);
   log_->set_level(config_.log.level);
   control_.reconfigure(config_);
+  if (heartbeats_) heartbeats_->reconfigure(config_, std::move(keys));
   if (text.empty()) text = "nothing has changed";
   log_->info("reloaded", {{"what", text}});
   return text;
@@ -152,7 +177,14 @@ int run_daemon(conf::Config config) {
   if (!stored) return refuse(stored.error());
   // Proved now, while it costs nobody anything: without it there is no failover later.
   if (auto saved = StateDir::save(state_dir->path(), *stored); !saved) return refuse(saved.error());
-  Daemon daemon(std::move(config), std::move(*log), std::move(*state_dir), std::move(*stored), systemd);
+  std::unique_ptr<io::AuthKeyring> keys;
+  if (std::ranges::any_of(config.backends, &conf::Backend::has_agent)) {
+    auto loaded = load_keys(config.heartbeat.authkeys, **log);
+    if (!loaded) return refuse(loaded.error());
+    keys = std::move(*loaded);
+  }
+  Daemon daemon(std::move(config), std::move(*log), std::move(*state_dir), std::move(*stored),
+                std::move(keys), systemd);
   return daemon.run();
 }
 

@@ -5,6 +5,8 @@
 
 #include <unistd.h>
 
+#include "proxy/heartbeats.h"
+
 namespace pointsman::proxy {
 
 using core::to_ms;
@@ -61,6 +63,43 @@ json replication_json(const core::Server& server, const core::Cluster& cluster) 
   return out;
 }
 
+json link_json(const core::Server& server, core::LinkKind link, const StatusFacts& facts) {
+  const core::LinkState state = server.links[core::index(link)];
+  json out = {{"state", core::to_string(state)}, {"age_ms", nullptr}};
+  if (state == core::LinkState::off) return out;
+  if (const auto& heard = server.evidence.agent.heard[core::index(link)])
+    out["age_ms"] = to_ms(facts.now - *heard);
+  if (facts.heartbeats != nullptr) out.update(facts.heartbeats->link_json(server.id, link));
+  return out;
+}
+
+// What the agent says, and what it was told; null: the backend has none, or it was never heard.
+json agent_json(const core::Server& server, const StatusFacts& facts) {
+  const core::AgentEvidence& agent = server.evidence.agent;
+  if (!agent.word) return nullptr;
+  const core::AgentWord& word = *agent.word;
+  json out = {{"mysqld", core::to_string(word.mysqld)},
+              {"age_ms", to_ms(facts.now - *agent.word_at)},
+              {"silent_ms", word.silent_ms},
+              {"read_only", nullptr},
+              {"lease", word.lease_held   ? "held"
+                        : word.lease_lost ? "lost"
+                                          : "none"},
+              {"fenced", word.fenced.value},
+              {"fence_failed", word.fence_failed},
+              {"epoch", server.agent_epoch.value},
+              {"told", core::to_string(facts.controller.order_for(server.id).word.role)}};
+  if (word.read_only) out["read_only"] = *word.read_only;
+  return out;
+}
+
+std::vector<std::string> warnings_of(const StatusFacts& facts) {
+  std::vector<std::string> list = facts.controller.warnings();
+  if (facts.heartbeats == nullptr) return list;
+  for (std::string& text : facts.heartbeats->warnings()) list.push_back(std::move(text));
+  return list;
+}
+
 json backend_json(const core::Server& server, const core::Cluster& cluster, const StatusFacts& facts) {
   json out = {{"name", server.name()},
               {"address", conf::to_string(server.settings.address)},
@@ -70,8 +109,9 @@ json backend_json(const core::Server& server, const core::Cluster& cluster, cons
               {"server", ""},
               {"probe", probe_json(server, facts.now)},
               {"links",
-               {{"udp", {{"state", "off"}, {"age_ms", nullptr}}},
-                {"serial", {{"state", "off"}, {"age_ms", nullptr}}}}},
+               {{"udp", link_json(server, core::LinkKind::udp, facts)},
+                {"serial", link_json(server, core::LinkKind::serial, facts)}}},
+              {"agent", agent_json(server, facts)},
               {"replication", replication_json(server, cluster)},
               {"read_only", nullptr},
               {"errant", gtid_list(server.errant)},
@@ -155,7 +195,7 @@ json status_json(const StatusFacts& facts) {
       {"sessions",
        {{"active", facts.sessions.active}, {"held", facts.sessions.held}, {"total", facts.sessions.total}}},
       {"backends", std::move(backends)},
-      {"warnings", controller.warnings()},
+      {"warnings", warnings_of(facts)},
       {"reason", routed ? "" : controller.reason()},
       {"since_ms", to_ms(facts.in_state)},
       {"uptime_s", std::chrono::duration_cast<std::chrono::seconds>(facts.uptime).count()},

@@ -10,6 +10,8 @@
 // The JSON of the contract, made from what the core and the workers know. Pure.
 namespace pointsman::proxy {
 
+class Heartbeats;
+
 // "2026-01-02T03:04:05.678Z" of the wall clock's milliseconds since 1970.
 std::string iso_time(std::int64_t unix_ms);
 
@@ -22,6 +24,7 @@ struct StatusFacts {
   core::Instant now;
   core::Duration uptime{};
   core::Duration in_state{};
+  const Heartbeats* heartbeats = nullptr;  // null: no backend has an agent
 };
 nlohmann::json status_json(const StatusFacts& facts);
 nlohmann::json explain_json(const core::Controller::Explanation& explanation);

@@ -8,11 +8,11 @@
 #include <string>
 
 #include "conf/agent_config.h"
-#include "health/agent/keys.h"
 #include "health/agent/links.h"
 #include "health/agent/process_watch.h"
 #include "health/agent/role_file.h"
 #include "health/core/agent_guard.h"
+#include "health/io/keys.h"
 #include "health/io/log.h"
 #include "health/io/log_limiter.h"
 #include "health/io/loop.h"
@@ -74,7 +74,7 @@ class Agent {
   io::Loop& loop_;
   io::Log& log_;
   const conf::AgentConfig config_;
-  Keys keys_;
+  io::Keys keys_;
   RoleFile role_file_;
   io::Mailbox mailbox_;
   io::LogLimiter limiter_{std::chrono::seconds(10)};

@@ -12,9 +12,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr core::Duration resolve_retry = 1s;     // while the name is unknown
-constexpr core::Duration resolve_refresh = 30s;  // a name may move
-
 std::string why(core::FrameRefusal refusal) {
   switch (refusal) {
     case core::FrameRefusal::bad_mac:
@@ -72,28 +69,13 @@ Links::Links(io::Loop& loop, io::Log& log, const conf::AgentHeartbeat& config, c
                           log_.info("udp_send_failed",
                                     {{"to", to.to_string()}, {"why", text}, {"suppressed", *held_back}});
                       }}) {
-  for (const conf::HostPort& where : config.proxies) add_proxy(where);
-}
-
-void Links::add_proxy(const conf::HostPort& where) {
-  Proxy* proxy = proxies_.emplace_back(std::make_unique<Proxy>()).get();
-  proxy->where = where;
-  if (const auto numeric = io::Address::numeric(where)) {
-    proxy->addresses = {*numeric};
-    return;
+  for (const conf::HostPort& where : config.proxies) {
+    proxies_.push_back(std::make_unique<io::Destination>(loop, where, [this, where](const std::string& why) {
+      if (const auto held_back = limiter_.pass("resolve " + where.host, io::now()))
+        log_.warn("proxy_unknown",
+                  {{"proxy", conf::to_string(where)}, {"why", why}, {"suppressed", *held_back}});
+    }));
   }
-  proxy->resolver = std::make_unique<io::Resolver>(loop_, [this, proxy](io::Resolver::Result result) {
-    proxy->again->start_after(result ? resolve_refresh : resolve_retry);
-    if (result) {
-      proxy->addresses = {result->front()};
-    } else if (const auto held_back = limiter_.pass("resolve " + proxy->where.host, io::now())) {
-      log_.warn(
-          "proxy_unknown",
-          {{"proxy", conf::to_string(proxy->where)}, {"why", result.error()}, {"suppressed", *held_back}});
-    }
-  });
-  proxy->again = std::make_unique<io::Timer>(loop_, [proxy] { proxy->resolver->start(proxy->where); });
-  proxy->again->start_after({});
 }
 
 std::expected<void, std::string> Links::start() {
@@ -188,7 +170,8 @@ void Links::tell_stranger(const Peer& peer, core::Instant now) {
 std::vector<io::Address> Links::targets(const Peer& peer) const {
   std::vector<io::Address> to;
   if (peers_.sole(peer)) {
-    for (const auto& proxy : proxies_) to.insert(to.end(), proxy->addresses.begin(), proxy->addresses.end());
+    for (const auto& proxy : proxies_)
+      to.insert(to.end(), proxy->addresses().begin(), proxy->addresses().end());
   }
   if (peer.address) {
     const std::string heard_from = peer.address->to_string();

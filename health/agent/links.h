@@ -12,12 +12,11 @@
 #include "conf/agent_config.h"
 #include "health/agent/peers.h"
 #include "health/core/frame.h"
+#include "health/io/destination.h"
 #include "health/io/log.h"
 #include "health/io/log_limiter.h"
 #include "health/io/loop.h"
-#include "health/io/resolve.h"
 #include "health/io/serial_link.h"
-#include "health/io/timer.h"
 #include "health/io/udp_port.h"
 
 namespace pointsman::agent {
@@ -66,15 +65,6 @@ class Links {
  private:
   enum class State { unheard, alive, late, dead };
   static const char* to_string(State state);
-  // A configured proxy, which may be a name.
-  struct Proxy {
-    conf::HostPort where;
-    std::vector<io::Address> addresses;
-    std::unique_ptr<io::Resolver> resolver;
-    std::unique_ptr<io::Timer> again;
-  };
-
-  void add_proxy(const conf::HostPort& where);
   void hear(std::span<const std::uint8_t> bytes, core::LinkKind link, const std::optional<io::Address>& from);
   void tell_refused(std::span<const std::uint8_t> bytes, core::LinkKind link,
                     const std::optional<io::Address>& from, core::FrameRefusal refusal);
@@ -90,7 +80,7 @@ class Links {
   const Callbacks callbacks_;
   Peers peers_;
   io::LogLimiter limiter_{std::chrono::seconds(10)};
-  std::vector<std::unique_ptr<Proxy>> proxies_;
+  std::vector<std::unique_ptr<io::Destination>> proxies_;
   std::array<State, core::link_kinds> states_{};
   std::array<std::optional<core::Instant>, core::link_kinds> alive_at_{};
   std::uint64_t noise_told_ = 0;

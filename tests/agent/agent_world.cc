@@ -11,9 +11,9 @@ namespace pointsman::agent {
 
 using namespace std::chrono_literals;
 
-std::unique_ptr<Keys> keys_of(const std::string& secret) {
+std::unique_ptr<io::Keys> keys_of(const std::string& secret) {
   const auto parsed = conf::parse_authkeys("auth 1\n1 sha256 " + secret + "\n", "test");
-  return std::make_unique<Keys>(std::move(*io::AuthKeyring::make(*parsed)));
+  return std::make_unique<io::Keys>(std::move(*io::AuthKeyring::make(*parsed)));
 }
 
 std::string product_name(const testing::TestParamInfo<Product>& info) {

@@ -60,11 +60,11 @@ class AgentTest : public testing::TestWithParam<Product> {
   std::unique_ptr<testbed::SerialLine> line_;
   testbed::Process agent_;
   io::Loop loop_;
-  std::unique_ptr<Keys> keys_;
+  std::unique_ptr<io::Keys> keys_;
   std::unique_ptr<PlayedProxy> proxy_;
 };
 
-std::unique_ptr<Keys> keys_of(const std::string& secret);
+std::unique_ptr<io::Keys> keys_of(const std::string& secret);
 std::string product_name(const testing::TestParamInfo<Product>& info);
 
 }  // namespace pointsman::agent

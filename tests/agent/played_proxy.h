@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "conf/config.h"
-#include "health/agent/keys.h"
+#include "health/io/keys.h"
 #include "health/core/link_session.h"
 #include "health/io/loop.h"
 #include "health/io/serial_link.h"

@@ -9,13 +9,13 @@
 #include "health/core/mac.h"
 #include "health/io/keyring.h"
 
-namespace pointsman::agent {
+namespace pointsman::io {
 
-// The keys of the authkeys file, which may be read again while sessions use them. Loop's thread.
+// The keys of the authkeys file, which may be read again while link sessions use them. Loop's thread.
 class Keys final : public core::Keyring {
  public:
-  explicit Keys(std::unique_ptr<io::AuthKeyring> keys) : keys_(std::move(keys)) {}
-  void replace(std::unique_ptr<io::AuthKeyring> keys) { keys_ = std::move(keys); }
+  explicit Keys(std::unique_ptr<AuthKeyring> keys) : keys_(std::move(keys)) {}
+  void replace(std::unique_ptr<AuthKeyring> keys) { keys_ = std::move(keys); }
 
   std::uint8_t sending_key() const override { return keys_->sending_key(); }
   std::optional<std::size_t> mac_size(std::uint8_t key) const override { return keys_->mac_size(key); }
@@ -29,7 +29,7 @@ class Keys final : public core::Keyring {
   }
 
  private:
-  std::unique_ptr<io::AuthKeyring> keys_;  // never null
+  std::unique_ptr<AuthKeyring> keys_;  // never null
 };
 
-}  // namespace pointsman::agent
+}  // namespace pointsman::io

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "conf/config.h"
+#include "health/core/controller.h"
+#include "health/core/link_session.h"
+#include "health/io/destination.h"
+#include "health/io/keys.h"
+#include "health/io/log.h"
+#include "health/io/log_limiter.h"
+#include "health/io/loop.h"
+#include "health/io/serial_link.h"
+#include "health/io/timer.h"
+#include "health/io/udp_port.h"
+
+namespace pointsman::proxy {
+
+// The proxy's end of the links to the agents: one UDP port for all of them, and a serial line to each that
+// has one. Frames that prove life go to the decision core; what the core wants an agent to know goes out at
+// each keepalive, and at once when it changes. Decides nothing. Control loop's thread; owned by the daemon,
+// which makes one when a backend has a link.
+class Heartbeats {
+ public:
+  struct Callbacks {
+    std::function<void(core::AgentHeard)> on_heard;
+    std::function<core::Controller::AgentOrder(core::BackendId)> order_for;
+    // See Controller::on_sealed().
+    std::function<void(core::BackendId, const core::ProxyWord&, std::optional<core::Instant>)> on_sealed;
+  };
+
+  Heartbeats(io::Loop& loop, io::Log& log, const conf::Config& config, std::unique_ptr<io::AuthKeyring> keys,
+             Callbacks callbacks);
+  Heartbeats(const Heartbeats&) = delete;
+  Heartbeats& operator=(const Heartbeats&) = delete;
+
+  // Binds the port and begins to send. Error: the port cannot be bound. A serial device that is not there is
+  // only logged; it may come.
+  std::expected<void, std::string> start();
+  // Tells each agent at once whose order has changed. After every step of the core.
+  void send_changes();
+  void reconfigure(const conf::Config& config, std::unique_ptr<io::AuthKeyring> keys);
+  void stop();
+
+  // What a link has done, for `status`; the link's state is the core's to say.
+  nlohmann::json link_json(core::BackendId backend, core::LinkKind link) const;
+  // What is wrong with frames or lines now, sentences.
+  std::vector<std::string> warnings() const;
+
+ private:
+  // A kind of trouble that is told while it lasts.
+  struct Trouble {
+    std::optional<core::Instant> at{};  // last
+    std::string text{};
+  };
+  struct Peer {
+    core::BackendId id{};
+    std::string name;
+    core::LinkSession session;
+    std::vector<std::unique_ptr<io::Destination>> udp{};
+    std::unique_ptr<io::SerialLink> serial{};
+    std::string line_told{};
+    std::uint64_t noise_told = 0;
+    core::Controller::AgentOrder sent{};
+    std::array<core::Instant, core::link_kinds> sent_at{};
+    std::string udp_error{};
+    Trouble wrong_key{};
+    Trouble stranger{};
+    Trouble crossed{};
+    Trouble noise{};
+  };
+
+  void add_peer(core::BackendId id, const conf::Backend& backend);
+  void open_line(Peer& peer, const conf::Backend& backend);
+  Peer* find(std::string_view name);
+  void hear(std::span<const std::uint8_t> bytes, core::LinkKind link, Peer* line_of, const std::string& from);
+  void take(Peer& peer, const core::LinkSession::Received& received, core::LinkKind link,
+            const std::string& from);
+  void tell_refused(Peer& peer, core::FrameRefusal refusal, core::LinkKind link, const std::string& from);
+  void tell_unknown(std::span<const std::uint8_t> bytes, core::LinkKind link, const std::string& from);
+  void note_stranger(Peer& peer, core::Instant now);
+  void tell_line(Peer& peer);
+  void look_at_line(Peer& peer, core::Instant now);
+  void note_send_error(const io::Address& to, const std::string& text);
+  void on_keepalive();
+  void send(Peer& peer);
+  void send(Peer& peer, core::LinkKind link);
+  std::vector<std::uint8_t> seal(Peer& peer, core::LinkKind link);
+
+  io::Loop& loop_;
+  io::Log& log_;
+  const std::string node_;
+  const conf::HostPort listen_;
+  core::Duration keepalive_;
+  io::Keys keys_;
+  const Callbacks callbacks_;
+  io::LogLimiter limiter_{std::chrono::seconds(10)};
+  std::vector<std::unique_ptr<Peer>> peers_;  // those that have an agent
+  Trouble unknown_;                           // an agent that no backend has
+  io::UdpPort udp_;
+  io::Timer timer_;
+  bool stopped_ = false;
+};
+
+// The keys of the file, ready for use; what is weak about them is logged. Error: all that is wrong with it.
+std::expected<std::unique_ptr<io::AuthKeyring>, std::string> load_keys(const std::string& path, io::Log& log);
+
+}  // namespace pointsman::proxy
