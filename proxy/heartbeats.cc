@@ -189,6 +189,9 @@ void Heartbeats::tell_refused(Peer& peer, core::FrameRefusal refusal, core::Link
   if (refusal == core::FrameRefusal::bad_mac || refusal == core::FrameRefusal::bad_key)
     peer.wrong_key = {now, "frames in the name of " + peer.name + "'s agent come by " +
                                core::to_string(link) + " with a wrong code: " + compare_keys};
+  // What a slow line brings of the time before the session began.
+  const auto begun = peer.session.last_begun()[0];
+  if (refusal == core::FrameRefusal::replayed && begun && now - *begun < settling) return;
   const auto held_back = limiter_.pass(peer.name + core::to_string(refusal) + core::to_string(link), now);
   if (!held_back) return;
   log_.warn("frame_refused", {{"backend", peer.name},

@@ -180,7 +180,8 @@ void Controller::absorb_probe(const ProbeSucceeded& event) {
 void Controller::absorb_frame(const AgentHeard& event, Instant now) {
   Server& server = cluster_.at(event.backend);
   const bool knew = server.evidence.agent.saw_end_at.has_value();
-  server.evidence.agent.on_frame(event.link, event.word, event.newest, event.at);
+  server.evidence.agent.on_frame(event.link, event.word, event.newest, cluster_.config.heartbeat.deadtime,
+                                 event.at);
   if (event.newest) {
     learn_epoch(server, event.epoch, now);
     // Under a fence it keeps more than a lease: the server stays read-only without one.

@@ -66,7 +66,9 @@ void Evidence::on_traffic(Instant at) {
   last_traffic = std::max(at, last_traffic.value_or(at));
 }
 
-void AgentEvidence::on_frame(LinkKind link, const AgentWord& said, bool newest, Instant at) {
+void AgentEvidence::on_frame(LinkKind link, const AgentWord& said, bool newest, Duration deadtime,
+                             Instant at) {
+  if (!host_alive(deadtime, at)) heard_since = at;
   auto& last = heard[index(link)];
   last = std::max(at, last.value_or(at));
   if (!newest || (word_at && at < *word_at)) return;

@@ -19,8 +19,12 @@ struct AgentEvidence {
   // that never saw it run may be looking at the wrong socket: its word proves nothing.
   std::optional<Instant> saw_end_at;
 
+  // Since when it has been heard without a pause of `deadtime`. When a cable is mended, frames come before
+  // the first probe can be answered.
+  std::optional<Instant> heard_since;
+
   // `newest` as in AgentHeard.
-  void on_frame(LinkKind link, const AgentWord& said, bool newest, Instant at);
+  void on_frame(LinkKind link, const AgentWord& said, bool newest, Duration deadtime, Instant at);
   std::optional<Instant> last_heard() const;
   bool heard_within(LinkKind link, Duration time, Instant now) const {
     return heard[index(link)] && now - *heard[index(link)] < time;

@@ -181,8 +181,9 @@ std::vector<std::string> vetoes(const FailoverGuard& guard) {
         " s: something else is wrong (failover.max_in_window)");
   }
   const bool silent = guard.primary.is(Verdict::dead);
-  // Connections that ended are proof; mere refusals may be a firewall's.
-  const bool refuses = guard.primary.is(Verdict::crashed) && !guard.primary.evidence.lost_at;
+  // Connections that ended are proof, and so is what the agent saw; mere refusals may be a firewall's.
+  const Evidence& evidence = guard.primary.evidence;
+  const bool refuses = guard.primary.is(Verdict::crashed) && !evidence.lost_at && !evidence.agent.saw_end_at;
   if (silent) add_silence_vetoes(guard, reasons);
   if (silent) add_lease_veto(guard, reasons);
   if (silent || refuses) add_receiving_vetoes(guard, reasons);
