@@ -18,7 +18,7 @@ World World::make(testbed::Cluster::Options options, Keys keys) {
   }
   world.cluster = std::move(*cluster);
   auto root = world.db(0).root();
-  if (root) (void)root->execute("CREATE TABLE app.`rows` (id INT PRIMARY KEY, writer INT) ENGINE=InnoDB");
+  if (root) (void)root->execute(table);
   auto daemon_options = testbed::Daemon::options_for(*world.cluster);
   for (auto& [section, values] : keys) {
     for (auto& [key, value] : values) daemon_options.keys[section][key] = value;

@@ -17,10 +17,14 @@ using testbed::Product;
 using Keys = std::map<std::string, std::map<std::string, std::string>>;
 
 struct World {
-  std::unique_ptr<testbed::Cluster> cluster;
-  std::unique_ptr<testbed::Daemon> daemon;
+  // Shared, as they may be part of something larger.
+  std::shared_ptr<testbed::Cluster> cluster;
+  std::shared_ptr<testbed::Daemon> daemon;
 
   testbed::Server& db(std::size_t i) { return cluster->server(i); }
+
+  static constexpr const char* table =
+      "CREATE TABLE app.`rows` (id INT PRIMARY KEY, writer INT) ENGINE=InnoDB";
 
   // A cluster and a daemon that is steady, or a fatal test failure (check HasFatalFailure).
   static World make(testbed::Cluster::Options options, Keys keys = {});

@@ -7,10 +7,12 @@ namespace pointsman::live {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
+Writer::Writer(Connect connect, int first, int stride)
+    : connect_(std::move(connect)), thread_([this, first, stride] { run(first, stride); }) {}
+
 Writer::Writer(const testbed::Daemon& daemon, const testbed::Cluster& cluster, int first, int stride)
-    : daemon_(daemon),
-      login_(cluster.accounts().application),
-      thread_([this, first, stride] { run(first, stride); }) {}
+    : Writer([&daemon, login = cluster.accounts().application] { return daemon.connect(login, "app"); },
+             first, stride) {}
 
 void Writer::stop() {
   stop_ = true;
@@ -20,10 +22,9 @@ void Writer::stop() {
 void Writer::run(int first, int stride) {
   int id = first;
   while (!stop_) {
-    auto sql = daemon_.connect(login_, "app");
+    auto sql = connect_();
     if (!sql) {
-      const std::lock_guard lock(mutex_);
-      last_error_ = sql.error().text;
+      failed(sql.error());
       std::this_thread::sleep_for(1ms);
       continue;
     }
@@ -33,14 +34,30 @@ void Writer::run(int first, int stride) {
       id += stride;
       const auto done = sql->execute("INSERT INTO `rows` VALUES (" + std::to_string(mine) + ", " +
                                      std::to_string(first) + ")");
-      const std::lock_guard lock(mutex_);
       if (!done) {
-        last_error_ = done.error().text;
+        failed(done.error());
         break;
       }
+      const std::lock_guard lock(mutex_);
       rows_.emplace_back(mine, Clock::now());
     }
   }
+}
+
+void Writer::failed(const testbed::SqlError& error) {
+  const std::lock_guard lock(mutex_);
+  ++errors_;
+  last_error_ = error.text;
+}
+
+std::vector<Writer::Row> Writer::rows() const {
+  const std::lock_guard lock(mutex_);
+  return rows_;
+}
+
+std::size_t Writer::errors() const {
+  const std::lock_guard lock(mutex_);
+  return errors_;
 }
 
 std::vector<int> Writer::acknowledged() const {

@@ -8,7 +8,6 @@ namespace pointsman::testbed {
 namespace {
 
 constexpr const char* proxy_host = "proxy";
-constexpr const char* secret = "one-secret-that-all-of-the-hosts-share";
 constexpr std::uint16_t heartbeat_port = 694;
 
 std::string millis(Millis time) {
@@ -35,6 +34,10 @@ bool alive(const nlohmann::json& backend, const char* link) {
 }  // namespace
 
 Hosts::~Hosts() = default;
+
+std::string Hosts::authkeys() {
+  return authkeys_text("one-secret-that-all-of-the-hosts-share");
+}
 
 std::expected<std::unique_ptr<Hosts>, std::string> Hosts::prepare(Options options) {
   auto directory = options.directory.empty() ? TempDirectory::create("hosts")
@@ -111,7 +114,7 @@ Hosts::Done Hosts::build_agents() {
                          .baud = options_.baud,
                          .keepalive = options_.times.keepalive,
                          .ping_timeout = options_.ping_timeout,
-                         .authkeys = authkeys_text(secret),
+                         .authkeys = authkeys(),
                          .socket = server(i).socket_path(),
                          .monitor = options_.accounts.monitor,
                          .network_namespace = namespace_of(name(i)),
@@ -140,7 +143,7 @@ Hosts::Done Hosts::build_daemon() {
   Keys keys{{"replication", {{"semi_sync", toml_string(to_string(options_.semi_sync))}}},
             {"heartbeat", {{"deadtime", millis(options_.times.deadtime)}}}};
   if (has_links()) {
-    options.authkeys = authkeys_text(secret);
+    options.authkeys = authkeys();
     keys["heartbeat"].insert({{"node", toml_string("proxy1")},
                               {"listen", toml_string(conf::to_string(heartbeat_))},
                               {"keepalive", millis(options_.times.keepalive)},

@@ -72,6 +72,9 @@ class Hosts {
   // Until the daemon is steady and hears every agent over every link. Error: the last status, and all logs.
   std::expected<void, std::string> wait_ready(Millis timeout);
 
+  // What each authkeys file says.
+  static std::string authkeys();
+
   const Options& options() const { return options_; }
   Cluster& cluster() { return *cluster_; }
   Daemon& daemon() { return *daemon_; }
