@@ -277,7 +277,9 @@ void Agent::carry_out(Order order, core::Instant now) {
     commander_->submit(id, core::AllowWrites{});
   } else {
     commander_->submit(
-        id, core::MakeReadOnly{.timeout = commit_patience, .end_clients = config_.fence.kill_clients});
+        id, core::MakeReadOnly{.timeout = commit_patience,
+                               .end_clients = config_.fence.kill_clients,
+                               .clients_first = config_.fence.kill_clients});
   }
 }
 

@@ -144,11 +144,17 @@ std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
   // A server that starts again, or that somebody makes writable, is not fenced until it is read-only again.
   if (fence) fenced_ = confirmed ? memory_.epoch : Epoch{};
   if (fence && confirmed) fence_failed_ = false;
+  if (process_gone() || !must_enforce(now) || (fence ? confirmed : known_read_only())) {
+    enforcing_since_.reset();
+  } else if (!enforcing_since_) {
+    enforcing_since_ = now;
+  }
   if (process_gone()) return orders;
 
   const bool hangs = silent_since_.has_value();
-  const bool may_kill = kill_hung_ && settings_.kill_hung && hangs;
-  if (may_kill && ((fence && !confirmed) || hangs_beyond_lease(now))) give(Order::kill);
+  const bool may_kill = kill_hung_ && settings_.kill_hung;
+  if (may_kill && ((fence && hangs && !confirmed) || hangs_beyond_lease(now) || resists(now)))
+    give(Order::kill);
   if (retry_at_ && now < *retry_at_) return orders;
   retry_at_.reset();
   // Under a fence the server's own word from before it counts for nothing.
@@ -184,7 +190,9 @@ bool AgentGuard::hangs_beyond_lease(Instant now) const {
 Instant AgentGuard::next_deadline() const {
   Instant next = Instant::max();
   const bool may_kill = kill_hung_ && settings_.kill_hung && !ordered(Order::kill);
-  if (may_kill && lease_lost_ && silent_since_ && !known_read_only()) next = *silent_since_ + memory_.lease;
+  if (may_kill && enforcing_since_) next = *enforcing_since_ + patience();
+  if (may_kill && lease_lost_ && silent_since_ && !known_read_only())
+    next = std::min(next, *silent_since_ + memory_.lease);
   if (lease_until_ && !lease_lost_) next = std::min(next, *lease_until_);
   if (retry_at_) next = std::min(next, *retry_at_);
   return next;

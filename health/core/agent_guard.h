@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -40,6 +41,9 @@ struct GuardMemory {
 //  * A server that hangs is killed, where that is allowed, when a fence is ordered, and when it hangs for as
 //  long as the
 //    lease while the lease is over: it would write again as soon as it comes to itself.
+//  * The same where a server cannot be made read-only within enforce_limit under a fence, or within as long
+//  as
+//    the lease when that is over: what holds it up may be a commit, and nobody knows when that ends.
 //  * A server that starts while the host has no good primary's role is made read-only before anything else.
 //  * What was made read-only here for want of a lease is writable again when the present epoch grants the
 //  role again.
@@ -51,6 +55,7 @@ class AgentGuard {
  public:
   enum class Order { make_read_only, allow_writes, kill };
   static constexpr Duration restart_grace = std::chrono::milliseconds(300);
+  static constexpr Duration enforce_limit = std::chrono::milliseconds(300);
 
   AgentGuard(GuardSettings settings, const GuardMemory& memory, Instant now);
 
@@ -89,6 +94,10 @@ class AgentGuard {
   bool lease_kept() const { return memory_.lease > Duration::zero(); }
   bool must_enforce(Instant now) const;
   bool hangs_beyond_lease(Instant now) const;
+  Duration patience() const {
+    return role_ == GrantedRole::fence ? enforce_limit : std::max(enforce_limit, memory_.lease);
+  }
+  bool resists(Instant now) const { return enforcing_since_ && now - *enforcing_since_ >= patience(); }
   bool known_read_only() const { return report_ && report_->read_only; }
   bool process_gone() const;
   bool ordered(Order order) const;
@@ -102,7 +111,8 @@ class AgentGuard {
   bool read_only_by_us_ = false;  // for want of a lease or by a fence
   bool owes_read_only_ = false;   // once: a role was taken away, or the server started without one
   bool fence_failed_ = false;
-  std::optional<Instant> fence_since_;  // of the present fence order
+  std::optional<Instant> fence_since_;      // of the present fence order
+  std::optional<Instant> enforcing_since_;  // it must be read-only, and is not yet
   Epoch fenced_;
 
   MysqldState process_ = MysqldState::unknown;

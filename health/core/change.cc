@@ -421,8 +421,13 @@ void Change::settle_fence(Instant now) {
   if (step_ != Step::fence || !pending_.empty() || fence_command_pending_) return;
   const auto proof = fence_proof(now);
   if (!proof) {
-    const auto over_at = guarded_ ? cluster_.at(*order_.from).lease.over_at() : std::nullopt;
-    if (over_at && now < *over_at) wake_at_ = *over_at;
+    if (!guarded_) return;
+    // The lease counts when nothing is heard to the contrary.
+    const Server& old = cluster_.at(*order_.from);
+    Instant next = old.lease.over_at().value_or(now);
+    if (const auto heard = old.evidence.agent.last_heard())
+      next = std::max(next, *heard + cluster_.config.heartbeat.warntime);
+    if (now < next) wake_at_ = next;
     return;
   }
   if (const Server* old = order_.from ? &cluster_.at(*order_.from) : nullptr;
@@ -453,8 +458,8 @@ std::optional<std::string> Change::fence_proof(Instant now) const {
     return std::string(old.settings.has_agent() ? "no lease" : "no agent") +
            " and no fence.command: silence for deadtime is all that is known";
   }
-  // An agent that is heard again and says that the server accepts writes knows better.
-  const bool denied = agent.word && agent.word_at >= old.lease.over_at() && says_writable(*agent.word);
+  // An agent that is heard and says that the server accepts writes knows better.
+  const bool denied = agent.host_alive(cluster_.config.heartbeat.warntime, now) && says_writable(*agent.word);
   if (guarded_ && old.lease.over(now) && !denied) return "its lease is over";
   return std::nullopt;
 }
@@ -487,12 +492,15 @@ void Change::enter_choose(Instant now) {
 void Change::stop_receivers(Instant now) {
   awaits_last_ = false;
   deadline_ = now + row(order_.kind, Step::choose).limit;
+  StopReceiving stop;
+  // After silence for deadtime nothing is on its way any more.
+  if (verdict_ == to_string(Verdict::dead) || verdict_ == to_string(Verdict::cut_off)) stop.drain = {};
   for (const auto& server : cluster_.servers) {
     if (server.id == order_.from || server.maintenance || !server.up() || server.replica() == nullptr)
       continue;
     if (order_.to && *order_.to != server.id) continue;
     cluster_.at(server.id).receiver_stopped_by_us = true;
-    command(server.id, StopReceiving{});
+    command(server.id, stop);
   }
   if (pending_.empty()) settle_choice(now);
 }

@@ -36,10 +36,11 @@ struct Promote {
 
 // Accept no more writes. Returns with the final `executed` in its report. Waits at most `timeout` for running
 // commits; undone by MakeWritable. With `end_clients`, client connections (not replication, not ours) are
-// ended afterwards.
+// ended afterwards; with `clients_first` before as well, so that no long statement holds it up.
 struct MakeReadOnly {
   std::chrono::milliseconds timeout{5000};
   bool end_clients = false;
+  bool clients_first = false;
 };
 
 // A primary whose role was confirmed accepts writes again (undo of a switchover, primary restarted).

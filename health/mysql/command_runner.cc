@@ -174,7 +174,9 @@ CommandRunner::Outcome CommandRunner::become_read_only(std::chrono::milliseconds
 }
 
 CommandResult CommandRunner::operator()(const core::MakeReadOnly& command) {
-  auto done = become_read_only(command.timeout);
+  Outcome done;
+  if (command.clients_first) done = end_client_sessions();
+  if (done) done = become_read_only(command.timeout);
   if (!done && done.error().kind == FailureKind::timeout && session_.is_open() && command.end_clients) {
     done = make_read_only_by_force();
   }

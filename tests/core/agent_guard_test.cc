@@ -166,6 +166,23 @@ TEST_F(Guard, KillsAHungServerUnderAFence) {
   EXPECT_EQ(step(), Orders{Order::make_read_only});
 }
 
+// A long statement, or a commit that waits for a replica, holds up the fence: the server is ended, for nobody
+// knows when that one goes on.
+TEST_F(Guard, KillsAServerThatCannotBeFenced) {
+  be_primary();
+  hear(GrantedRole::fence, 4);
+  EXPECT_EQ(step(), Orders{Order::make_read_only});
+  EXPECT_EQ(guard_->next_deadline(), now_ + AgentGuard::enforce_limit);
+  EXPECT_TRUE(after(AgentGuard::enforce_limit - 1ms).empty());
+  EXPECT_EQ(after(1ms), Orders{Order::kill});
+
+  begin({}, {.kill_hung = false});
+  guard_->on_process(MysqldState::answers, false);
+  server_says(false);
+  hear(GrantedRole::fence, 4);
+  EXPECT_EQ(after(1h), Orders{Order::make_read_only});
+}
+
 // The primary hangs and the host is cut off: the other server is promoted when the lease is over, so this one
 // may never come to itself again.
 TEST_F(Guard, KillsAServerThatHangsWhenTheLeaseRunsOut) {
