@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/core/random.h"
+#include "tests/sim/random.h"
 
 namespace pointsman::core {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/core/random.h"
+#include "tests/sim/random.h"
 #include "tests/core/toy_keyring.h"
 
 namespace pointsman::core {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "health/core/link_session.h"
-#include "tests/core/random.h"
+#include "tests/sim/random.h"
 #include "tests/core/toy_keyring.h"
 
 namespace pointsman::core {

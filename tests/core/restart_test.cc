@@ -2,7 +2,7 @@
 // ambiguity that it states, and there are never two.
 #include <gtest/gtest.h>
 
-#include "tests/core/scenario.h"
+#include "tests/sim/scenario.h"
 
 namespace pointsman::sim {
 namespace {

@@ -1,7 +1,7 @@
 // A server comes back, or is found where it should not be: the caretaker's work.
 #include <gtest/gtest.h>
 
-#include "tests/core/scenario.h"
+#include "tests/sim/scenario.h"
 
 namespace pointsman::sim {
 namespace {

@@ -2,7 +2,7 @@
 // undone.
 #include <gtest/gtest.h>
 
-#include "tests/core/scenario.h"
+#include "tests/sim/scenario.h"
 
 namespace pointsman::sim {
 namespace {

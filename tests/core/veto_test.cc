@@ -1,7 +1,7 @@
 // Why nobody takes over although the primary does not serve: each rule, that it says so, and that it ends.
 #include <gtest/gtest.h>
 
-#include "tests/core/scenario.h"
+#include "tests/sim/scenario.h"
 
 namespace pointsman::sim {
 namespace {

@@ -1,4 +1,4 @@
-#include "tests/core/model_server.h"
+#include "tests/sim/model_server.h"
 
 #include <algorithm>
 #include <cassert>
@@ -122,6 +122,7 @@ core::ServerReport ModelServer::report(core::Instant now, unsigned semi_sync_cli
 
 void ModelServer::stop(Power how) {
   power = how;
+  dying = false;
   unacknowledged = std::exchange(waiting, {});
   if (replication) replication->connected = false;
 }

@@ -86,6 +86,7 @@ class ModelServer {
 
   // What it does not.
   Power power = Power::running;
+  bool dying = false;  // frozen, and will not come back: the kernel takes it down
   bool read_only = true;
   bool semi_sync_source = false;
   bool semi_sync_replica = false;
@@ -99,6 +100,10 @@ class ModelServer {
 
   bool answers() const { return power == Power::running; }
   bool accepts_writes() const { return power == Power::running && !read_only; }
+  // It does, or will as soon as it comes to itself.
+  bool may_accept_writes() const {
+    return !read_only && !dying && (power == Power::running || power == Power::frozen);
+  }
   Transaction commit();
   core::ServerReport report(core::Instant now, unsigned semi_sync_clients) const;
   core::GtidSet received() const;  // applied or not

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/core/world.h"
+#include "tests/sim/world.h"
 
 namespace pointsman::sim {
 

@@ -1,4 +1,4 @@
-#include "tests/core/world.h"
+#include "tests/sim/world.h"
 
 #include <algorithm>
 #include <utility>
@@ -18,6 +18,10 @@ conf::Config make_config(const WorldOptions& options) {
     conf::Backend backend;
     backend.name = "db" + std::to_string(i + 1);
     backend.address = {"192.0.2." + std::to_string(i + 1), 3306};
+    for (const LinkKind link : options.links) {
+      if (link == LinkKind::udp) backend.udp = {{backend.address.host, 694}};
+      if (link == LinkKind::serial) backend.serial = "/dev/ttyS" + std::to_string(i);
+    }
     config.backends.push_back(std::move(backend));
   }
   if (options.configure) options.configure(config);
@@ -43,8 +47,10 @@ World::World(WorldOptions options)
     if (server.replication) server.replication->events = 1;
   }
   highest_stored_epoch_ = highest_epoch_ = stored_.epoch.value;
+  if (!options_.links.empty()) build_hosts();
   replication_tick();
   write();
+  if (options_.direct_interval > 0s) write_beside();
   if (options_.start_daemon) start_daemon();
 }
 
@@ -53,15 +59,14 @@ World::World(WorldOptions options)
 
 void World::run_for(Duration duration) {
   const Instant end = now() + duration;
-  while (time_.step(end)) {
-  }
+  while (time_.step(end)) check_writers();
 }
 
 bool World::run_until(const std::function<bool()>& condition, Duration limit) {
   const Instant end = now() + limit;
   while (!condition()) {
     if (now() >= end) return false;
-    time_.step(std::min(end, now() + condition_step));
+    if (time_.step(std::min(end, now() + condition_step))) check_writers();
   }
   return true;
 }
@@ -97,6 +102,7 @@ void World::crash(std::size_t i) {
   changing(i);
   standing_orders_.erase(i);
   connection_ends(i);
+  if (has_agents()) agent(i).process_is_gone();
 }
 
 void World::freeze(std::size_t i) {
@@ -107,6 +113,7 @@ void World::freeze(std::size_t i) {
 }
 
 void World::thaw(std::size_t i) {
+  if (servers_[i].dying) return;
   explain_to("!! " + name(i) + " thaws");
   changing(i);
   if (servers_[i].power == ModelServer::Power::frozen) servers_[i].power = ModelServer::Power::running;
@@ -119,6 +126,7 @@ void World::power_off(std::size_t i) {
   servers_[i].stop(ModelServer::Power::off);
   changing(i);
   standing_orders_.erase(i);
+  if (has_agents()) agent(i).kill();
 }
 
 void World::start(std::size_t i) {
@@ -126,10 +134,20 @@ void World::start(std::size_t i) {
 }
 
 void World::start(std::size_t i, bool read_only) {
+  if (servers_[i].dying) crash(i);
   explain_to("!! " + name(i) + " starts " + (read_only ? "read-only" : "writable"));
   changing(i);
+  // The agent is started before mysqld, as the units of the packages have it.
+  if (has_agents() && servers_[i].power == ModelServer::Power::off) {
+    agent(i).host_boots(new_clock());
+    agent(i).start();
+  }
   servers_[i].start(now());
   servers_[i].read_only = read_only;
+  if (!has_agents()) return;
+  hosts_[i].awake_since = now();
+  hosts_[i].booted_writable = !read_only;
+  agent(i).process_starts();
 }
 
 void World::write_directly(std::size_t i) {

@@ -11,9 +11,12 @@
 #include <vector>
 
 #include "health/core/controller.h"
-#include "tests/core/model_server.h"
-#include "tests/core/random.h"
-#include "tests/core/timeline.h"
+#include "tests/core/toy_keyring.h"
+#include "tests/sim/agent.h"
+#include "tests/sim/model_server.h"
+#include "tests/sim/random.h"
+#include "tests/sim/timeline.h"
+#include "tests/sim/wire.h"
 
 // A small world with a virtual clock for the decision core to live in: model servers that replicate, a writer
 // that sends transactions through the route, and a daemon around a real core::Controller that performs its
@@ -34,6 +37,8 @@ enum class Mishap {
 
 struct WorldOptions {
   std::size_t servers = 2;
+  // An agent on each database host, with links of these kinds; empty: no agents.
+  std::vector<core::LinkKind> links;
   std::uint64_t seed = 1;
   std::function<void(conf::Config&)> configure;        // changes the configuration before anything starts
   core::DurableState stored;                           // what an earlier daemon left
@@ -49,6 +54,16 @@ struct WorldOptions {
   core::Duration replication_time = 1ms;
   core::Duration apply_time = 100us;
   core::Duration write_interval = 20ms;
+  // Clients beside the proxy, who write wherever it is accepted; 0: there are none.
+  core::Duration direct_interval{};
+
+  core::Duration udp_time = 300us;
+  core::Duration serial_time = 50ms;
+  core::Duration agent_probe_time = 1ms;
+  core::Duration agent_order_time = 2ms;
+  std::int64_t clock_ppm = 1000;  // of two hosts' clocks, at most
+  bool kill_hung = true;          // by the agents' configuration
+  bool kill_clients = true;
 };
 
 class World {
@@ -87,6 +102,20 @@ class World {
   void mend_replication(std::size_t i) { replication_cut_.erase(i); }
   void slow_probes(std::size_t i, core::Duration time) { probe_time_[i] = time; }
   void stop_applying(std::size_t i, bool on) { applying_stopped_[i] = on; }
+
+  // --- the hosts and the links to their agents (worlds with agents)
+  bool has_agents() const { return !hosts_.empty(); }
+  Agent& agent(std::size_t i) { return *hosts_[i].agent; }
+  const Agent& agent(std::size_t i) const { return *hosts_[i].agent; }
+  void cut_eth0(std::size_t i);  // SQL, replication and UDP of the host
+  void mend_eth0(std::size_t i);
+  void cut_link(std::size_t i, core::LinkKind link, bool to_agent, bool to_proxy);
+  void disturb_link(std::size_t i, core::LinkKind link, const WireFaults& faults);
+  void isolate_proxy(bool serial_too);
+  void mend_links();
+  void host_dies(std::size_t i);
+  void die_slowly(std::size_t i, core::Duration how_long);  // mysqld: the kernel takes its time
+  void start_agent(std::size_t i);
 
   // --- what fails
   void spoil(std::size_t i, std::string_view command, Mishap how, unsigned times = 1);
@@ -205,6 +234,32 @@ class World {
   bool apply(std::size_t i, const core::Command& command, std::optional<core::Failure>& failure);
   Mishap take_mishap(std::size_t i, std::string_view command);
 
+  // The proxy's end of the links to the agents.
+  struct Host {
+    std::unique_ptr<Agent> agent;
+    std::map<core::LinkKind, Wire> to_agent;
+    std::map<core::LinkKind, Wire> to_proxy;
+    // Of the daemon's life.
+    std::unique_ptr<core::LinkSession> session;
+    core::CobsDecoder line;
+    std::optional<core::Controller::AgentOrder> told;
+    core::Instant told_at;
+    // For the checks.
+    core::Epoch sealed;
+    core::Instant awake_since;  // mysqld started, or came to itself
+    bool booted_writable = false;
+  };
+  void build_hosts();
+  HostClock new_clock();
+  void meet_agents();
+  void keep_alive();
+  void tell_agents();
+  void tell_agent(std::size_t i);
+  void hear_bytes(std::size_t i, core::LinkKind link, const std::vector<std::uint8_t>& bytes);
+  void hear_frame(std::size_t i, core::LinkKind link, std::span<const std::uint8_t> frame);
+  bool obey_agent(std::size_t i, core::AgentGuard::Order order);
+  void write_beside();
+
   // The servers and their clients.
   bool reachable(std::size_t i) const { return !cut_.contains(i); }
   bool responsive(std::size_t i) const { return reachable(i) && servers_[i].answers(); }
@@ -227,6 +282,10 @@ class World {
   void check_action(const core::Action& action);
   void check_promote(const core::SendCommand& action);
   void check_open(const core::SetRoute& route);
+  // With agents: two servers that accept writes; a promotion beside a lease.
+  void check_writers();
+  void check_fenced(std::size_t old);
+  std::optional<std::string> excuse(std::size_t i) const;
   void violated(std::string what);
   const std::string& name(std::size_t i) const { return servers_[i].settings.name; }
 
@@ -235,6 +294,10 @@ class World {
   Timeline time_;
   conf::Config config_;
   std::vector<ModelServer> servers_;
+  core::ToyKeyring keys_{7};
+  std::vector<Host> hosts_;                           // none: no agents
+  std::deque<std::function<void()>> frames_waiting_;  // while the daemon stalls
+  std::set<Transaction> direct_;                      // waiting ones of clients beside the proxy
   std::set<std::size_t> cut_;
   std::set<std::size_t> replication_cut_;
   std::map<std::size_t, core::Duration> probe_time_;
@@ -280,6 +343,7 @@ class World {
   std::map<std::uint64_t, std::size_t> promoted_in_;  // epoch -> server
   std::map<std::uint64_t, std::size_t> opened_in_;
   unsigned idle_ticks_ = 0;
+  std::string last_writers_;  // the violation that was told last
 };
 
 // For traces and messages.

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "tests/core/world.h"
+#include "tests/sim/world.h"
 
 namespace pointsman::sim {
 
@@ -64,6 +64,7 @@ void World::check_promote(const SendCommand& sent) {
       applied_.mode == RouteMode::closed || (planned && applied_.mode == RouteMode::draining);
   if (!nobody_routed || applied_.epoch.value != epoch)
     violated(name(i) + " is promoted before the route is closed");
+  if (!planned && change->order().from && !change->order().forced) check_fenced(index(*change->order().from));
   if (!planned) return;
   const std::size_t from = index(*change->order().from);
   if (servers_[from].accepts_writes() && now() - ill_until_[from] > surely_known) {

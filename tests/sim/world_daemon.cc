@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "tests/core/world.h"
+#include "tests/sim/world.h"
 
 namespace pointsman::sim {
 
@@ -44,6 +44,7 @@ void World::start_daemon() {
   to_store_.reset();
   wanted_route_ = applied_ = {};
   core_ = std::make_unique<Controller>(config_, stored_, now());
+  meet_agents();
   perform(core_->begin());
   step(Tick{});
   for (std::size_t i = 0; i < size(); ++i) daemon_after(1us * (i + 1), [this, i] { probe(i); });
@@ -78,6 +79,7 @@ void World::stall_daemon(Duration how_long) {
     auto waiting = std::exchange(inbox_, {});
     step(Tick{});
     for (const auto& event : waiting) step(event);
+    for (const auto& hear : std::exchange(frames_waiting_, {})) hear();
   });
 }
 
@@ -103,6 +105,7 @@ void World::deliver(Event event) {
 void World::step(const Event& event) {
   if (std::holds_alternative<ProbeFailed>(event) || std::holds_alternative<Tick>(event)) feed_traffic();
   step_once(event);
+  if (core_) tell_agents();
   arm();
 }
 
@@ -118,7 +121,9 @@ void World::step_once(const Event& event) {
   const bool changing_before = core_->change() != nullptr;
   trace_event(event);
   const Actions actions = core_->step(event, now());
-  for (const auto& action : actions) explain_to("   " + text_of(action));
+  if (options_.trace) {
+    for (const auto& action : actions) explain_to("   " + text_of(action));
+  }
   check(event, actions, changing_before);
   if (on_step) on_step(event, actions);
   if (core_) perform(actions);

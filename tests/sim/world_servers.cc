@@ -1,7 +1,7 @@
 // The servers among themselves, and the clients.
 #include <algorithm>
 
-#include "tests/core/world.h"
+#include "tests/sim/world.h"
 
 namespace pointsman::sim {
 
@@ -91,6 +91,11 @@ void World::acknowledge(std::size_t source, std::size_t replica) {
   for (const auto& t : std::vector(waits.waiting)) {
     if (!received.contains(gtids(t.origin, t.number, t.number))) continue;
     std::erase(waits.waiting, t);
+    if (direct_.erase(t) > 0) {
+      acknowledged_.push_back(t);
+      acknowledged_by_replica_.push_back(t);
+      continue;
+    }
     // Whoever waited for it is told, unless the proxy ended that session.
     if (!daemon_runs() || applied_.backend != static_cast<BackendId>(source) || !reachable(source)) continue;
     acknowledged_.push_back(t);

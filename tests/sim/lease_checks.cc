@@ -1,0 +1,72 @@
+// What leases and fences promise, checked against what the servers and their agents really are.
+//
+// At most one server accepts writes at any moment, whoever writes. Of several, those are passed over for
+// which nobody can promise anything (excuse()):
+//  * nobody looks after it: its agent does not run, or is stalled, or has run again for less than the grace
+//  of a
+//    restarted agent;
+//  * it has just come to itself (it was frozen when its right to write ended): a client's statement in its
+//  socket
+//    is as fast as the agent's order;
+//  * it was started writable although it should start read-only: while its lease lasts, or before an agent
+//  ran
+//    there, nobody stops that.
+// For being made read-only when a lease ends nothing is excused: LeaseBound::reaction must cover it.
+#include <algorithm>
+
+#include "tests/sim/world.h"
+
+namespace pointsman::sim {
+
+using namespace core;
+
+std::optional<std::string> World::excuse(std::size_t i) const {
+  const Host& host = hosts_[i];
+  const Agent& agent = *host.agent;
+  const Duration reaction = LeaseBound::reaction;
+  const Instant guarded = agent.guards_since();
+  if (guarded == Instant::max()) return "nobody guards it";
+  if (now() < guarded + reaction) return "nobody guarded it until now";
+  if (now() < host.awake_since + reaction) return "it has just come to itself";
+  const bool in_lease = agent.right_ended() == Instant::max() || now() < agent.right_ended() + reaction;
+  if (host.booted_writable && (in_lease || agent.guard()->role() == GrantedRole::none))
+    return "it was started writable";
+  return std::nullopt;
+}
+
+void World::check_writers() {
+  if (!has_agents() || config_.heartbeat.lease == 0s) return;
+  const auto writers = std::ranges::count_if(servers_, &ModelServer::accepts_writes);
+  if (writers < 2) {
+    last_writers_.clear();
+    return;
+  }
+  std::string names;
+  unsigned guilty = 0;
+  for (std::size_t i = 0; i < size(); ++i) {
+    if (!servers_[i].accepts_writes() || excuse(i)) continue;
+    ++guilty;
+    names += (names.empty() ? "" : " and ") + name(i);
+  }
+  if (guilty < 2 || last_writers_ == names) return;
+  last_writers_ = names;
+  violated("two servers accept writes: " + names);
+}
+
+// At the moment when another one is promoted in a failover.
+void World::check_fenced(std::size_t old) {
+  if (!has_agents() || config_.heartbeat.lease == 0s) return;
+  if (!servers_[old].may_accept_writes() || excuse(old)) return;
+  const Instant ended = agent(old).right_ended();
+  // One that stands still is killed or made read-only by its agent; nobody can do more.
+  const bool over = ended != Instant::max() && now() >= ended + LeaseBound::reaction;
+  if (over && servers_[old].power == ModelServer::Power::frozen) return;
+  std::string lease = over                      ? "its lease is over"
+                      : ended == Instant::max() ? "it has a role without end"
+                      : now() < ended
+                          ? "its lease lasts another " + std::to_string(to_ms(ended - now())) + " ms"
+                          : "its lease ended " + std::to_string(to_ms(now() - ended)) + " ms ago";
+  violated("another server is promoted while " + name(old) + " can accept writes: " + lease);
+}
+
+}  // namespace pointsman::sim
