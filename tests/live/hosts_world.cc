@@ -57,7 +57,8 @@ void HostsTest::start(Hosts::Options options) {
   ASSERT_TRUE(started) << started.error();
   const auto ready = hosts_->wait_ready(soon);
   ASSERT_TRUE(ready) << ready.error();
-  at_first_ = status();
+  at_first_ = wait_for("a status without warnings", [](const json& s) { return s["warnings"].empty(); });
+  ASSERT_TRUE(at_first_.is_object());
   ASSERT_EQ(at_first_["primary"], "db1");
 }
 
@@ -120,8 +121,13 @@ std::string HostsTest::wait_warning(const std::vector<std::string>& words) {
   return found;
 }
 
-void HostsTest::wait_warnings(const json& warnings) {
-  wait_for("the warnings " + warnings.dump(), [&](const json& s) { return s["warnings"] == warnings; });
+void HostsTest::wait_no_warning() {
+  wait_for("no warning any more", [&](const json& s) { return s["warnings"].empty(); });
+}
+
+void HostsTest::finish(Writer& writer) {
+  daemon().kill();
+  writer.stop();
 }
 
 void HostsTest::expect_failover(const std::string& verdict) {
