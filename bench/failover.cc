@@ -7,8 +7,6 @@
 #include <thread>
 #include <utility>
 
-#include "bench/statistics.h"
-
 namespace pointsman::bench {
 
 namespace {
@@ -31,74 +29,101 @@ std::string format_ms(double ms) {
   return text.data();
 }
 
-double or_zero(const std::optional<Summary>& summary) {
-  return summary ? summary->median : 0;
+// How long nothing may happen before and after a cut serial line: what a wrong verdict would need, and more.
+Millis calm_time(const Setup& setup) {
+  return std::max(Millis(2000), 3 * setup.times.deadtime);
 }
 
 }  // namespace
 
-const char* to_string(Scenario scenario) {
-  switch (scenario) {
-    case Scenario::crash:
-      return "crash";
-    case Scenario::freeze:
-      return "freeze";
-    case Scenario::switchover:
-      return "switchover";
-  }
-  return "?";
-}
-
 Outcome FailoverBench::run() {
-  progress_("starting two " + std::string(testbed::to_string(options_.product)) + " servers and pointsman");
-  auto stage = Stage::create({.product = options_.product,
-                              .semi_sync = options_.semi_sync,
-                              .directory = options_.work_directory,
-                              .keep = !options_.work_directory.empty()});
-  if (!stage) return std::unexpected(stage.error());
-  stage_ = std::move(*stage);
-  unsigned number = 0;
   for (const Scenario scenario : options_.scenarios) {
-    for (unsigned i = 1; i <= options_.runs; ++i) {
-      if (stop_()) return std::unexpected("interrupted");
-      auto run = run_once(scenario, ++number);
-      if (!run) {
-        return std::unexpected("run " + std::to_string(i) + " of " + to_string(scenario) + ": " +
-                               run.error());
-      }
-      progress_(std::string(to_string(scenario)) + " " + std::to_string(i) + "/" +
-                std::to_string(options_.runs) + "  " + run->from + " -> " + run->to + "  gap " +
-                format_ms(run->gap_ms) + "  since event " + format_ms(run->since_event_ms) + "  missing " +
-                std::to_string(run->missing) +
-                (run->rejoined ? "  rejoined after " + format_ms(run->rejoin_ms) : "  rebuilt"));
-      runs_.push_back(std::move(*run));
+    if (auto ready = prepare(scenario); !ready) return ready;
+    for (unsigned i = 0; i < options_.runs; ++i) {
+      if (auto done = run_next(); !done) return done;
     }
   }
   return {};
 }
 
-std::expected<FailoverRun, std::string> FailoverBench::run_once(Scenario scenario, unsigned number) {
+Outcome FailoverBench::prepare(Scenario scenario) {
+  const auto setup = setup_for(scenario, options_.wishes);
+  if (!setup) return std::unexpected(setup.error());
+  progress_("starting two " + std::string(testbed::to_string(options_.product)) +
+            " servers and pointsman for " + to_string(scenario) + ": " + describe(*setup));
+  stage_.reset();  // its places are free for the next one
+  scenario_ = scenario;
+  of_scenario_ = 0;
+  auto place = options_.work_directory;
+  if (!place.empty()) place /= to_string(scenario);
+  auto stage = Stage::create({.product = options_.product,
+                              .semi_sync = options_.semi_sync,
+                              .directory = place,
+                              .keep = !place.empty(),
+                              .setup = *setup});
+  if (!stage) return std::unexpected(std::string(to_string(scenario)) + ": " + stage.error());
+  stage_ = std::move(*stage);
+  return {};
+}
+
+Outcome FailoverBench::run_next() {
+  ++of_scenario_;
+  if (stop_()) return std::unexpected("interrupted");
+  auto run = run_once();
+  if (!run) {
+    return std::unexpected("run " + std::to_string(of_scenario_) + " of " + to_string(scenario_) + ": " +
+                           run.error());
+  }
+  tell(*run);
+  runs_.push_back(std::move(*run));
+  return {};
+}
+
+void FailoverBench::tell(const FailoverRun& run) const {
+  std::string text = std::string(to_string(scenario_)) + " " + std::to_string(of_scenario_) + "/" +
+                     std::to_string(options_.runs) + (stage_->options().setup.agents ? " with agents" : "");
+  if (run.calm) {
+    text += "  longest pause " + format_ms(run.calm->pause_ms) + "  noticed after " +
+            format_ms(run.calm->noticed_ms) + "  links down " + std::to_string(run.calm->links_down.size());
+  } else {
+    text += "  " + run.from + " -> " + run.to + "  gap " + format_ms(run.gap_ms) + "  since event " +
+            format_ms(run.since_event_ms);
+    if (run.routed_ms) text += "  routed " + format_ms(*run.routed_ms);
+    text += run.rejoined ? "  rejoined after " + format_ms(run.rejoin_ms) : "  rebuilt";
+  }
+  progress_(text + "  missing " + std::to_string(run.missing));
+}
+
+std::expected<FailoverRun, std::string> FailoverBench::run_once() {
   const auto primary = stage_->find_primary();
   if (!primary) return std::unexpected(primary.error());
   const std::size_t from = *primary;
-  const std::size_t to = Stage::other(from);
   FailoverRun run;
-  run.scenario = scenario;
-  run.number = number;
-  run.from = stage_->cluster().server(from).name();
-  run.to = stage_->cluster().server(to).name();
+  run.scenario = scenario_;
+  run.number = static_cast<unsigned>(runs_.size()) + 1;
+  run.from = stage_->server(from).name();
+  run.to = stage_->server(moves_primary(scenario_) ? Stage::other(from) : from).name();
+  run.deadtime_ms = to_ms(stage_->options().setup.times.deadtime);
+  const auto done = moves_primary(scenario_) ? move_primary(run, from) : stay_calm(run, from);
+  if (!done) return std::unexpected(done.error());
+  return run;
+}
 
-  auto writers = start_writers(number);
+Outcome FailoverBench::move_primary(FailoverRun& run, std::size_t from) {
+  const std::size_t to = Stage::other(from);
+  auto writers = start_writers(run.number);
   if (!writers) return std::unexpected(writers.error());
   const auto event = cause(run, from);
   if (!event) return std::unexpected(event.error());
 
-  // With `required`, a crashed primary's successor acknowledges nothing until the old one is its replica.
+  // With `required`, a lost primary's successor acknowledges nothing until the old one is its replica.
   const bool waits_for_replica =
-      options_.semi_sync == conf::SemiSync::required && scenario != Scenario::switchover;
+      options_.semi_sync == conf::SemiSync::required && scenario_ != Scenario::switchover;
   if (waits_for_replica) {
     if (auto changed = stage_->wait_primary(to, change_timeout); !changed)
       return std::unexpected(changed.error());
+    // Every writer has come to the new primary, so that `routed` is known.
+    std::this_thread::sleep_for(after_change);
   } else {
     if (auto wrote = wait_for_commits(*writers, *event, "after the event"); !wrote) {
       return std::unexpected(wrote.error());
@@ -112,8 +137,61 @@ std::expected<FailoverRun, std::string> FailoverBench::run_once(Scenario scenari
   for (const auto& writer : *writers) writer->stop();
   if (auto settled = stage_->wait_settled(to, settle_timeout); !settled)
     return std::unexpected(settled.error());
-  if (auto done = evaluate(run, *writers, to, *event); !done) return std::unexpected(done.error());
-  return run;
+  return evaluate(run, *writers, to, *event);
+}
+
+Outcome FailoverBench::stay_calm(FailoverRun& run, std::size_t primary) {
+  const Millis watched = calm_time(stage_->options().setup);
+  const auto before = stage_->daemon().status();
+  if (!before) return std::unexpected(before.error());
+  auto writers = start_writers(run.number);
+  if (!writers) return std::unexpected(writers.error());
+  const Moment began = Clock::now();
+  std::this_thread::sleep_for(watched);
+
+  const Moment event = Clock::now();
+  stage_->hosts().cut_serial(primary);
+  const auto is = [](const char* state) {
+    return [state](const Stage::LinkStates& links) {
+      const auto found = links.find("serial");
+      return found != links.end() && found->second == state;
+    };
+  };
+  const auto noticed = stage_->wait_links(primary, is("dead"), change_timeout);
+  if (!noticed) return std::unexpected(noticed.error());
+  std::this_thread::sleep_until(event + watched);
+  const Moment end = Clock::now();
+  Calm calm;
+  calm.watched_ms = to_ms(watched);
+  calm.noticed_ms = to_ms(*noticed - event);
+  for (std::size_t i = 0; i < stage_->cluster().size(); ++i) {
+    for (const auto& [link, state] : stage_->links_of(i)) {
+      if (state != "alive") calm.links_down.push_back(stage_->server(i).name() + " " + link + " " + state);
+    }
+  }
+  const Moment mended = Clock::now();
+  stage_->hosts().mend_serial(primary);
+  const auto alive = stage_->wait_links(primary, is("alive"), change_timeout);
+  if (!alive) return std::unexpected(alive.error());
+  calm.mended_ms = to_ms(*alive - mended);
+  for (const auto& writer : *writers) writer->stop();
+  if (auto settled = stage_->wait_settled(primary, settle_timeout); !settled) return settled;
+
+  std::vector<std::vector<Commit>> commits;
+  for (const auto& writer : *writers) commits.push_back(writer->record());
+  const Pause usual = longest_pause(commits, began, event);
+  const Pause then = longest_pause(commits, event, end);
+  calm.pause_before_ms = to_ms(usual.together);
+  calm.slowest_pause_before_ms = to_ms(usual.slowest_writer);
+  calm.pause_ms = to_ms(then.together);
+  calm.slowest_pause_ms = to_ms(then.slowest_writer);
+  run.commit_ms = usual_commit_ms(commits, event);
+  run.calm = std::move(calm);
+  const auto after = stage_->daemon().status();
+  if (!after) return std::unexpected(after.error());
+  if ((*after)["epoch"] != (*before)["epoch"] || (*after)["primary"] != (*before)["primary"])
+    return std::unexpected("the primary was changed: " + after->dump(1));
+  return find_rows(run, primary, commits);
 }
 
 std::expected<FailoverBench::Writers, std::string> FailoverBench::start_writers(unsigned number) {
@@ -149,16 +227,27 @@ Outcome FailoverBench::wait_for_commits(const Writers& writers, Moment after, co
 }
 
 std::expected<Moment, std::string> FailoverBench::cause(FailoverRun& run, std::size_t from) {
-  testbed::Server& server = stage_->cluster().server(from);
+  testbed::Server& server = stage_->server(from);
   const Moment event = Clock::now();
+  Outcome done;
   switch (run.scenario) {
     case Scenario::crash:
       server.kill();
       run.died_ms = to_ms(Clock::now() - event);
       break;
+    case Scenario::hang:
     case Scenario::freeze:
-      if (!server.freeze()) return std::unexpected(server.name() + " does not run");
+      if (!server.freeze()) done = std::unexpected(server.name() + " does not run");
       break;
+    case Scenario::host_dead:
+      done = stage_->hosts().kill_host(from);
+      run.died_ms = to_ms(Clock::now() - event);
+      break;
+    case Scenario::cut_eth0:
+      done = stage_->hosts().cut_eth0(from);
+      break;
+    case Scenario::cut_serial:
+      break;  // stay_calm()
     case Scenario::switchover: {
       const auto finished = stage_->daemon().command({"switchover"}, change_timeout);
       if (!finished) return std::unexpected(finished.error());
@@ -166,20 +255,38 @@ std::expected<Moment, std::string> FailoverBench::cause(FailoverRun& run, std::s
       break;
     }
   }
+  if (!done) return std::unexpected(done.error());
   return event;
 }
 
-Outcome FailoverBench::bring_back(FailoverRun& run, std::size_t from, Moment event) {
-  testbed::Server& server = stage_->cluster().server(from);
-  const std::size_t to = Stage::other(from);
-  Moment began = event;
-  if (run.scenario == Scenario::crash) {
-    began = Clock::now();
-    if (auto started = server.start(); !started) return started;
-  } else if (run.scenario == Scenario::freeze) {
-    began = Clock::now();
-    server.thaw();
+// What a person would do on the host of the old primary.
+Outcome FailoverBench::repair(FailoverRun& run, std::size_t from) {
+  testbed::Server& server = stage_->server(from);
+  switch (run.scenario) {
+    case Scenario::crash:
+      return server.start();
+    case Scenario::hang:
+      run.killed_by_agent = !server.running();
+      server.kill();  // or its exit is only collected
+      return server.start();
+    case Scenario::freeze:
+      server.thaw();
+      return {};
+    case Scenario::host_dead:
+      return stage_->hosts().start_host(from);
+    case Scenario::cut_eth0:
+      return stage_->hosts().mend_eth0(from);
+    case Scenario::cut_serial:
+    case Scenario::switchover:
+      break;
   }
+  return {};
+}
+
+Outcome FailoverBench::bring_back(FailoverRun& run, std::size_t from, Moment event) {
+  const std::size_t to = Stage::other(from);
+  const Moment began = run.scenario == Scenario::switchover ? event : Clock::now();
+  if (auto repaired = repair(run, from); !repaired) return repaired;
   const auto deadline = began + settle_timeout;
   for (;;) {
     const auto settled = stage_->wait_settled(to, Millis(0));
@@ -195,67 +302,6 @@ Outcome FailoverBench::bring_back(FailoverRun& run, std::size_t from, Moment eve
     if (Clock::now() >= deadline) return settled;
     std::this_thread::sleep_for(look_pause);
   }
-}
-
-Outcome FailoverBench::evaluate(FailoverRun& run, const Writers& writers, std::size_t to, Moment event) {
-  std::vector<std::vector<Commit>> commits;
-  for (const auto& writer : writers) commits.push_back(writer->record());
-  if (auto done = stage_->look_up(to, run.number, commits); !done) return done;
-  for (const auto& of_writer : commits) run.acknowledged += of_writer.size();
-  run.missing = count_missing(commits);
-  const auto gap = measure_gap(commits, event, stage_->cluster().server(to).server_id());
-  if (!gap) return std::unexpected(gap.error());
-  run.gap_ms = to_ms(gap->gap);
-  run.slowest_gap_ms = to_ms(gap->slowest_writer);
-  run.since_event_ms = to_ms(gap->since_event);
-  run.commit_ms = or_zero(summarise(intervals_before(commits, event)));
-  for (const auto& span : gap->of_writer) {
-    run.writer_gap_ms.push_back(span ? std::optional(to_ms(*span)) : std::nullopt);
-  }
-  for (const auto& interruption : writers[gap->first_writer]->interruptions()) {
-    if (interruption.committed != gap->first_after) continue;
-    run.way = {.broken_ms = to_ms(interruption.began - event),
-               .connected_ms = to_ms(interruption.connected - event),
-               .committed_ms = to_ms(interruption.committed - event),
-               .failed = interruption.failed,
-               .error = interruption.error};
-  }
-  const auto events = stage_->daemon().events();
-  if (!events) return std::unexpected(events.error());
-  const std::string kind = run.scenario == Scenario::switchover ? "switchover" : "failover";
-  const auto last = std::find_if(events->rbegin(), events->rend(), [&](const nlohmann::json& record) {
-    return record.value("kind", "") == kind && record.value("to", "") == run.to;
-  });
-  if (last == events->rend()) return std::unexpected("`pointsman events` has no " + kind + " to " + run.to);
-  run.change = *last;
-  return {};
-}
-
-nlohmann::json to_json(const FailoverRun& run) {
-  nlohmann::json writers = nlohmann::json::array();
-  for (const auto& gap : run.writer_gap_ms) writers.push_back(gap ? nlohmann::json(*gap) : nlohmann::json());
-  return {{"scenario", to_string(run.scenario)},
-          {"run", run.number},
-          {"from", run.from},
-          {"to", run.to},
-          {"gap_ms", run.gap_ms},
-          {"slowest_gap_ms", run.slowest_gap_ms},
-          {"since_event_ms", run.since_event_ms},
-          {"commit_ms", run.commit_ms},
-          {"writer_gap_ms", writers},
-          {"died_ms", run.died_ms ? nlohmann::json(*run.died_ms) : nlohmann::json()},
-          {"first_client",
-           {{"broken_ms", run.way.broken_ms},
-            {"connected_ms", run.way.connected_ms},
-            {"committed_ms", run.way.committed_ms},
-            {"failed_tries", run.way.failed},
-            {"error", run.way.error}}},
-          {"change", run.change},
-          {"acknowledged", run.acknowledged},
-          {"missing", run.missing},
-          {"rejoined", run.rejoined},
-          {"quarantined", run.quarantined},
-          {"rejoin_ms", run.rejoin_ms}};
 }
 
 }  // namespace pointsman::bench

@@ -11,14 +11,12 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/gap.h"
+#include "bench/scenario.h"
 #include "bench/stage.h"
 
 // Measures how long clients cannot write when the primary changes: real servers, real writers, one event a
 // run.
 namespace pointsman::bench {
-
-enum class Scenario { crash, freeze, switchover };
-const char* to_string(Scenario scenario);
 
 struct FailoverOptions {
   testbed::Product product = testbed::Product::mariadb;
@@ -27,6 +25,7 @@ struct FailoverOptions {
   unsigned clients = 4;
   std::chrono::milliseconds think_time{0};  // of each writer, after a commit
   conf::SemiSync semi_sync = conf::SemiSync::preferred;
+  Wishes wishes{};                         // how the installation is to differ from the scenario's own
   std::filesystem::path work_directory{};  // "": a fresh one; otherwise it is kept
 };
 
@@ -37,6 +36,19 @@ struct Way {
   double committed_ms = 0;
   unsigned failed = 0;  // connects that failed in between
   std::string error;    // what the client library said of the end
+};
+
+// What is to be seen when nothing may happen (cut_serial). In ms.
+struct Calm {
+  double pause_ms = 0;          // the longest time without a commit of any writer after the event
+  double slowest_pause_ms = 0;  // the longest of one writer
+  double pause_before_ms = 0;   // the same two in a time as long before the event
+  double slowest_pause_before_ms = 0;
+  double watched_ms = 0;  // for so long, each
+  double noticed_ms = 0;  // from the cut until status said the link dead
+  double mended_ms = 0;   // from the mending until it said alive
+  // All that was not alive in status at the end of that time: "db1 serial dead". One is right.
+  std::vector<std::string> links_down;
 };
 
 struct FailoverRun {
@@ -50,19 +62,26 @@ struct FailoverRun {
   double since_event_ms = 0;  // the event -> first commit acknowledged by the new primary
   double commit_ms = 0;       // median time between a writer's commits before the event
   std::vector<std::optional<double>> writer_gap_ms;
-  std::optional<double> died_ms;  // crash: until the kernel had taken the killed server down
+  std::optional<double> routed_ms;  // the event -> the first login of a writer at the new primary
+  std::optional<double> died_ms;    // crash, host_dead: until the kernel had taken the killed server down
+  std::optional<Calm> calm;         // cut_serial: instead of all the times above
+  double deadtime_ms = 0;           // as configured
+  bool killed_by_agent = false;     // hang
   Way way;
   nlohmann::json change;  // the daemon's record: steps, total_ms, verdict, lost
   std::size_t acknowledged = 0;
   std::size_t missing = 0;   // acknowledged rows that the new primary does not have
   bool rejoined = false;     // the old primary became a replica without help
   bool quarantined = false;  // it did not, and was built anew
-  double rejoin_ms = 0;      // from its restart (freeze: thaw; switchover: the event) until all is settled
+  double rejoin_ms =
+      0;  // from its restart (freeze: thaw; cut_eth0: mending; switchover: the event) until all is settled
 };
 
 nlohmann::json to_json(const FailoverRun& run);
+// The median time between a writer's commits; 0: there are none.
+double usual_commit_ms(const std::vector<std::vector<Commit>>& writers, Moment until);
 
-// Drives one stage through any number of runs; the next run goes the other way. One thread.
+// Drives a stage through any number of runs; the next run goes the other way. One thread.
 class FailoverBench {
  public:
   // `stop`: true to end before the next run. `progress`: a line for a person, now and then.
@@ -70,8 +89,12 @@ class FailoverBench {
                 std::function<void(const std::string&)> progress)
       : options_(std::move(options)), stop_(std::move(stop)), progress_(std::move(progress)) {}
 
-  // Fills runs() as far as it gets. Error: what went wrong and in which run.
+  // All scenarios, each on a fresh stage. Fills runs() as far as it gets. Error: what went wrong, in which
+  // run.
   std::expected<void, std::string> run();
+  // The same in parts, for who alternates between two benches: a fresh stage, and then one run after another.
+  std::expected<void, std::string> prepare(Scenario scenario);
+  std::expected<void, std::string> run_next();
 
   const FailoverOptions& options() const { return options_; }
   const std::vector<FailoverRun>& runs() const { return runs_; }
@@ -80,17 +103,25 @@ class FailoverBench {
   using Outcome = std::expected<void, std::string>;
   using Writers = std::vector<std::unique_ptr<Writer>>;
 
-  std::expected<FailoverRun, std::string> run_once(Scenario scenario, unsigned number);
+  std::expected<FailoverRun, std::string> run_once();
+  Outcome move_primary(FailoverRun& run, std::size_t from);
+  Outcome stay_calm(FailoverRun& run, std::size_t primary);
+  void tell(const FailoverRun& run) const;
   std::expected<Writers, std::string> start_writers(unsigned number);
   std::expected<Moment, std::string> cause(FailoverRun& run, std::size_t from);
   Outcome wait_for_commits(const Writers& writers, Moment after, const std::string& what);
+  Outcome repair(FailoverRun& run, std::size_t from);
   Outcome bring_back(FailoverRun& run, std::size_t from, Moment event);
   Outcome evaluate(FailoverRun& run, const Writers& writers, std::size_t to, Moment event);
+  Outcome find_rows(FailoverRun& run, std::size_t primary, std::vector<std::vector<Commit>>& commits);
+  Outcome find_change(FailoverRun& run);
 
   FailoverOptions options_;
   std::function<bool()> stop_;
   std::function<void(const std::string&)> progress_;
   std::unique_ptr<Stage> stage_;
+  Scenario scenario_ = Scenario::crash;  // of the stage
+  unsigned of_scenario_ = 0;             // runs on this stage so far
   std::vector<FailoverRun> runs_;
 };
 

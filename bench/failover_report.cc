@@ -9,23 +9,38 @@
 namespace pointsman::bench {
 
 const char* const failover_definitions =
-    R"(What is measured, on CLOCK_MONOTONIC, by writers that commit one row after another through the proxy:
+    R"(Scenarios, and what they happen to (agents: see --agents, --links; their times: --deadtime and so on):
+  crash          SIGKILL of mysqld.
+  hang           SIGSTOP of mysqld beside its agent, which kills it.
+  freeze         SIGSTOP of mysqld without agents; it is thawed later.
+  host-dead      eth0 and serial line cut and then all processes killed; default deadtime 300 ms, keepalive 50 ms.
+  cut-eth0       eth0 cut, the serial line alive: the fence is ordered and acknowledged over it.
+  cut-serial     the serial line cut, eth0 alive: the primary must stay, and status say which link is dead.
+  switchover     `pointsman switchover`.
+host-dead, cut-eth0 and cut-serial run in network namespaces and need root.
+
+What is measured, on CLOCK_MONOTONIC, by writers that commit one row after another through the proxy:
   gap            from the last commit that the old primary acknowledged to the first that the new one did,
                  over all writers. Which server acknowledged a row is told by the row, which holds @@server_id.
   gap, slowest   the longest such gap of one writer by itself.
   since_event    from the event to the first commit that the new primary acknowledged. The event is the moment
-                 before SIGKILL or SIGSTOP is sent to the primary, or `pointsman switchover` is started as a
-                 program (its own start is in since_event, not in gap).
+                 before the signal, the cut, or `pointsman switchover` as a program (its own start is in
+                 since_event, not in gap).
+  routed         from the event to the first login of a writer at the new primary.
+  beyond deadtime  routed, less deadtime: what is not waiting for silence to last.
   client ...     the way of the writer that committed first: its connection ended, it was logged in again, it had
                  committed; each from the event.
-  died           from SIGKILL until the kernel had taken the killed server down.
+  died           from SIGKILL (host-dead: the cut) until the kernel had taken the killed server down.
   step ...       each step as `pointsman events` gives it; total is the daemon's, from the evidence on.
-  rejoin         from the restart (thaw, event) of the old primary until the servers themselves say that it
-                 follows the new one and has all its rows, and the daemon is steady with both.
+  rejoin         from the restart (thaw, mending, event) of the old primary until the servers themselves say that
+                 it follows the new one and has all its rows, and the daemon is steady and hears both agents.
+  longest pause  cut-serial: without a commit of any writer (one writer: of one by itself), in a time after the cut
+                 and in one as long before it. Noticed, mended: until status says the link dead, alive.
 A gap lies between two commits and so does not depend on how many were tried meanwhile: there is no coordinated
 omission in it. Every acknowledged row is looked for on the new primary; a missing one makes exit status 1.
 With --semi-sync required the new primary acknowledges nothing until the old one has returned as its replica: gap
-and since_event then include its restart. Measure speed with preferred, and loss with required.)";
+and since_event then include its return, and routed does not. Measure speed with preferred, and loss with
+required.)";
 
 namespace {
 
@@ -74,23 +89,59 @@ std::string count_of(std::span<const FailoverRun> runs, Predicate predicate) {
   return std::to_string(std::ranges::count_if(runs, predicate));
 }
 
+std::vector<FailoverRow> calm_rows(std::span<const FailoverRun> runs) {
+  const auto row = [runs](const char* name, double Calm::* value) {
+    return FailoverRow{name, collect(runs, [value](const FailoverRun& run) {
+                         return run.calm ? std::optional((*run.calm).*value) : std::nullopt;
+                       })};
+  };
+  return {row("longest pause", &Calm::pause_ms),
+          row("longest pause before", &Calm::pause_before_ms),
+          row("longest, one writer", &Calm::slowest_pause_ms),
+          row("longest before, one writer", &Calm::slowest_pause_before_ms),
+          row("noticed", &Calm::noticed_ms),
+          row("mended", &Calm::mended_ms),
+          {"a commit before", collect(runs, [](const FailoverRun& run) { return run.commit_ms; })}};
+}
+
+std::string calm_text(std::span<const FailoverRun> runs, const std::string& rows) {
+  const auto one_down = [](const FailoverRun& run) { return run.calm && run.calm->links_down.size() == 1; };
+  std::string text = "  " + rows + "; no failover; exactly one link reported dead in " +
+                     count_of(runs, one_down) + " of " + std::to_string(runs.size()) + "\n";
+  for (const FailoverRun& run : runs) {
+    if (!run.calm || one_down(run)) continue;
+    text += "  run " + std::to_string(run.number) + ":";
+    for (const std::string& link : run.calm->links_down) text += " " + link + ";";
+    text += "\n";
+  }
+  return text;
+}
+
 std::string scenario_text(const FailoverOptions& options, Scenario scenario,
                           std::span<const FailoverRun> runs) {
   std::string text = std::string(to_string(scenario)) + ", " + testbed::to_string(options.product) +
                      ", semi-sync " + to_string(options.semi_sync) + ", " + std::to_string(options.clients) +
                      " writers, " + std::to_string(runs.size()) + " runs (ms)\n";
+  if (const auto setup = setup_for(scenario, options.wishes)) text += "  " + describe(*setup) + "\n";
   Table table({"", "min", "median", "p95", "max"});
   for (const FailoverRow& row : failover_rows(runs)) table.add(row_of(row));
   text += table.text();
   std::size_t acknowledged = 0;
   for (const FailoverRun& run : runs) acknowledged += run.acknowledged;
-  text += "  " + format_number(static_cast<double>(acknowledged)) + " rows acknowledged, " +
-          std::to_string(total_missing(runs)) + " missing on the new primary; rejoined by itself " +
+  const std::string rows = format_number(static_cast<double>(acknowledged)) + " rows acknowledged, " +
+                           std::to_string(total_missing(runs)) + " missing";
+  if (!moves_primary(scenario)) return text + calm_text(runs, rows);
+  text += "  " + rows + " on the new primary; rejoined by itself " +
           count_of(runs, [](const FailoverRun& run) { return run.rejoined; }) + " of " +
           std::to_string(runs.size()) + ", quarantined and rebuilt " +
           count_of(runs, [](const FailoverRun& run) { return run.quarantined; }) + "\n";
+  if (scenario == Scenario::hang) {
+    text += "  killed by the agent " +
+            count_of(runs, [](const FailoverRun& run) { return run.killed_by_agent; }) + " of " +
+            std::to_string(runs.size()) + "\n";
+  }
   if (options.semi_sync == conf::SemiSync::required && scenario != Scenario::switchover) {
-    text += "  with `required`, gap and since_event include the restart of the old primary\n";
+    text += "  with `required`, gap and since_event include the return of the old primary\n";
   }
   return text;
 }
@@ -98,16 +149,25 @@ std::string scenario_text(const FailoverOptions& options, Scenario scenario,
 }  // namespace
 
 std::vector<FailoverRow> failover_rows(std::span<const FailoverRun> runs) {
+  if (!runs.empty() && runs.front().calm) return calm_rows(runs);
   std::vector<FailoverRow> rows{
       {"gap", collect(runs, [](const FailoverRun& run) { return run.gap_ms; })},
       {"gap, slowest writer", collect(runs, [](const FailoverRun& run) { return run.slowest_gap_ms; })},
       {"since_event", collect(runs, [](const FailoverRun& run) { return run.since_event_ms; })},
+      {"routed", collect(runs, [](const FailoverRun& run) { return run.routed_ms; })},
+      {"beyond deadtime", collect(runs,
+                                  [](const FailoverRun& run) -> std::optional<double> {
+                                    if (!takes_deadtime(run.scenario) || !run.routed_ms) return std::nullopt;
+                                    return *run.routed_ms - run.deadtime_ms;
+                                  })},
       {"client broken", collect(runs, [](const FailoverRun& run) { return run.way.broken_ms; })},
       {"client connected", collect(runs, [](const FailoverRun& run) { return run.way.connected_ms; })},
       {"client committed", collect(runs, [](const FailoverRun& run) { return run.way.committed_ms; })},
   };
-  FailoverRow died{"died", collect(runs, [](const FailoverRun& run) { return run.died_ms; })};
-  if (!died.values_ms.empty()) rows.push_back(std::move(died));
+  rows.push_back({"died", collect(runs, [](const FailoverRun& run) { return run.died_ms; })});
+  // What no run of this scenario has.
+  for (const char* name : {"routed", "beyond deadtime", "died"})
+    std::erase_if(rows, [name](const auto& row) { return row.name == name && row.values_ms.empty(); });
   for (FailoverRow& row : step_rows(runs)) rows.push_back(std::move(row));
   rows.push_back({"total of the daemon", collect(runs, [](const FailoverRun& run) -> std::optional<double> {
                     if (!run.change.contains("total_ms") || !run.change["total_ms"].is_number()) return {};
@@ -141,7 +201,11 @@ nlohmann::json failover_json(const FailoverOptions& options, std::span<const Fai
     }
     nlohmann::json raw = nlohmann::json::array();
     for (const FailoverRun& run : of_scenario) raw.push_back(to_json(run));
-    scenarios.push_back({{"scenario", to_string(scenario)}, {"summary_ms", summary}, {"runs", raw}});
+    const auto setup = setup_for(scenario, options.wishes);
+    scenarios.push_back({{"scenario", to_string(scenario)},
+                         {"setup", setup ? to_json(*setup) : nlohmann::json()},
+                         {"summary_ms", summary},
+                         {"runs", raw}});
   }
   return {{"product", testbed::to_string(options.product)},
           {"semi_sync", to_string(options.semi_sync)},
@@ -149,6 +213,26 @@ nlohmann::json failover_json(const FailoverOptions& options, std::span<const Fai
           {"think_ms", options.think_time.count()},
           {"missing", total_missing(runs)},
           {"scenarios", scenarios}};
+}
+
+std::string compared_text(std::span<const Scenario> scenarios, std::span<const FailoverRun> without,
+                          std::span<const FailoverRun> with) {
+  std::string text;
+  for (const Scenario scenario : scenarios) {
+    const auto runs_a = only(without, scenario);
+    const auto rows_b = failover_rows(only(with, scenario));
+    Table table({"", "without", "with", "difference"});
+    for (const FailoverRow& a : failover_rows(runs_a)) {
+      const auto b = std::ranges::find(rows_b, a.name, &FailoverRow::name);
+      const auto median_a = summarise(a.values_ms);
+      const auto median_b = b == rows_b.end() ? std::nullopt : summarise(b->values_ms);
+      if (!median_a || !median_b) continue;
+      table.add({a.name, format_number(median_a->median, 1), format_number(median_b->median, 1),
+                 format_number(median_b->median - median_a->median, 1)});
+    }
+    text += "\n" + std::string(to_string(scenario)) + ", medians (ms)\n" + table.text();
+  }
+  return text;
 }
 
 std::size_t total_missing(std::span<const FailoverRun> runs) {

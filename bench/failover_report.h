@@ -24,6 +24,10 @@ std::vector<FailoverRow> failover_rows(std::span<const FailoverRun> runs);
 std::string failover_text(const FailoverOptions& options, std::span<const FailoverRun> runs);
 nlohmann::json failover_json(const FailoverOptions& options, std::span<const FailoverRun> runs);
 
+// The medians of two series of the same scenarios, and how far the second is from the first.
+std::string compared_text(std::span<const Scenario> scenarios, std::span<const FailoverRun> without,
+                          std::span<const FailoverRun> with);
+
 std::size_t total_missing(std::span<const FailoverRun> runs);
 
 // The definitions of the figures; part of --help.

@@ -42,6 +42,37 @@ std::expected<Gap, std::string> measure_gap(const std::vector<std::vector<Commit
   return gap;
 }
 
+namespace {
+
+// `moments` in their order.
+Span longest_between(const std::vector<Moment>& moments, Moment from, Moment until) {
+  Span longest{};
+  Moment last = from;
+  for (const Moment moment : moments) {
+    if (moment <= from) continue;
+    if (moment >= until) break;
+    longest = std::max(longest, moment - last);
+    last = moment;
+  }
+  return std::max(longest, until - last);
+}
+
+}  // namespace
+
+Pause longest_pause(const std::vector<std::vector<Commit>>& writers, Moment from, Moment until) {
+  Pause pause;
+  std::vector<Moment> all;
+  for (const auto& commits : writers) {
+    std::vector<Moment> own;
+    for (const Commit& commit : commits) own.push_back(commit.acknowledged);
+    pause.slowest_writer = std::max(pause.slowest_writer, longest_between(own, from, until));
+    all.insert(all.end(), own.begin(), own.end());
+  }
+  std::ranges::sort(all);
+  pause.together = longest_between(all, from, until);
+  return pause;
+}
+
 std::size_t count_missing(const std::vector<std::vector<Commit>>& writers) {
   std::size_t missing = 0;
   for (const auto& commits : writers) {

@@ -46,6 +46,14 @@ struct Gap {
 std::expected<Gap, std::string> measure_gap(const std::vector<std::vector<Commit>>& writers, Moment event,
                                             unsigned new_server);
 
+// The longest time within [from, until] without a commit, ends included, of all writers together and of the
+// one for whom it was longest. For when nothing interrupts them.
+struct Pause {
+  Span together{};
+  Span slowest_writer{};
+};
+Pause longest_pause(const std::vector<std::vector<Commit>>& writers, Moment from, Moment until);
+
 // Commits that were acknowledged and whose row is not to be found.
 std::size_t count_missing(const std::vector<std::vector<Commit>>& writers);
 

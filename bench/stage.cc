@@ -1,5 +1,6 @@
 #include "bench/stage.h"
 
+#include <algorithm>
 #include <thread>
 #include <utility>
 
@@ -33,6 +34,20 @@ std::string status_of(testbed::Sql& sql, const std::string& mariadb, const std::
   const auto row =
       sql.query("SHOW GLOBAL STATUS WHERE Variable_name IN ('" + mariadb + "', '" + mysql + "')");
   return row ? row->value("Value") : "";
+}
+
+Stage::LinkStates links_in(const nlohmann::json& backend) {
+  Stage::LinkStates states;
+  const auto links = backend.find("links");
+  if (links == backend.end() || !links->is_object()) return states;
+  for (const auto& [name, link] : links->items()) {
+    if (const std::string state = link.value("state", ""); state != "off") states[name] = state;
+  }
+  return states;
+}
+
+bool all_alive(const Stage::LinkStates& links) {
+  return std::ranges::all_of(links, [](const auto& link) { return link.second == "alive"; });
 }
 
 }  // namespace
@@ -74,28 +89,32 @@ std::vector<std::string> replication_settings(Product product) {
 }  // namespace
 
 Outcome Stage::start() {
-  const bool placed = !options_.directory.empty();
-  auto cluster = testbed::Cluster::create({.product = options_.product,
-                                           .directory = placed ? options_.directory / "servers" : fs::path(),
-                                           .settings = replication_settings(options_.product),
-                                           .semi_sync = options_.semi_sync != conf::SemiSync::off,
-                                           .keep = options_.keep});
-  if (!cluster) return std::unexpected(cluster.error());
-  cluster_ = std::move(*cluster);
-  table_ = cluster_->accounts().database + ".writes";
+  const Setup& setup = options_.setup;
+  const auto toml = [](Millis time) { return testbed::toml_string(std::to_string(time.count()) + "ms"); };
+  auto hosts = testbed::Hosts::create(
+      {.product = options_.product,
+       .network = setup.network,
+       .agents = setup.agents,
+       .udp = setup.udp,
+       .serial = setup.serial,
+       .baud = setup.baud,
+       .times = setup.times,
+       .ping_timeout = setup.ping_timeout,
+       .semi_sync = options_.semi_sync,
+       .semi_sync_servers = options_.semi_sync != conf::SemiSync::off,
+       .threads = options_.threads,
+       // A series of kills must not run into the limit that protects a production from flapping.
+       .daemon_keys = {{"failover", {{"max_in_window", "1000"}}},
+                       {"monitor", {{"interval", toml(setup.interval)}, {"timeout", toml(setup.timeout)}}}},
+       .settings = replication_settings(options_.product),
+       .directory = options_.directory,
+       .keep = options_.keep},
+      start_timeout);
+  if (!hosts) return std::unexpected("pointsman does not become steady: " + hosts.error());
+  hosts_ = std::move(*hosts);
+  table_ = cluster().accounts().database + ".writes";
 
-  auto daemon_options = testbed::Daemon::options_for(*cluster_);
-  if (placed) daemon_options.directory = options_.directory / "pointsman";
-  daemon_options.keep = options_.keep;
-  daemon_options.threads = options_.threads;
-  daemon_options.keys["replication"]["semi_sync"] = std::string("\"") + to_string(options_.semi_sync) + "\"";
-  // A series of kills must not run into the limit that protects a production from flapping.
-  daemon_options.keys["failover"]["max_in_window"] = "1000";
-  auto daemon = testbed::Daemon::create(std::move(daemon_options), start_timeout);
-  if (!daemon) return std::unexpected("pointsman does not become steady: " + daemon.error());
-  daemon_ = std::move(*daemon);
-
-  auto sql = daemon_->connect(cluster_->accounts().application);
+  auto sql = hosts_->connect(cluster().accounts().application);
   if (!sql) return std::unexpected("through the proxy: " + sql.error().text);
   if (auto made = sql->execute(create_table_statement(table_)); !made) {
     return std::unexpected("through the proxy: " + made.error().text);
@@ -105,8 +124,8 @@ Outcome Stage::start() {
 
 std::expected<std::size_t, std::string> Stage::find_primary() {
   std::optional<std::size_t> found;
-  for (std::size_t i = 0; i < cluster_->size(); ++i) {
-    Server& server = cluster_->server(i);
+  for (std::size_t i = 0; i < cluster().size(); ++i) {
+    Server& server = cluster().server(i);
     if (!server.running()) continue;
     auto sql = server.root();
     if (!sql) continue;
@@ -159,16 +178,17 @@ Outcome Stage::check_replica(Server& server, const Server& source) {
 }
 
 Outcome Stage::check_daemon(std::size_t primary) {
-  const auto status = daemon_->status();
+  const auto status = daemon().status();
   if (!status) return std::unexpected(status.error());
-  const std::string name = cluster_->server(primary).name();
+  const std::string name = cluster().server(primary).name();
   if (status->value("state", "") != "steady" || !(*status)["primary"].is_string() ||
       (*status)["primary"] != name) {
     return std::unexpected("pointsman is not steady with " + name + ": " + status->dump(1));
   }
   for (const auto& backend : (*status)["backends"]) {
     const std::string wanted = backend.value("name", "") == name ? "primary" : "replica";
-    if (backend.value("role", "") != wanted || backend.value("verdict", "") != "up") {
+    if (backend.value("role", "") != wanted || backend.value("verdict", "") != "up" ||
+        !all_alive(links_in(backend))) {
       return std::unexpected("pointsman does not see " + backend.value("name", "") + " as a " + wanted +
                              " that is up: " + backend.dump(1));
     }
@@ -177,25 +197,25 @@ Outcome Stage::check_daemon(std::size_t primary) {
 }
 
 Outcome Stage::wait_settled(std::size_t primary, Millis timeout) {
-  Server& source = cluster_->server(primary);
-  Server& replica = cluster_->server(other(primary));
+  Server& source = cluster().server(primary);
+  Server& replica = cluster().server(other(primary));
   const auto deadline = Clock::now() + timeout;
   for (;;) {
     Outcome settled = check_primary(source);
     if (settled) settled = check_replica(replica, source);
     if (settled) settled = check_daemon(primary);
-    if (settled) return cluster_->wait_caught_up(replica, source, catch_up_timeout);
+    if (settled) return cluster().wait_caught_up(replica, source, catch_up_timeout);
     if (Clock::now() >= deadline) {
       return std::unexpected("not settled within " + std::to_string(timeout.count()) +
-                             " ms: " + settled.error() + "\nthe daemon's log says:\n" + daemon_->log_tail());
+                             " ms: " + settled.error() + "\nthe daemon's log says:\n" + daemon().log_tail());
     }
     std::this_thread::sleep_for(look_pause);
   }
 }
 
 Outcome Stage::wait_primary(std::size_t primary, Millis timeout) {
-  const std::string name = cluster_->server(primary).name();
-  const auto seen = daemon_->wait_status(
+  const std::string name = cluster().server(primary).name();
+  const auto seen = daemon().wait_status(
       [&name](const nlohmann::json& status) {
         return status.contains("primary") && status["primary"] == name &&
                status.value("state", "") == "steady";
@@ -205,17 +225,41 @@ Outcome Stage::wait_primary(std::size_t primary, Millis timeout) {
   return {};
 }
 
-std::string Stage::role_of(std::size_t server) {
-  const auto status = daemon_->status();
-  if (!status || !status->contains("backends")) return "";
+nlohmann::json Stage::backend(std::size_t server) {
+  const auto status = daemon().status();
+  if (!status || !status->contains("backends")) return nlohmann::json::object();
   for (const auto& backend : (*status)["backends"]) {
-    if (backend.value("name", "") == cluster_->server(server).name()) return backend.value("role", "");
+    if (backend.value("name", "") == cluster().server(server).name()) return backend;
   }
-  return "";
+  return nlohmann::json::object();
+}
+
+std::string Stage::role_of(std::size_t server) {
+  return backend(server).value("role", "");
+}
+
+Stage::LinkStates Stage::links_of(std::size_t server) {
+  return links_in(backend(server));
+}
+
+std::expected<Moment, std::string> Stage::wait_links(std::size_t server,
+                                                     const std::function<bool(const LinkStates&)>& wanted,
+                                                     Millis timeout) {
+  const std::string name = cluster().server(server).name();
+  const auto seen = daemon().wait_status(
+      [&](const nlohmann::json& status) {
+        return std::ranges::any_of(status.value("backends", nlohmann::json::array()),
+                                   [&](const nlohmann::json& backend) {
+                                     return backend.value("name", "") == name && wanted(links_in(backend));
+                                   });
+      },
+      timeout);
+  if (!seen) return std::unexpected(seen.error());
+  return Clock::now();
 }
 
 Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
-  Server& server = cluster_->server(index);
+  Server& server = cluster().server(index);
   server.kill();
   std::error_code error;
   fs::remove_all(server.data_directory(), error);
@@ -243,14 +287,14 @@ Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
     return {};
   };
   if (auto done = set_flushing(false); !done) return done;
-  if (auto done = cluster_->follow(server, cluster_->server(primary)); !done) return done;
-  if (auto done = cluster_->wait_caught_up(server, cluster_->server(primary), rebuild_timeout); !done)
+  if (auto done = cluster().follow(server, cluster().server(primary)); !done) return done;
+  if (auto done = cluster().wait_caught_up(server, cluster().server(primary), rebuild_timeout); !done)
     return done;
   if (auto done = set_flushing(true); !done) return done;
 
   // The daemon looks a few times a second; an order to a server that it does not know to be back would be
   // refused.
-  const auto seen = daemon_->wait_status(
+  const auto seen = daemon().wait_status(
       [&](const nlohmann::json& status) {
         return std::ranges::any_of(status["backends"], [&](const auto& backend) {
           return backend["name"] == server.name() && backend["verdict"] == "up";
@@ -258,16 +302,19 @@ Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
       },
       Millis(20000));
   if (!seen) return fail(server, seen.error());
-  const auto rejoined = daemon_->command({"rejoin", server.name()});
+  const auto rejoined = daemon().command({"rejoin", server.name()});
   if (!rejoined) return std::unexpected(rejoined.error());
   if (rejoined->code != 0) return fail(server, "pointsman rejoin: " + rejoined->err);
   return {};
 }
 
 std::unique_ptr<Writer> Stage::start_writer(unsigned run, unsigned number, Millis think_time) {
-  return std::make_unique<Writer>(Writer::Options{.address = daemon_->address(),
-                                                  .login = cluster_->accounts().application,
-                                                  .database = cluster_->accounts().database,
+  return std::make_unique<Writer>(Writer::Options{.connect =
+                                                      [this] {
+                                                        const auto& accounts = cluster().accounts();
+                                                        return hosts_->connect(accounts.application,
+                                                                               accounts.database);
+                                                      },
                                                   .table = table_,
                                                   .run = run,
                                                   .number = number,
@@ -275,12 +322,12 @@ std::unique_ptr<Writer> Stage::start_writer(unsigned run, unsigned number, Milli
 }
 
 Outcome Stage::look_up(std::size_t index, unsigned run, std::vector<std::vector<Commit>>& writers) {
-  auto sql = cluster_->server(index).root();
-  if (!sql) return fail(cluster_->server(index), sql.error().text);
+  auto sql = cluster().server(index).root();
+  if (!sql) return fail(cluster().server(index), sql.error().text);
   for (std::size_t writer = 0; writer < writers.size(); ++writer) {
     const auto rows = sql->query("SELECT n, server FROM " + table_ + " WHERE run = " + std::to_string(run) +
                                  " AND writer = " + std::to_string(writer) + " ORDER BY n");
-    if (!rows) return fail(cluster_->server(index), rows.error().text);
+    if (!rows) return fail(cluster().server(index), rows.error().text);
     auto row = rows->rows.begin();
     for (Commit& commit : writers[writer]) {  // both in the order of n
       const auto number_of = [](const testbed::Result::Row& r) { return std::stoull(r[0].value_or("0")); };

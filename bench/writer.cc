@@ -11,12 +11,7 @@ std::string create_table_statement(const std::string& table) {
 }
 
 Writer::Writer(Options options)
-    : options_(std::move(options)),
-      target_{.address = options_.address,
-              .login = options_.login,
-              .database = options_.database,
-              .timeout = options_.timeout},
-      thread_([this](const std::stop_token& stop) { write(stop); }) {}
+    : options_(std::move(options)), thread_([this](const std::stop_token& stop) { write(stop); }) {}
 
 Writer::~Writer() {
   stop();
@@ -50,7 +45,7 @@ void Writer::write(const std::stop_token& stop) {
 }
 
 void Writer::reconnect() {
-  auto connected = testbed::Sql::connect(target_);
+  auto connected = options_.connect();
   if (connected) {
     connected_ = Clock::now();
     sql_ = std::move(*connected);

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <expected>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -25,16 +27,14 @@ std::string create_table_statement(const std::string& table);
 class Writer {
  public:
   struct Options {
-    conf::HostPort address;
-    testbed::Login login;
-    std::string database;
+    // Makes a connection on the writing thread. Bounded, in all it does, by some time longer than the proxy
+    // holds a client; only a server that never answers makes a writer wait so long.
+    std::function<std::expected<testbed::Sql, testbed::SqlError>()> connect;
     std::string table;
     unsigned run = 0;     // with `number` and the row's own number the primary key
     unsigned number = 0;  // of this writer
     std::chrono::milliseconds retry_pause{1};
     std::chrono::milliseconds think_time{0};  // between a commit and the next
-    // Longer than the proxy holds a client; only a server that never answers makes a writer wait so long.
-    std::chrono::seconds timeout{30};
   };
 
   // From an error to the first commit on another connection.
@@ -55,7 +55,7 @@ class Writer {
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  // Ends after the statement that runs, so at most after `timeout`.
+  // Ends after the statement that runs, which is bounded by `connect`.
   void stop();
 
   std::uint64_t commits() const { return count_.load(std::memory_order_relaxed); }
@@ -74,7 +74,6 @@ class Writer {
   void write_row();
 
   Options options_;
-  testbed::Sql::Options target_;
   std::optional<testbed::Sql> sql_;
   Moment connected_;
   std::uint64_t next_ = 1;

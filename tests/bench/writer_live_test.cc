@@ -33,8 +33,7 @@ TEST(WriterLive, SurvivesARestart) {
                         "CREATE USER app@'%' IDENTIFIED BY 'secret'", "GRANT ALL ON app.* TO app@'%'"});
   ASSERT_TRUE(prepared) << prepared.error().text;
 
-  Writer writer(
-      {.address = server.address(), .login = login, .database = "app", .table = "app.writes", .run = 3});
+  Writer writer({.connect = [&] { return server.connect(login, "app"); }, .table = "app.writes", .run = 3});
   ASSERT_TRUE(wait_for_commits(writer, {}, 20));
   const Moment killed = Clock::now();
   server.kill();

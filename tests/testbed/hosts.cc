@@ -92,7 +92,8 @@ Hosts::Done Hosts::build_cluster() {
                            .servers = options_.databases,
                            .directory = directory() / "servers",
                            .settings = options_.settings,
-                           .semi_sync = options_.semi_sync == conf::SemiSync::required,
+                           .semi_sync = options_.semi_sync_servers ||
+                                        options_.semi_sync == conf::SemiSync::required,
                            .keep = options_.keep,
                            .accounts = options_.accounts};
   for (unsigned i = 1; i <= options_.databases; ++i) {

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "bench/scenario.h"
+#include "bench/stop_signal.h"
+
+// The subcommands of pointsman-bench: their options, their output, their exit status.
+namespace pointsman::bench {
+
+class Command {
+ public:
+  virtual ~Command() = default;
+  // With the command line as it was given, for the record. Exit status.
+  virtual int run(const std::vector<std::string>& command_line, StopSignal& stop) = 0;
+  bool parsed() const { return app_->parsed(); }
+
+ protected:
+  explicit Command(CLI::App* app) : app_(app) {}
+  CLI::App* app_;  // owned by the application
+};
+
+std::unique_ptr<Command> add_failover_command(CLI::App& app);
+std::unique_ptr<Command> add_relay_command(CLI::App& app);
+std::unique_ptr<Command> add_false_death_command(CLI::App& app);
+std::unique_ptr<Command> add_serial_load_command(CLI::App& app);
+
+// A line for a person, on standard error.
+void say(const std::string& line);
+int complain(const std::string& text);  // 1
+
+// --agents, --links, --deadtime and so on, into `wishes`, which outlives the parsing.
+void add_wishes(CLI::App& app, Wishes& wishes);
+void add_product(CLI::App& app, std::string& product);
+
+// What a benchmark has to say: the head and the text on standard output, all of it in a file.
+class Report {
+ public:
+  // The file is opened before the measurement: a path that cannot be written shall not cost half an hour.
+  // "": none.
+  static std::expected<Report, std::string> open(std::string path, const std::string& benchmark,
+                                                 testbed::Product product,
+                                                 const std::vector<std::string>& command_line);
+  // Prints and writes. The exit status: 1, with `error` told, when there is one.
+  int finish(const std::string& text, const nlohmann::json& result, const std::string& error);
+
+ private:
+  std::string path_;
+  nlohmann::json report_;
+};
+
+}  // namespace pointsman::bench
