@@ -273,14 +273,9 @@ void Agent::carry_out(Order order, core::Instant now) {
   const core::CommandId id{++last_command_};
   commands_.emplace(id, Running{order, now});
   log_.info("order", {{"order", to_string(order)}, {"why", guard_.why()}});
-  if (order == Order::allow_writes) {
-    commander_->submit(id, core::AllowWrites{});
-  } else {
-    commander_->submit(
-        id, core::MakeReadOnly{.timeout = commit_patience,
-                               .end_clients = config_.fence.kill_clients,
-                               .clients_first = config_.fence.kill_clients});
-  }
+  commander_->submit(id, core::MakeReadOnly{.timeout = commit_patience,
+                                            .end_clients = config_.fence.kill_clients,
+                                            .clients_first = config_.fence.kill_clients});
 }
 
 // Done is it when the process is seen to go.

@@ -58,7 +58,8 @@ std::string role_text(const core::GuardMemory& memory, std::string_view boot) {
   return std::string(head) + "\nboot=" + std::string(boot) + "\nepoch=" + std::to_string(memory.epoch.value) +
          "\nprimary=" + (memory.primary ? "1" : "0") +
          "\nlease_ms=" + std::to_string(core::to_ms(memory.lease)) + "\nlease_until_ns=" +
-         std::to_string(memory.lease_until ? memory.lease_until->time_since_epoch().count() : 0) + "\n";
+         std::to_string(memory.lease_until ? memory.lease_until->time_since_epoch().count() : 0) +
+         "\nread_only_by_us=" + (memory.read_only_by_us ? "1" : "0") + "\n";
 }
 
 std::expected<core::GuardMemory, std::string> parse_role(std::string_view text, std::string_view boot) {
@@ -71,13 +72,16 @@ std::expected<core::GuardMemory, std::string> parse_role(std::string_view text, 
   const auto primary = take_number(text, "primary");
   const auto lease = take_number(text, "lease_ms");
   const auto until = take_number(text, "lease_until_ns");
-  if (!of_boot || !epoch || !primary || *primary > 1 || !lease || !until ||
+  const auto by_us = take_number(text, "read_only_by_us");
+  if (!of_boot || !epoch || !primary || *primary > 1 || !lease || !until || !by_us || *by_us > 1 ||
       *lease > std::numeric_limits<std::uint32_t>::max() ||
       *until > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) || !text.empty())
     return damaged();
   if (*of_boot != boot) return core::GuardMemory{};
-  core::GuardMemory memory{
-      .epoch = core::Epoch{*epoch}, .primary = *primary == 1, .lease = std::chrono::milliseconds(*lease)};
+  core::GuardMemory memory{.epoch = core::Epoch{*epoch},
+                           .primary = *primary == 1,
+                           .lease = std::chrono::milliseconds(*lease),
+                           .read_only_by_us = *by_us == 1};
   // The clock goes on over everything but a boot.
   if (*until != 0) memory.lease_until = core::Instant(core::Duration(static_cast<std::int64_t>(*until)));
   return memory;

@@ -17,8 +17,6 @@ const char* to_string(AgentGuard::Order order) {
   switch (order) {
     case AgentGuard::Order::make_read_only:
       return "make_read_only";
-    case AgentGuard::Order::allow_writes:
-      return "allow_writes";
     case AgentGuard::Order::kill:
       return "kill";
   }
@@ -96,6 +94,7 @@ void AgentGuard::on_report(const ServerReport& report, Instant asked) {
   if (reported_at_ && asked < *reported_at_) return;
   report_ = report;
   reported_at_ = asked;
+  if (!report.read_only) memory_.read_only_by_us = false;
   silent_since_.reset();
   answered_ = true;
 }
@@ -117,7 +116,7 @@ void AgentGuard::on_process(MysqldState state, bool started) {
   reported_at_.reset();
   silent_since_.reset();
   answered_ = false;
-  read_only_by_us_ = false;
+  memory_.read_only_by_us = false;
   // Boot fence: whatever its configuration says, it does not serve before somebody says that it may.
   if (started) owes_read_only_ = true;
 }
@@ -160,8 +159,6 @@ std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
   // Under a fence the server's own word from before it counts for nothing.
   const bool sure = fence ? confirmed : known_read_only();
   if ((owes_read_only_ || must_enforce(now)) && !sure) give(Order::make_read_only);
-  const bool again = role_ == GrantedRole::primary && may_write(now) && read_only_by_us_;
-  if (again && known_read_only() && !ordered(Order::make_read_only)) give(Order::allow_writes);
   return orders;
 }
 
@@ -174,10 +171,9 @@ void AgentGuard::on_done(Order order, bool ok, Instant asked) {
   }
   if (order == Order::make_read_only) {
     fence_failed_ = false;
-    // Taken away by the proxy, it is given back by the proxy, with all that belongs to it.
-    read_only_by_us_ = role_ == GrantedRole::primary;
+    // What the proxy has taken away it knows by itself.
+    if (role_ == GrantedRole::primary) memory_.read_only_by_us = true;
   }
-  if (order == Order::allow_writes) read_only_by_us_ = false;
 }
 
 // The lease is over and the server cannot be made read-only: when it comes to itself, a direct client's
@@ -215,7 +211,7 @@ AgentWord AgentGuard::word(Instant now) const {
     word.silent_ms =
         static_cast<std::uint16_t>(std::clamp<std::int64_t>(to_ms(now - *silent_since_), 0, 65535));
   word.lease_held = role_ == GrantedRole::primary && lease_kept() && may_write(now);
-  word.lease_lost = lease_lost_;
+  word.lease_lost = lease_lost_ || memory_.read_only_by_us;
   word.fence_failed = fence_failed_;
   word.fenced = fenced_;
   return word;

@@ -26,6 +26,7 @@ struct GuardMemory {
   bool primary = false;
   Duration lease{};  // 0: none is kept
   std::optional<Instant> lease_until{};
+  bool read_only_by_us = false;  // it is read-only because a lease ran out
   bool operator==(const GuardMemory&) const = default;
 };
 
@@ -45,15 +46,16 @@ struct GuardMemory {
 //  as
 //    the lease when that is over: what holds it up may be a commit, and nobody knows when that ends.
 //  * A server that starts while the host has no good primary's role is made read-only before anything else.
-//  * What was made read-only here for want of a lease is writable again when the present epoch grants the
-//  role again.
+//  * What was made read-only here for want of a lease we say to be so (lease_lost) until it accepts writes
+//    again. To lift it is the proxy's: its orders come one after the other, and it alone knows that no
+//    other server is being promoted.
 //  * A restarted agent goes on with the lease that it had. Should that have run out meanwhile, nobody guarded
 //    the server; the proxy gets restart_grace to be heard before writes are stopped.
 //  * An agent that was never told a role leaves a running server as it is.
 //  * Words of a lower epoch count for nothing.
 class AgentGuard {
  public:
-  enum class Order { make_read_only, allow_writes, kill };
+  enum class Order { make_read_only, kill };
   static constexpr Duration restart_grace = std::chrono::milliseconds(300);
   static constexpr Duration enforce_limit = std::chrono::milliseconds(300);
 
@@ -107,9 +109,8 @@ class AgentGuard {
   GrantedRole role_ = GrantedRole::none;
   bool kill_hung_ = false;  // as the proxy's last word says
   std::optional<Instant> lease_until_;
-  bool lease_lost_ = false;       // it ran out, and the role was not granted again
-  bool read_only_by_us_ = false;  // for want of a lease or by a fence
-  bool owes_read_only_ = false;   // once: a role was taken away, or the server started without one
+  bool lease_lost_ = false;      // it ran out, and the role was not granted again
+  bool owes_read_only_ = false;  // once: a role was taken away, or the server started without one
   bool fence_failed_ = false;
   std::optional<Instant> fence_since_;      // of the present fence order
   std::optional<Instant> enforcing_since_;  // it must be read-only, and is not yet

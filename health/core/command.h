@@ -48,9 +48,6 @@ struct MakeWritable {
   conf::SemiSync semi_sync = conf::SemiSync::preferred;
 };
 
-// Only read_only = OFF, nothing else: what an agent does when the role that it had lost is granted again.
-struct AllowWrites {};
-
 // Replicate from `source`, read-only, by GTID, starting from all that the server has executed.
 struct Follow {
   conf::HostPort source;
@@ -61,7 +58,7 @@ struct Follow {
 struct Inspect {};
 
 using Command = std::variant<StopReceiving, ResumeReceiving, WaitApplied, Promote, MakeReadOnly, MakeWritable,
-                             AllowWrites, Follow, Inspect>;
+                             Follow, Inspect>;
 const char* name_of(const Command& command);
 
 using CommandResult = std::expected<ServerReport, Failure>;

@@ -180,10 +180,15 @@ void Controller::absorb_probe(const ProbeSucceeded& event) {
 void Controller::absorb_frame(const AgentHeard& event, Instant now) {
   Server& server = cluster_.at(event.backend);
   const bool knew = server.evidence.agent.saw_end_at.has_value();
+  std::optional<Instant> started;  // whole seconds of uptime: at the latest
+  if (server.answered()) started = *server.evidence.report_from - server.report().uptime;
   server.evidence.agent.on_frame(event.link, event.word, event.newest, cluster_.config.heartbeat.deadtime,
-                                 event.at);
+                                 started, event.at);
   if (event.newest) {
     learn_epoch(server, event.epoch, now);
+    // It stopped the writes for want of a lease; to allow them again is ours.
+    if (event.word.lease_lost && event.word.read_only == true && !std::exchange(server.read_only_by_us, true))
+      outbox_.add(ProbeNow{server.id});
     // Under a fence it keeps more than a lease: the server stays read-only without one.
     const bool fenced = role_for(server) == GrantedRole::fence;
     const bool leased = keeps_lease(event.word) || (fenced && server.leased);

@@ -67,7 +67,7 @@ void Evidence::on_traffic(Instant at) {
 }
 
 void AgentEvidence::on_frame(LinkKind link, const AgentWord& said, bool newest, Duration deadtime,
-                             Instant at) {
+                             std::optional<Instant> started, Instant at) {
   if (!host_alive(deadtime, at)) heard_since = at;
   auto& last = heard[index(link)];
   last = std::max(at, last.value_or(at));
@@ -77,7 +77,8 @@ void AgentEvidence::on_frame(LinkKind link, const AgentWord& said, bool newest, 
   };
   const bool gone = said.mysqld == MysqldState::dying || said.mysqld == MysqldState::exited;
   if (runs(said)) saw_end_at.reset();
-  if (gone && !saw_end_at && word && runs(*word)) saw_end_at = at;
+  const bool of_this_one = !started || (word_at && *word_at >= *started);
+  if (gone && !saw_end_at && word && runs(*word) && of_this_one) saw_end_at = at;
   word = said;
   word_at = at;
 }

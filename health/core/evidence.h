@@ -23,8 +23,10 @@ struct AgentEvidence {
   // the first probe can be answered.
   std::optional<Instant> heard_since;
 
-  // `newest` as in AgentHeard.
-  void on_frame(LinkKind link, const AgentWord& said, bool newest, Duration deadtime, Instant at);
+  // `newest` as in AgentHeard. `started`: when the mysqld that answers our probes was started, if known: an
+  // agent that stood still for a while tells the end of the one before as if it were news.
+  void on_frame(LinkKind link, const AgentWord& said, bool newest, Duration deadtime,
+                std::optional<Instant> started, Instant at);
   std::optional<Instant> last_heard() const;
   bool heard_within(LinkKind link, Duration time, Instant now) const {
     return heard[index(link)] && now - *heard[index(link)] < time;

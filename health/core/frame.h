@@ -92,7 +92,7 @@ struct AgentWord {
   MysqldState mysqld = MysqldState::unknown;
   std::optional<bool> read_only;  // nullopt: not known
   bool lease_held = false;
-  bool lease_lost = false;  // it ran out, and writes were stopped
+  bool lease_lost = false;  // it ran out and writes were stopped, until they are accepted again
   bool io_running = false;  // replication
   bool sql_running = false;
   bool replicates = false;  // is set up as a replica

@@ -150,12 +150,6 @@ CommandResult CommandRunner::operator()(const core::MakeWritable& command) {
   return report();
 }
 
-CommandResult CommandRunner::operator()(const core::AllowWrites&) {
-  // Takes MySQL's super_read_only with it.
-  if (auto done = execute("SET GLOBAL read_only = OFF"); !done) return std::unexpected(done.error());
-  return report();
-}
-
 // The server waits for running statements and commits up to lock_wait_timeout, in whole seconds. Our own
 // deadline is later, so that it is the server that gives up, and the variable surely keeps its old value.
 CommandRunner::Outcome CommandRunner::become_read_only(std::chrono::milliseconds timeout) {

@@ -86,17 +86,22 @@ TEST_F(Guard, UndatedGrantIsNone) {
   EXPECT_FALSE(guard_->may_write(now_));
 }
 
-// The links come back while the server is still the primary: writes are allowed again, as it was we who
-// stopped them.
-TEST_F(Guard, LiftsItsOwnReadOnlyWhenTheRoleIsGrantedAgain) {
+// The links come back while the server is still the primary: the proxy is told that it was we who stopped the
+// writes, until it has allowed them again.
+TEST_F(Guard, SaysThatTheReadOnlyIsOurs) {
   be_primary();
   ASSERT_EQ(after(900ms), Orders{Order::make_read_only});
   done(Order::make_read_only);
   server_says(true);
   EXPECT_TRUE(after(5s).empty());
   hear(GrantedRole::primary, 3);
-  EXPECT_EQ(step(), Orders{Order::allow_writes});
-  done(Order::allow_writes);
+  EXPECT_TRUE(step().empty());
+  EXPECT_TRUE(guard_->word(now_).lease_held);
+  EXPECT_TRUE(guard_->word(now_).lease_lost);
+  begin(guard_->memory());
+  guard_->on_process(MysqldState::answers, false);
+  server_says(true);
+  EXPECT_TRUE(guard_->word(now_).lease_lost) << "a restart of the agent does not forget it";
   server_says(false);
   EXPECT_TRUE(step().empty());
   EXPECT_FALSE(guard_->word(now_).lease_lost);
@@ -108,6 +113,7 @@ TEST_F(Guard, LeavesAPersonsReadOnly) {
   server_says(true);
   hear(GrantedRole::primary, 3);
   EXPECT_TRUE(step().empty());
+  EXPECT_FALSE(guard_->word(now_).lease_lost);
 }
 
 // The links come back and the other server is the primary now: this one stays read-only for good.
