@@ -148,7 +148,10 @@ std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
   } else if (!enforcing_since_) {
     enforcing_since_ = now;
   }
-  if (process_gone()) return orders;
+  if (process_gone()) {
+    retry_at_.reset();  // or it would be overdue as long as there is nothing to order
+    return orders;
+  }
 
   const bool hangs = silent_since_.has_value();
   const bool may_kill = kill_hung_ && settings_.kill_hung;
