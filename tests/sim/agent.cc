@@ -232,7 +232,7 @@ void Agent::order_takes_effect(std::uint64_t id) {
     return;
   }
   if (!host_.server().answers()) return;  // it stays in the server's socket
-  if (!host_.carry_out(found->order)) {
+  if (!host_.make_read_only()) {
     time_.after(look_again, [this, id] { order_takes_effect(id); });
     return;
   }

@@ -23,9 +23,8 @@ namespace pointsman::sim {
 struct AgentHost {
   std::function<const ModelServer&()> server;
   std::function<core::ServerReport()> report;
-  // False: it cannot be done yet.
-  std::function<bool(core::AgentGuard::Order)> carry_out;
-  std::function<void()> kill;  // SIGKILL to mysqld
+  std::function<bool()> make_read_only;  // false: it cannot be done yet
+  std::function<void()> kill;            // SIGKILL to mysqld
   std::function<void(core::LinkKind, std::vector<std::uint8_t>)> send;
   std::function<void(const std::string&)> tell;      // the story
   std::function<void(const std::string&)> violated;  // what must never happen has happened

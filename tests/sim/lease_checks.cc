@@ -10,7 +10,10 @@
 //    is as fast as the agent's order;
 //  * it was started writable although it should start read-only: while its lease lasts, or before an agent
 //  ran
-//    there, nobody stops that.
+//    there, nobody stops that;
+//  * a commit there waits for a replica, and clients may not be ended (kill_clients): it cannot be made
+//  read-only,
+//    and nobody else commits meanwhile.
 // For being made read-only when a lease ends nothing is excused: LeaseBound::reaction must cover it.
 #include <algorithm>
 
@@ -19,6 +22,13 @@
 namespace pointsman::sim {
 
 using namespace core;
+
+namespace {
+
+// An agent whose order failed gives it again after 100 ms.
+constexpr Duration retry_time = 250ms;
+
+}  // namespace
 
 std::optional<std::string> World::excuse(std::size_t i) const {
   const Host& host = hosts_[i];
@@ -29,8 +39,8 @@ std::optional<std::string> World::excuse(std::size_t i) const {
   if (now() < guarded + reaction) return "nobody guarded it until now";
   if (now() < host.awake_since + reaction) return "it has just come to itself";
   const bool in_lease = agent.right_ended() == Instant::max() || now() < agent.right_ended() + reaction;
-  if (host.booted_writable && (in_lease || agent.guard()->role() == GrantedRole::none))
-    return "it was started writable";
+  if (host.booted_writable && (in_lease || host.booted_alone)) return "it was started writable";
+  if (host.held_up_at && now() - *host.held_up_at < retry_time) return "a commit held it up";
   return std::nullopt;
 }
 

@@ -275,7 +275,7 @@ void Trial::spoil(std::size_t i) {
   static constexpr Mishap mishaps[] = {Mishap::refused, Mishap::half, Mishap::deaf, Mishap::hangs};
   const char* command = commands[random_.below(std::size(commands))];
   const Mishap how = mishaps[random_.below(std::size(mishaps))];
-  world_.explain_to("!! " + std::string(command) + " on db" + std::to_string(i + 1) + " will fail");
+  world_.story("FAULT", std::string(command) + " on db" + std::to_string(i + 1) + " will fail");
   world_.spoil(i, command, how, static_cast<unsigned>(random_.between(1, 3)));
 }
 
@@ -302,7 +302,7 @@ void Trial::operate(std::size_t i) {
 }
 
 void Trial::heal() {
-  world_.explain_to("!! everything is healed");
+  world_.story("FAULT", "everything is healed");
   if (!world_.daemon_runs()) world_.start_daemon();
   world_.spoil_store("");
   for (std::size_t i = 0; i < world_.size(); ++i) {

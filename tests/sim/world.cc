@@ -1,6 +1,8 @@
 #include "tests/sim/world.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <utility>
 
 namespace pointsman::sim {
@@ -96,7 +98,7 @@ void World::changing(std::size_t i) {
 }
 
 void World::crash(std::size_t i) {
-  explain_to("!! " + name(i) + " crashes");
+  story("FAULT", name(i) + " crashes");
   changing(i);
   servers_[i].stop(ModelServer::Power::stopped);
   changing(i);
@@ -106,7 +108,7 @@ void World::crash(std::size_t i) {
 }
 
 void World::freeze(std::size_t i) {
-  explain_to("!! " + name(i) + " freezes");
+  story("FAULT", name(i) + " freezes");
   changing(i);
   if (servers_[i].power == ModelServer::Power::running) servers_[i].power = ModelServer::Power::frozen;
   changing(i);
@@ -114,14 +116,14 @@ void World::freeze(std::size_t i) {
 
 void World::thaw(std::size_t i) {
   if (servers_[i].dying) return;
-  explain_to("!! " + name(i) + " thaws");
+  story("FAULT", name(i) + " thaws");
   changing(i);
   if (servers_[i].power == ModelServer::Power::frozen) servers_[i].power = ModelServer::Power::running;
   if (reachable(i)) answers_again(i);
 }
 
 void World::power_off(std::size_t i) {
-  explain_to("!! " + name(i) + " loses power");
+  story("FAULT", name(i) + " loses power");
   changing(i);
   servers_[i].stop(ModelServer::Power::off);
   changing(i);
@@ -135,36 +137,38 @@ void World::start(std::size_t i) {
 
 void World::start(std::size_t i, bool read_only) {
   if (servers_[i].dying) crash(i);
-  explain_to("!! " + name(i) + " starts " + (read_only ? "read-only" : "writable"));
+  if (has_agents() && servers_[i].power == ModelServer::Power::off) return boot_host(i, read_only);
+  start_server(i, read_only);
+}
+
+void World::start_server(std::size_t i, bool read_only) {
+  story("FAULT", name(i) + " starts " + (read_only ? "read-only" : "writable"));
   changing(i);
-  // The agent is started before mysqld, as the units of the packages have it.
-  if (has_agents() && servers_[i].power == ModelServer::Power::off) {
-    agent(i).host_boots(new_clock());
-    agent(i).start();
-  }
   servers_[i].start(now());
   servers_[i].read_only = read_only;
+  changing(i);
   if (!has_agents()) return;
   hosts_[i].awake_since = now();
   hosts_[i].booted_writable = !read_only;
+  hosts_[i].booted_alone = !agent(i).runs();
   agent(i).process_starts();
 }
 
 void World::write_directly(std::size_t i) {
-  explain_to("!! a direct write on " + name(i));
+  story("FAULT", "a direct write on " + name(i));
   servers_[i].commit();
   time_.after(options_.replication_time, [this, i] { replicate_from(i); });
 }
 
 void World::mend(std::size_t i) {
-  explain_to("!! " + name(i) + " can be reached");
+  story("FAULT", name(i) + " can be reached");
   changing(i);
   cut_.erase(i);
   if (servers_[i].answers()) answers_again(i);
 }
 
 void World::isolate() {
-  explain_to("!! the daemon's host is cut off");
+  story("FAULT", "the daemon's host is cut off");
   for (std::size_t i = 0; i < size(); ++i) {
     cut_.insert(i);
     changing(i);
@@ -273,11 +277,16 @@ std::vector<Transaction> World::missing_on(std::size_t i, const std::vector<Tran
   return missing;
 }
 
-void World::explain_to(std::string line) {
+void World::story(std::string_view who, std::string what) {
   if (!options_.trace) return;
-  trace_.push_back(
-      std::to_string(std::chrono::duration<double, std::milli>(now().time_since_epoch() - 1h).count()) + " " +
-      std::move(line));
+  const Duration passed = now().time_since_epoch() - 1h;
+  std::array<char, 32> when{};
+  std::snprintf(when.data(), when.size(), "%12.3f ms  ", to_ms_exact(passed));
+  std::string line = when.data();
+  line += who;
+  line.append(who.size() < 6 ? 6 - who.size() : 1, ' ');
+  line += what;
+  trace_.push_back(std::move(line));
   if (trace_.size() > longest_trace) trace_.pop_front();
 }
 

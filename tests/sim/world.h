@@ -90,7 +90,7 @@ class World {
   void thaw(std::size_t i);
   void power_off(std::size_t i);
   void start(std::size_t i);
-  void start(std::size_t i, bool read_only);
+  void start(std::size_t i, bool read_only);   // with agents, where the host was off, a moment later
   void write_directly(std::size_t i);          // a client that goes round the proxy
   void cut(std::size_t i) { cut_.insert(i); }  // between the daemon and server i
   void mend(std::size_t i);
@@ -169,7 +169,8 @@ class World {
 
   const std::vector<std::string>& violations() const { return violations_; }
   const std::deque<std::string>& trace() const { return trace_; }
-  void explain_to(std::string line);  // into the trace
+  // A line of the trace: what happened on a host, or FAULT, or WRONG.
+  void story(std::string_view who, std::string what);
 
   // Called after each event that the core was given; the actions have not been performed yet.
   std::function<void(const core::Event&, const core::Actions&)> on_step;
@@ -248,16 +249,21 @@ class World {
     core::Epoch sealed;
     core::Instant awake_since;  // mysqld started, or came to itself
     bool booted_writable = false;
+    bool booted_alone = false;                // before its agent was there
+    std::optional<core::Instant> held_up_at;  // a commit kept the agent from making mysqld read-only
+    std::uint64_t boots = 0;
   };
   void build_hosts();
   HostClock new_clock();
+  void boot_host(std::size_t i, bool read_only);
+  void start_server(std::size_t i, bool read_only);
   void meet_agents();
   void keep_alive();
   void tell_agents();
   void tell_agent(std::size_t i);
   void hear_bytes(std::size_t i, core::LinkKind link, const std::vector<std::uint8_t>& bytes);
   void hear_frame(std::size_t i, core::LinkKind link, std::span<const std::uint8_t> frame);
-  bool obey_agent(std::size_t i, core::AgentGuard::Order order);
+  bool obey_agent(std::size_t i);
   void write_beside();
 
   // The servers and their clients.
@@ -338,6 +344,7 @@ class World {
   std::vector<std::string> violations_;
   std::deque<std::string> trace_;
   std::map<std::size_t, std::string> last_probe_;  // as traced
+  std::map<std::size_t, std::string> last_word_;
   std::uint64_t highest_epoch_ = 0;
   std::uint64_t highest_stored_epoch_ = 0;
   std::map<std::uint64_t, std::size_t> promoted_in_;  // epoch -> server

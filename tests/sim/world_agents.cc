@@ -9,6 +9,13 @@ namespace pointsman::sim {
 
 using namespace core;
 
+namespace {
+
+constexpr Duration restart_time = 1s;
+constexpr Duration boot_time = 50ms;  // from the agent to mysqld
+
+}  // namespace
+
 // --- hosts
 // ------------------------------------------------------------------------------------------------------
 
@@ -27,13 +34,21 @@ void World::build_hosts() {
     }
     AgentHost there{.server = [this, i]() -> const ModelServer& { return servers_[i]; },
                     .report = [this, i] { return report(i); },
-                    .carry_out = [this, i](AgentGuard::Order order) { return obey_agent(i, order); },
-                    .kill = [this, i] { crash(i); },
+                    .make_read_only = [this, i] { return obey_agent(i); },
+                    .kill =
+                        [this, i] {
+                          crash(i);
+                          // systemd starts it again, and for it that is a crash.
+                          time_.after(restart_time, [this, i, ended = now()] {
+                            const bool since = servers_[i].started > ended;
+                            if (!since && servers_[i].power == ModelServer::Power::stopped) start(i);
+                          });
+                        },
                     .send =
                         [this, i](LinkKind link, std::vector<std::uint8_t> bytes) {
                           hosts_[i].to_proxy.at(link).send(std::move(bytes));
                         },
-                    .tell = [this, i](const std::string& text) { explain_to("   " + name(i) + " " + text); },
+                    .tell = [this, i](const std::string& text) { story(name(i), text); },
                     .violated = [this, i](const std::string& text) { violated(name(i) + ": " + text); }};
     AgentOptions options{.name = name(i),
                          .links = options_.links,
@@ -54,18 +69,32 @@ HostClock World::new_clock() {
           static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(2 * ppm + 1))) - ppm};
 }
 
+// The agent is started before mysqld, as the units of the packages have it.
+void World::boot_host(std::size_t i, bool read_only) {
+  story("FAULT", "the host of " + name(i) + " boots");
+  changing(i);
+  servers_[i].power = ModelServer::Power::stopped;
+  changing(i);
+  agent(i).host_boots(new_clock());
+  agent(i).start();
+  time_.after(boot_time, [this, i, read_only, boot = ++hosts_[i].boots] {
+    const bool this_one = boot == hosts_[i].boots && servers_[i].power == ModelServer::Power::stopped;
+    if (this_one) start_server(i, read_only);
+  });
+}
+
 void World::start_agent(std::size_t i) {
   if (servers_[i].power != ModelServer::Power::off) agent(i).start();
 }
 
 void World::host_dies(std::size_t i) {
-  explain_to("!! the host of " + name(i) + " dies");
+  story("FAULT", "the host of " + name(i) + " dies");
   power_off(i);
 }
 
 void World::die_slowly(std::size_t i, Duration how_long) {
   if (!servers_[i].answers()) return;
-  explain_to("!! " + name(i) + " is killed, and its end takes " + std::to_string(to_ms(how_long)) + " ms");
+  story("FAULT", name(i) + " is killed, and its end takes " + std::to_string(to_ms(how_long)) + " ms");
   changing(i);
   servers_[i].power = ModelServer::Power::frozen;
   servers_[i].dying = true;
@@ -77,7 +106,7 @@ void World::die_slowly(std::size_t i, Duration how_long) {
 }
 
 void World::cut_eth0(std::size_t i) {
-  explain_to("!! eth0 of " + name(i) + " is cut");
+  story("FAULT", "eth0 of " + name(i) + " is cut");
   changing(i);
   cut_.insert(i);
   changing(i);
@@ -86,7 +115,7 @@ void World::cut_eth0(std::size_t i) {
 }
 
 void World::mend_eth0(std::size_t i) {
-  explain_to("!! eth0 of " + name(i) + " is mended");
+  story("FAULT", "eth0 of " + name(i) + " is mended");
   replication_cut_.erase(i);
   mend(i);
   cut_link(i, LinkKind::udp, false, false);
@@ -102,7 +131,7 @@ void World::cut_link(std::size_t i, LinkKind link, bool to_agent, bool to_proxy)
                        : to_agent           ? " carries nothing to the agent"
                        : to_proxy           ? " carries nothing to the proxy"
                                             : " is whole";
-    explain_to(std::string("!! the ") + to_string(link) + " link of " + name(i) + what);
+    story("FAULT", std::string("the ") + to_string(link) + " link of " + name(i) + what);
   }
   down->second.cut(to_agent);
   up.cut(to_proxy);
@@ -111,10 +140,11 @@ void World::cut_link(std::size_t i, LinkKind link, bool to_agent, bool to_proxy)
 void World::disturb_link(std::size_t i, LinkKind link, const WireFaults& faults) {
   const auto down = hosts_[i].to_agent.find(link);
   if (down == hosts_[i].to_agent.end()) return;
-  explain_to(std::string("!! the ") + to_string(link) + " link of " + name(i) + " loses " +
-             std::to_string(faults.lost) + ", doubles " + std::to_string(faults.doubled) + ", damages " +
-             std::to_string(faults.damaged) + ", delays " + std::to_string(faults.late) +
-             " of 1000 by up to " + std::to_string(to_ms(faults.latest)) + " ms");
+  story("FAULT", std::string("the ") + to_string(link) + " link of " + name(i) + " loses " +
+                     std::to_string(faults.lost) + ", doubles " + std::to_string(faults.doubled) +
+                     ", damages " + std::to_string(faults.damaged) + ", delays " +
+                     std::to_string(faults.late) + " of 1000 by up to " +
+                     std::to_string(to_ms(faults.latest)) + " ms");
   down->second.set(faults);
   hosts_[i].to_proxy.at(link).set(faults);
 }
@@ -137,18 +167,18 @@ void World::mend_links() {
   }
 }
 
-// An order of the agent takes effect. False: a commit holds it up.
-bool World::obey_agent(std::size_t i, AgentGuard::Order order) {
+// Its agent makes a server read-only. False: a commit holds it up.
+bool World::obey_agent(std::size_t i) {
   ModelServer& server = servers_[i];
-  if (order == AgentGuard::Order::make_read_only) {
-    if (options_.kill_clients) server.waiting.clear();
-    if (!server.waiting.empty()) return false;
+  if (options_.kill_clients) server.waiting.clear();
+  if (!server.waiting.empty()) {
+    hosts_[i].held_up_at = now();
+    return false;
   }
   changing(i);
-  if (order == AgentGuard::Order::make_read_only) server.make_read_only();
-  if (order == AgentGuard::Order::allow_writes) server.read_only = false;
+  server.make_read_only();
   changing(i);
-  explain_to(".. " + name(i) + " did, for its agent, " + to_string(order));
+  story(name(i), "did, for its agent, make_read_only");
   return true;
 }
 
@@ -189,8 +219,8 @@ void World::tell_agent(std::size_t i) {
   host.sealed = order.epoch;
   if (options_.trace &&
       (!host.told || host.told->word.role != order.word.role || host.told->epoch != order.epoch)) {
-    explain_to(std::string("   the agent of ") + name(i) + " is to be told " + to_string(order.word.role) +
-               " in epoch " + std::to_string(order.epoch.value));
+    story("proxy", std::string("the agent of ") + name(i) + " is to be told " + to_string(order.word.role) +
+                       " in epoch " + std::to_string(order.epoch.value));
   }
   host.told = order;
   host.told_at = now();

@@ -16,7 +16,7 @@ constexpr Duration surely_known = 1s;
 }  // namespace
 
 void World::violated(std::string what) {
-  explain_to("** " + what);
+  story("WRONG", what);
   violations_.push_back(std::move(what));
 }
 
@@ -112,7 +112,14 @@ struct EventText {
     return "probe failed" + of(e.backend) + ": " + e.failure.text;
   }
   std::string operator()(const AgentHeard& e) const {
-    return "agent" + of(e.backend) + " by " + to_string(e.link) + ": mysqld " + to_string(e.word.mysqld);
+    const auto& w = e.word;
+    std::string text = "agent" + of(e.backend) + ": mysqld " + to_string(w.mysqld);
+    if (w.read_only) text += *w.read_only ? " ro" : " RW";
+    if (w.lease_held) text += ", holds its lease";
+    if (w.lease_lost) text += ", lost its lease";
+    if (w.fenced > Epoch{}) text += ", fenced in epoch " + std::to_string(w.fenced.value);
+    if (w.fence_failed) text += ", could not fence";
+    return e.newest ? text : text + " (old news)";
   }
   std::string operator()(const TrafficSeen& e) const { return "traffic" + of(e.backend); }
   std::string operator()(const ReconnectChecked& e) const {
@@ -174,11 +181,13 @@ void World::trace_event(const Event& event) {
   if (!options_.trace || std::holds_alternative<Tick>(event) || std::holds_alternative<TrafficSeen>(event))
     return;
   std::string text = text_of(event);
-  std::optional<BackendId> probed;
-  if (const auto* ok = std::get_if<ProbeSucceeded>(&event)) probed = ok->backend;
-  if (const auto* failed = std::get_if<ProbeFailed>(&event)) probed = failed->backend;
-  if (probed && std::exchange(last_probe_[index(*probed)], text) == text) return;
-  explain_to("-> " + text);
+  // Neither is what an agent repeats.
+  std::string* last = nullptr;
+  if (const auto* ok = std::get_if<ProbeSucceeded>(&event)) last = &last_probe_[index(ok->backend)];
+  if (const auto* failed = std::get_if<ProbeFailed>(&event)) last = &last_probe_[index(failed->backend)];
+  if (const auto* heard = std::get_if<AgentHeard>(&event)) last = &last_word_[index(heard->backend)];
+  if (last != nullptr && std::exchange(*last, text) == text) return;
+  story("proxy", "<- " + text);
 }
 
 std::string text_of(const Event& event) {

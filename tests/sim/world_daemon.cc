@@ -35,7 +35,7 @@ void World::daemon_after(Duration delay, std::function<void()> what) {
 }
 
 void World::start_daemon() {
-  explain_to("!! the daemon starts");
+  story("FAULT", "the daemon starts");
   ++life_;
   probers_.assign(size(), {});
   commanders_.assign(size(), {});
@@ -51,7 +51,7 @@ void World::start_daemon() {
 }
 
 void World::kill_daemon() {
-  explain_to("!! the daemon is killed");
+  story("FAULT", "the daemon is killed");
   // An order to follow is several statements: the server may be left with a source that it does not replicate
   // from.
   for (std::size_t i = 0; i < commanders_.size(); ++i) {
@@ -62,7 +62,7 @@ void World::kill_daemon() {
     servers_[i].follow(follow->source, follow->semi_sync);
     servers_[i].stop_replication();
     changing(i);
-    explain_to(".. " + name(i) + " did half of " + name_of(running->command));
+    story(name(i), std::string("did half of ") + name_of(running->command));
   }
   ++life_;
   core_.reset();
@@ -73,7 +73,7 @@ void World::kill_daemon() {
 
 void World::stall_daemon(Duration how_long) {
   if (!core_) return;
-  explain_to("!! the daemon's loop stalls");
+  story("FAULT", "the daemon's loop stalls");
   stalled_until_ = now() + how_long;
   daemon_after(how_long, [this] {
     auto waiting = std::exchange(inbox_, {});
@@ -85,7 +85,7 @@ void World::stall_daemon(Duration how_long) {
 
 void World::suspend_daemon(Duration how_long) {
   if (!core_) return;
-  explain_to("!! the daemon is suspended");
+  story("FAULT", "the daemon is suspended");
   suspended_until_ = now() + how_long;
 }
 
@@ -122,7 +122,7 @@ void World::step_once(const Event& event) {
   trace_event(event);
   const Actions actions = core_->step(event, now());
   if (options_.trace) {
-    for (const auto& action : actions) explain_to("   " + text_of(action));
+    for (const auto& action : actions) story("proxy", text_of(action));
   }
   check(event, actions, changing_before);
   if (on_step) on_step(event, actions);
@@ -300,7 +300,7 @@ void World::command_takes_effect(std::size_t i, std::uint64_t serial) {
       return daemon_after(look_again, [this, i, serial] { command_takes_effect(i, serial); });
     }
     changing(i);
-    explain_to(".. " + name(i) + " did " + name_of(commander.running->command));
+    story(name(i), std::string("did ") + name_of(commander.running->command));
   }
   if (commander.mishap == Mishap::deaf)
     error = failure(FailureKind::lost, "command on " + name(i) + ": connection ended");
@@ -388,7 +388,7 @@ void World::answers_again(std::size_t i) {
     if (const auto* writable = std::get_if<MakeWritable>(&order.command))
       servers_[i].make_writable(writable->semi_sync);
     changing(i);
-    explain_to(".. " + name(i) + " did, late, " + name_of(order.command));
+    story(name(i), std::string("did, late, ") + name_of(order.command));
   }
   if (core_ && probers_[i].busy) probe_reaches(i, probers_[i].serial);
 }
