@@ -12,8 +12,12 @@ namespace {
 using Millis = Setup::Millis;
 
 constexpr std::array usual_bauds{19200U, 38400U, 57600U, 115200U};
-constexpr testbed::Hosts::Times fast_times{
-    .keepalive = Millis(50), .warntime = Millis(150), .deadtime = Millis(300), .lease = Millis(150)};
+void be_fast(Setup& setup) {
+  setup.times = {
+      .keepalive = Millis(50), .warntime = Millis(150), .deadtime = Millis(300), .lease = Millis(150)};
+  setup.interval = Millis(50);
+  setup.timeout = Millis(100);
+}
 
 Setup own_setup(Scenario scenario) {
   Setup setup;
@@ -28,9 +32,7 @@ Setup own_setup(Scenario scenario) {
     case Scenario::host_dead:
       setup.agents = true;
       setup.network = true;
-      setup.times = fast_times;
-      setup.interval = Millis(50);
-      setup.timeout = Millis(100);
+      be_fast(setup);
       break;
     case Scenario::cut_eth0:
     case Scenario::cut_serial:
@@ -135,11 +137,10 @@ std::expected<Setup, std::string> setup_for(Scenario scenario, const Wishes& wis
   return setup;
 }
 
-std::expected<Setup, std::string> setup_for_heartbeats(const testbed::Hosts::Times& times,
-                                                       const Wishes& wishes) {
+std::expected<Setup, std::string> setup_for_heartbeats(Speed speed, const Wishes& wishes) {
   Setup setup;
   setup.agents = true;
-  setup.times = times;
+  if (speed == Speed::fast) be_fast(setup);
   auto made = with_wishes(setup, wishes);
   if (made && !made->agents) return std::unexpected("this needs agents and a link");
   return made;

@@ -63,9 +63,10 @@ struct Wishes {
 // deadtime takes warntime and lease with it, and a shorter keepalive the line's speed, where they are not
 // wished for. Error: the scenario cannot be shown so.
 std::expected<Setup, std::string> setup_for(Scenario scenario, const Wishes& wishes);
-// The same for what is no scenario of a failover: agents, the fast times.
-std::expected<Setup, std::string> setup_for_heartbeats(const testbed::Hosts::Times& times,
-                                                       const Wishes& wishes);
+// The same for what is no scenario of a failover but has to do with heartbeats: agents, on 127.0.0.1, at the
+// configuration's defaults or at the fast times of host_dead.
+enum class Speed { usual, fast };
+std::expected<Setup, std::string> setup_for_heartbeats(Speed speed, const Wishes& wishes);
 
 // The slowest usual line that `pointsman check` accepts at that keepalive; the fastest when there is none.
 unsigned baud_for(Setup::Millis keepalive);

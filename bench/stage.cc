@@ -288,8 +288,14 @@ Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
   };
   if (auto done = set_flushing(false); !done) return done;
   if (auto done = cluster().follow(server, cluster().server(primary)); !done) return done;
-  if (auto done = cluster().wait_caught_up(server, cluster().server(primary), rebuild_timeout); !done)
-    return done;
+  // An agent that makes the server read-only meanwhile ends our connection.
+  const auto deadline = Clock::now() + rebuild_timeout;
+  for (;;) {
+    const auto done = cluster().wait_caught_up(server, cluster().server(primary), rebuild_timeout);
+    if (done) break;
+    if (Clock::now() >= deadline) return done;
+    std::this_thread::sleep_for(look_pause);
+  }
   if (auto done = set_flushing(true); !done) return done;
 
   // The daemon looks a few times a second; an order to a server that it does not know to be back would be

@@ -57,6 +57,8 @@ class Stage {
   std::expected<void, std::string> wait_settled(std::size_t primary, Millis timeout);
   // Until the daemon's word for it is `primary` and clients are let through.
   std::expected<void, std::string> wait_primary(std::size_t primary, Millis timeout);
+  // A server as `status` has it; {}: no answer.
+  nlohmann::json backend(std::size_t server);
   // The daemon's role for a server, "" when it does not answer.
   std::string role_of(std::size_t server);
 
@@ -80,7 +82,6 @@ class Stage {
  private:
   explicit Stage(Options options) : options_(std::move(options)) {}
   std::expected<void, std::string> start();
-  nlohmann::json backend(std::size_t server);  // as `status` has it; {}: no answer
   std::expected<void, std::string> check_primary(testbed::Server& server);
   std::expected<void, std::string> check_replica(testbed::Server& server, const testbed::Server& source);
   std::expected<void, std::string> check_daemon(std::size_t primary);
