@@ -56,6 +56,7 @@ TEST_P(Hosts, ServerFrozen) {
   ASSERT_TRUE(db(0).freeze());
   expect_failover("hung");
   EXPECT_TRUE(agent(0).wait_log("kill done=true", soon));
+  EXPECT_TRUE(agent(0).wait_log("state=exited", soon));
   EXPECT_FALSE(db(0).running());
   expect_recovery(*writer);
 }
@@ -132,7 +133,8 @@ class Eth0Cut : public HostsTest, public testing::WithParamInterface<CableCut> {
     EXPECT_TRUE(agent(0).log().contains("fenced"));
     EXPECT_FALSE(agent(0).log().contains("lease_lost"));
     EXPECT_FALSE(writable(db(0)));
-    const json links = status()["backends"][0]["links"];
+    json now = status();
+    json& links = now["backends"][0]["links"];
     EXPECT_EQ(links["serial"]["state"], "alive") << links;
     EXPECT_EQ(links["udp"]["state"], "dead") << links;
   }
@@ -189,7 +191,7 @@ TEST_F(HostsTest, SerialCut) {
   for (const std::size_t db : {0U, 1U}) {
     hosts_->cut_serial(db);
     wait_link(db, "serial", "dead");
-    const json now = status();
+    json now = status();
     EXPECT_EQ(now["warnings"].size(), 1U) << now["warnings"];
     EXPECT_TRUE(has_words(now["warnings"].dump(), {"serial", hosts_->name(db)})) << now["warnings"];
     EXPECT_EQ(now["backends"][db]["verdict"], "up") << now;
@@ -300,7 +302,7 @@ TEST_F(ReplicationCut, PreferredRefusesToLose) {
   wait_warning({"semi-sync", "db1"});
   expect_writes(*writer);
   db(0).kill();
-  const json refused = wait_for("a refusal with its reason", [](const json& s) {
+  json refused = wait_for("a refusal with its reason", [](const json& s) {
     return s["backends"][0]["verdict"] == "crashed" &&
            has_words(s["warnings"].dump() + s.value("reason", json()).dump(), {"db2", "allow_loss"});
   });

@@ -133,7 +133,7 @@ void HostsTest::finish(Writer& writer) {
 void HostsTest::expect_failover(const std::string& verdict) {
   wait_for("a failover to db2",
            [](const json& s) { return s["primary"] == "db2" && s["state"] == "steady"; });
-  const json event = world_.last_event("failover");
+  json event = world_.last_event("failover");
   std::printf("%s\n", event.dump().c_str());
   ASSERT_TRUE(event.is_object()) << "no event of kind failover";
   EXPECT_EQ(event["verdict"], verdict);
@@ -142,7 +142,7 @@ void HostsTest::expect_failover(const std::string& verdict) {
 }
 
 void HostsTest::expect_no_failover() {
-  const json now = wait_for("db1 in order", [](const json& s) {
+  json now = wait_for("db1 in order", [](const json& s) {
     return s["primary"] == "db1" && s["state"] == "steady" && s["backends"][0]["verdict"] == "up";
   });
   EXPECT_EQ(now["epoch"], at_first_["epoch"]);
@@ -152,7 +152,7 @@ void HostsTest::expect_no_failover() {
 
 void HostsTest::expect_back_as_replica(bool clean) {
   if (clean) return world_.expect_in_order("db2");
-  const json back = wait_for("db1 is a replica or in quarantine", [](const json& s) {
+  json back = wait_for("db1 is a replica or in quarantine", [](const json& s) {
     const json& role = s["backends"][0]["role"];
     return role == "replica" || role == "quarantined";
   });
