@@ -174,6 +174,7 @@ void Heartbeats::take(Peer& peer, const core::LinkSession::Received& received, c
                        .word = *word,
                        .epoch = received.frame.epoch,
                        .newest = received.newest,
+                       .ack_sent_at = received.ack_sent_at,
                        .at = now});
   if (received.new_session && !stopped_) send(peer);
 }

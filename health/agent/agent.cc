@@ -151,6 +151,7 @@ std::string Agent::summary() const {
 void Agent::on_word(const Links::Word& word) {
   // What the serial line delivers may be what the proxy has taken back by UDP.
   if (!word.newest) return;
+  watch_.check();
   const core::Epoch epoch = guard_.epoch();
   const core::GrantedRole role = guard_.role();
   guard_.on_word(word.word, word.epoch, word.ack_sent_at, io::now());
@@ -239,6 +240,7 @@ void Agent::on_command(core::CommandId id, core::CommandResult result) {
 }
 
 void Agent::on_keepalive() {
+  watch_.check();
   links_.look();
   act();
   send(guard_.word(io::now()));

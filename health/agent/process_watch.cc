@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -157,6 +158,12 @@ void ProcessWatch::look() {
 
 void ProcessWatch::on_poll(uv_poll_t* handle, int, int) {
   if (auto* self = static_cast<ProcessWatch*>(handle->data); self != nullptr) self->on_exit();
+}
+
+void ProcessWatch::check() {
+  if (pidfd_ < 0) return;
+  pollfd end{.fd = pidfd_, .events = POLLIN, .revents = 0};
+  if (::poll(&end, 1, 0) > 0) on_exit();
 }
 
 void ProcessWatch::on_exit() {

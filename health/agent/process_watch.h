@@ -44,7 +44,7 @@ class ProcessWatch {
   };
 
   // `started`: state() is runs, of a process that was not there when we looked before. Called from the top of
-  // the loop, never from inside a call.
+  // the loop, and from inside check().
   using Changed = std::function<void(bool started)>;
 
   ProcessWatch(io::Loop& loop, std::string socket, Changed changed);
@@ -58,6 +58,10 @@ class ProcessWatch {
   core::Instant found_at() const { return found_at_; }
   // Why the state is unknown, or why no process can be watched.
   const std::string& problem() const { return problem_; }
+
+  // Looks at once whether the process has ended. Before something is said of it: should this program have
+  // stood still, a timer may be run before the news is read.
+  void check();
 
   // SIGKILL to the process that runs; never to another one that has its number now.
   std::expected<void, std::string> kill() const;

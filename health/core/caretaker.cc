@@ -86,10 +86,11 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
 
 // A primary that restarted may have lost in its crash what its replicas have. They are asked first.
 void Caretaker::reinstate(Server& primary, Instant now) {
-  // Its agent would stop the writes again until it hears that the lease goes on.
+  // Until its agent has heard that it is the primary, it would stop the writes again.
   const AgentEvidence& agent = primary.evidence.agent;
+  const bool leases = cluster_.config.heartbeat.lease > Duration::zero();
   const bool heard = agent.word && agent.host_alive(cluster_.config.heartbeat.warntime, now);
-  if (heard && agent.word->lease_lost && !agent.word->lease_held) return;
+  if (leases && heard && !agent.word->lease_held) return;
   if (primary.evidence.restarted_since_writable()) {
     const Recovery recovery = compare_after_restart(cluster_, primary);
     if (recovery.ask) {

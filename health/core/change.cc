@@ -560,6 +560,9 @@ void Change::promote_when_safe(Instant now) {
   if (promote_sent_ || !stored_ || !sessions_ended) return;
   if (order_.kind == Kind::switchover && !cluster_.at(*candidate_).up())
     return fail("the successor is not up", now);
+  const Server* old = order_.from ? &cluster_.at(*order_.from) : nullptr;
+  if (order_.kind == Kind::failover && !order_.forced && old != nullptr && old->up() && old->writable())
+    return fail(old->name() + " is back and accepts writes", now);
   promote_sent_ = true;
   cluster_.at(*candidate_).heir = cluster_.at(*candidate_).receiver_stopped_by_us = true;
   command(*candidate_, Promote{cluster_.config.replication.semi_sync});

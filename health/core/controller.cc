@@ -182,8 +182,8 @@ void Controller::absorb_frame(const AgentHeard& event, Instant now) {
   const bool knew = server.evidence.agent.saw_end_at.has_value();
   std::optional<Instant> started;  // whole seconds of uptime: at the latest
   if (server.answered()) started = *server.evidence.report_from - server.report().uptime;
-  server.evidence.agent.on_frame(event.link, event.word, event.newest, cluster_.config.heartbeat.deadtime,
-                                 started, event.at);
+  server.evidence.agent.on_frame({event.link, event.newest, event.ack_sent_at, event.at}, event.word,
+                                 cluster_.config.heartbeat.deadtime, started);
   if (event.newest) {
     learn_epoch(server, event.epoch, now);
     // It stopped the writes for want of a lease; to allow them again is ours.

@@ -33,6 +33,8 @@ struct AgentHeard {
   AgentWord word;
   Epoch epoch;         // the highest that the agent was told, ever
   bool newest = true;  // as in LinkSession::Received; an older one is life, its word is not believed
+  // As there: it was sent after that.
+  std::optional<Instant> ack_sent_at{};
   Instant at;
 };
 struct TrafficSeen {

@@ -66,19 +66,23 @@ void Evidence::on_traffic(Instant at) {
   last_traffic = std::max(at, last_traffic.value_or(at));
 }
 
-void AgentEvidence::on_frame(LinkKind link, const AgentWord& said, bool newest, Duration deadtime,
-                             std::optional<Instant> started, Instant at) {
+void AgentEvidence::on_frame(const Arrival& arrival, const AgentWord& said, Duration deadtime,
+                             std::optional<Instant> started) {
+  const Instant at = arrival.at;
   if (!host_alive(deadtime, at)) heard_since = at;
-  auto& last = heard[index(link)];
+  auto& last = heard[index(arrival.link)];
   last = std::max(at, last.value_or(at));
-  if (!newest || (word_at && at < *word_at)) return;
+  if (!arrival.newest || (word_at && at < *word_at)) return;
   const auto runs = [](const AgentWord& w) {
     return w.mysqld == MysqldState::answers || w.mysqld == MysqldState::silent;
   };
   const bool gone = said.mysqld == MysqldState::dying || said.mysqld == MysqldState::exited;
-  if (runs(said)) saw_end_at.reset();
-  const bool of_this_one = !started || (word_at && *word_at >= *started);
+  const bool of_this_one = !started || (ran_after && *ran_after >= *started);
   if (gone && !saw_end_at && word && runs(*word) && of_this_one) saw_end_at = at;
+  if (runs(said)) {
+    saw_end_at.reset();
+    ran_after = arrival.ack_sent_at;
+  }
   word = said;
   word_at = at;
 }

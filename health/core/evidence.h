@@ -23,10 +23,21 @@ struct AgentEvidence {
   // the first probe can be answered.
   std::optional<Instant> heard_since;
 
-  // `newest` as in AgentHeard. `started`: when the mysqld that answers our probes was started, if known: an
-  // agent that stood still for a while tells the end of the one before as if it were news.
-  void on_frame(LinkKind link, const AgentWord& said, bool newest, Duration deadtime,
-                std::optional<Instant> started, Instant at);
+  // A word is surely younger than this; of the last one that said that mysqld runs.
+  std::optional<Instant> ran_after;
+
+  // How a frame came, as in AgentHeard.
+  struct Arrival {
+    LinkKind link = LinkKind::udp;
+    bool newest = true;
+    std::optional<Instant> ack_sent_at;
+    Instant at;
+  };
+  // `started`: when the mysqld that answers our probes was started, if known. The end that an agent tells is
+  // another one's when the agent did not see this one run: it stood still for a while, or its frame was long
+  // on the way.
+  void on_frame(const Arrival& arrival, const AgentWord& said, Duration deadtime,
+                std::optional<Instant> started);
   std::optional<Instant> last_heard() const;
   bool heard_within(LinkKind link, Duration time, Instant now) const {
     return heard[index(link)] && now - *heard[index(link)] < time;

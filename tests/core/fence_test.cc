@@ -80,7 +80,7 @@ class Fence : public testing::Test {
 
   void probe(BackendId id) { step(ProbeSucceeded{id, report(id), now_ - 1ms, now_}); }
   void hear(BackendId id, AgentWord word, LinkKind link = LinkKind::udp) {
-    step(AgentHeard{id, link, std::move(word), core_->order_for(id).epoch, true, now_});
+    step(AgentHeard{id, link, std::move(word), core_->order_for(id).epoch, true, now_ - 1ms, now_});
   }
   static AgentWord answers(bool leased) {
     AgentWord word;
@@ -294,10 +294,10 @@ TEST_F(Fence, GoesOnAboveTheEpochOfTheAgents) {
   begin();
   probe(db1);
   probe(db2);
-  step(AgentHeard{db1, LinkKind::udp, answers(true), Epoch{41}, true, now_});
+  step(AgentHeard{db1, LinkKind::udp, answers(true), Epoch{41}, true, now_, now_});
   EXPECT_EQ(core_->order_for(db1).epoch, Epoch{42});
   pass(20s);
-  step(AgentHeard{db1, LinkKind::udp, answers(true), Epoch{50}, true, now_});
+  step(AgentHeard{db1, LinkKind::udp, answers(true), Epoch{50}, true, now_, now_});
   EXPECT_EQ(core_->order_for(db1).epoch, Epoch{42});
   EXPECT_TRUE(std::ranges::any_of(core_->warnings(), [](const auto& text) {
     return text.find("another proxy rules") != std::string::npos;
@@ -321,6 +321,26 @@ TEST_F(Fence, GuardOutlivesTheDaemon) {
   EXPECT_GE(now_, *core_->cluster().at(db1).lease.over_at() - 1ms);
 }
 
+// The agent tells the end of a mysqld that it saw run before the present one was started: it stood still
+// meanwhile, or the line is slow.
+TEST_F(Fence, EndOfTheOneBeforeIsNoNews) {
+  begin();
+  be_steady();
+  now_ += 1min;
+  ServerReport restarted = report(db1);
+  restarted.uptime = 10s;
+  step(ProbeSucceeded{db1, restarted, now_ - 1ms, now_});
+  probe(db2);
+  AgentWord word = answers(true);
+  step(AgentHeard{db1, LinkKind::serial, word, Epoch{1}, true, now_ - 30s, now_});
+  word.mysqld = MysqldState::dying;
+  step(AgentHeard{db1, LinkKind::serial, word, Epoch{1}, true, now_ - 30s, now_});
+  EXPECT_EQ(core_->cluster().at(db1).judgement.verdict, Verdict::up);
+  step(AgentHeard{db1, LinkKind::serial, answers(true), Epoch{1}, true, now_, now_});
+  step(AgentHeard{db1, LinkKind::serial, word, Epoch{1}, true, now_, now_});
+  EXPECT_EQ(core_->cluster().at(db1).judgement.verdict, Verdict::crashed);
+}
+
 // A slow link brings what another one has made old: life, and nothing more.
 TEST_F(Fence, OldWordsAreHistory) {
   begin();
@@ -329,7 +349,7 @@ TEST_F(Fence, OldWordsAreHistory) {
   word.mysqld = MysqldState::dying;
   hear(db1, word);
   EXPECT_EQ(core_->cluster().at(db1).judgement.verdict, Verdict::crashed);
-  step(AgentHeard{db1, LinkKind::serial, answers(true), Epoch{1}, false, now_});
+  step(AgentHeard{db1, LinkKind::serial, answers(true), Epoch{1}, false, now_, now_});
   EXPECT_EQ(core_->cluster().at(db1).judgement.verdict, Verdict::crashed);
 }
 

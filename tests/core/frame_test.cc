@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/sim/random.h"
 #include "tests/core/toy_keyring.h"
+#include "tests/sim/random.h"
 
 namespace pointsman::core {
 namespace {

@@ -19,7 +19,7 @@ class AgentVerdict : public testing::Test {
     AgentWord word;
     word.mysqld = mysqld;
     word.silent_ms = silent_ms;
-    evidence_.agent.on_frame(link, word, true, times.deadtime, std::nullopt, now_);
+    evidence_.agent.on_frame({link, true, now_, now_}, word, times.deadtime, std::nullopt);
   }
   // `mysqld` on the links that live; nothing from the server itself.
   void live_without_probes(Duration time, std::initializer_list<LinkKind> links, MysqldState mysqld) {
