@@ -205,7 +205,11 @@ void Change::fail(const std::string& why, Instant now) {
   for (const auto& [id, backend] : pending_) outbox_.abort_commands(backend);
   if (failure_.empty()) failure_ = std::string(to_string(step_)) + ": " + why;
   leave(now, why);
-  const Step next = row(order_.kind, step_).on_failure;
+  // It may accept writes now, and nobody can tell or hinder it: to let the old primary write again would make
+  // two. Who is primary is found out anew.
+  const bool perhaps_promoted =
+      step_ == Step::undo_promotion && promote_sent_ && !cluster_.at(*candidate_).is(Verdict::crashed);
+  const Step next = perhaps_promoted ? Step::failed : row(order_.kind, step_).on_failure;
   if (next == Step::failed) {
     give_up(why, now);
   } else {
@@ -256,9 +260,6 @@ void Change::on(const CommandFinished& event, Instant now) {
       if (!error.empty()) troubles_.push_back(error);
       if (pending_.empty()) finish_repoint(now);
       return;
-    case Step::undo_promotion:
-      if (!error.empty()) troubles_.push_back(error);
-      return advance(now);
     default:
       if (!error.empty()) return fail(error, now);
       if (pending_.empty()) advance(now);

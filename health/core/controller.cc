@@ -187,10 +187,12 @@ void Controller::absorb_frame(const AgentHeard& event, Instant now) {
   if (event.newest) {
     learn_epoch(server, event.epoch, now);
     // It stopped the writes for want of a lease; to allow them again is ours.
-    if (event.word.lease_lost && event.word.read_only == true && !std::exchange(server.read_only_by_us, true))
+    // Or a fence that we have taken back was carried out late.
+    const bool fenced = role_for(server) == GrantedRole::fence;
+    const bool stopped = event.word.lease_lost || (event.word.fenced > Epoch{} && !fenced);
+    if (stopped && event.word.read_only == true && !std::exchange(server.read_only_by_us, true))
       outbox_.add(ProbeNow{server.id});
     // Under a fence it keeps more than a lease: the server stays read-only without one.
-    const bool fenced = role_for(server) == GrantedRole::fence;
     const bool leased = keeps_lease(event.word) || (fenced && server.leased);
     if (std::exchange(server.leased, leased) != leased && cluster_.primary == server.id && !change_)
       persist();
