@@ -124,8 +124,8 @@ void Agent::process_starts() {
 
 void Agent::process_dies() {
   if (!guard_) return;
-  after(1us * random_.below(to_ms(look_period) * 1000), [this] {
-    if (process_ == Process::runs) watch(Process::dying, false);
+  after(1us * random_.below(to_ms(look_period) * 1000), [this, ended = local()] {
+    if (process_ == Process::runs && found_at_ <= ended) watch(Process::dying, false);
   });
 }
 

@@ -11,7 +11,7 @@ using namespace core;
 
 namespace {
 
-constexpr std::size_t longest_trace = 4000;
+constexpr std::size_t longest_trace = 20000;
 constexpr Duration condition_step = 1ms;
 
 conf::Config make_config(const WorldOptions& options) {
@@ -128,7 +128,10 @@ void World::power_off(std::size_t i) {
   servers_[i].stop(ModelServer::Power::off);
   changing(i);
   standing_orders_.erase(i);
-  if (has_agents()) agent(i).kill();
+  if (!has_agents()) return;
+  hosts_[i].booting = false;
+  ++hosts_[i].boots;
+  agent(i).kill();
 }
 
 void World::start(std::size_t i) {
@@ -138,6 +141,7 @@ void World::start(std::size_t i) {
 void World::start(std::size_t i, bool read_only) {
   if (servers_[i].dying) crash(i);
   if (has_agents() && servers_[i].power == ModelServer::Power::off) return boot_host(i, read_only);
+  if (has_agents() && hosts_[i].booting) return;
   start_server(i, read_only);
 }
 

@@ -251,6 +251,7 @@ class World {
     bool booted_writable = false;
     bool booted_alone = false;                // before its agent was there
     std::optional<core::Instant> held_up_at;  // a commit kept the agent from making mysqld read-only
+    bool booting = false;                     // the agent runs already, mysqld not yet
     std::uint64_t boots = 0;
   };
   void build_hosts();

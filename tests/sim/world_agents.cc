@@ -77,9 +77,11 @@ void World::boot_host(std::size_t i, bool read_only) {
   changing(i);
   agent(i).host_boots(new_clock());
   agent(i).start();
+  hosts_[i].booting = true;
   time_.after(boot_time, [this, i, read_only, boot = ++hosts_[i].boots] {
-    const bool this_one = boot == hosts_[i].boots && servers_[i].power == ModelServer::Power::stopped;
-    if (this_one) start_server(i, read_only);
+    if (boot != hosts_[i].boots) return;
+    hosts_[i].booting = false;
+    if (servers_[i].power == ModelServer::Power::stopped) start_server(i, read_only);
   });
 }
 
@@ -255,8 +257,13 @@ void World::hear_frame(std::size_t i, LinkKind link, std::span<const std::uint8_
       heard ? heard->new_session
             : heard.error() == FrameRefusal::no_echo || heard.error() == FrameRefusal::unproven;
   if (heard) {
-    deliver(AgentHeard{static_cast<BackendId>(i), link, std::get<AgentWord>(heard->frame.word),
-                       heard->frame.epoch, heard->newest, now()});
+    deliver(AgentHeard{.backend = static_cast<BackendId>(i),
+                       .link = link,
+                       .word = std::get<AgentWord>(heard->frame.word),
+                       .epoch = heard->frame.epoch,
+                       .newest = heard->newest,
+                       .ack_sent_at = heard->ack_sent_at,
+                       .at = now()});
   }
   if (meeting && core_ && now() - host.told_at >= config_.heartbeat.keepalive / 4) tell_agent(i);
 }
