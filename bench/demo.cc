@@ -82,10 +82,13 @@ Outcome Demo::set_up() {
   const std::string product =
       std::string(options_.product == testbed::Product::mariadb ? "MariaDB " : "MySQL ") +
       installation->version;
-  std::printf("Pointsman demo: two throwaway %s servers and `pointsman run`, in %s\n", product.c_str(),
-              directory_.path().c_str());
+  std::printf("Pointsman demo: two throwaway %s servers, an agent beside each, and `pointsman run`, in %s\n",
+              product.c_str(), directory_.path().c_str());
   std::fflush(stdout);
-  auto stage = Stage::create({.product = options_.product, .directory = directory_.path()});
+  Setup setup;
+  setup.agents = true;
+  auto stage =
+      Stage::create({.product = options_.product, .directory = directory_.path() / "hosts", .setup = setup});
   if (!stage) return std::unexpected(stage.error());
   stage_ = std::move(*stage);
 
@@ -104,17 +107,23 @@ Outcome Demo::set_up() {
                              .pid = server(i).pid(),
                              .role = "",
                              .verdict = "",
-                             .detail = ""});
+                             .detail = "",
+                             .links = {}});
   }
-  shown.chapters = {"Steady state", "kill -9 of the primary", "The old primary comes back",
-                    "Switchover, back to where it was", "Every acknowledged row is there"};
+  shown.chapters = {"Steady state",
+                    "kill -9 of the primary",
+                    "The old primary comes back",
+                    "Switchover, back to where it was",
+                    "The serial line is cut",
+                    "kill -STOP: the primary hangs",
+                    "Every acknowledged row is there"};
   board_ = std::make_unique<Board>(view_, std::move(watched), std::move(shown));
   return {};
 }
 
 Outcome Demo::tell() {
   for (const auto step : {&Demo::tell_steady, &Demo::tell_crash, &Demo::tell_comeback, &Demo::tell_switchover,
-                          &Demo::tell_check}) {
+                          &Demo::tell_cut, &Demo::tell_hang, &Demo::tell_check}) {
     if (stop_.asked()) return {};
     if (auto told = (this->*step)(); !told) return told;
   }
@@ -131,7 +140,8 @@ Outcome Demo::tell_steady() {
                             " replicates from " + name(0));
   const Moment began = Clock::now();
   if (auto wrote = wait_for_commits({}); !wrote) return wrote;
-  pause(0.16);
+  board_->note(steady, "heartbeats: " + links_text());
+  pause(0.12);
   std::uint64_t commits = 0;
   for (const auto& writer : writers_) commits += writer->commits();
   const double seconds = to_ms(Clock::now() - began) / 1000;
@@ -151,12 +161,12 @@ Outcome Demo::tell_crash() {
   primary_ = to;
   board_->now(name(to) + " took over; the writers only saw their connections end, and connected again");
   pause(0.04);  // so that the picture of the gap has something on its right
-  auto measured = measure(crash, "failover", from, event);
+  auto measured = measure(crash, "kill -9", from, event);
   if (!measured) return std::unexpected(measured.error());
   board_->finish(crash, "writes stood still for " + ms(measured->gap_ms));
   measured_.push_back(std::move(*measured));
   board_->now(name(to) + " is the primary now, and alone");
-  pause(0.16);
+  pause(0.1);
   return {};
 }
 
@@ -164,19 +174,10 @@ Outcome Demo::tell_comeback() {
   const std::size_t back = Stage::other(primary_);
   board_->begin(comeback,
                 name(back) + " is started again; it does not know yet that it is no longer the primary");
-  board_->mark("start " + name(back));
-  const Moment began = Clock::now();
-  if (auto launched = server(back).launch(); !launched) return launched;
-  board_->set_pid(back, server(back).pid());
-  if (auto ready = server(back).wait_ready(); !ready) return ready;
-  const double booted = to_ms(Clock::now() - began);
-  if (auto settled = stage_->wait_settled(primary_, settle_timeout); !settled) return settled;
-  const double settled_after = to_ms(Clock::now() - began);
-  board_->note(comeback, "up after " + format_number(booted / 1000, 1) + " s, in step with " +
-                             name(primary_) + " after " + format_number(settled_after / 1000, 1) +
-                             " s; nobody had to do anything");
+  if (auto started = start_again(back); !started) return started;
+  if (auto settled = settle(comeback, back); !settled) return settled;
   board_->finish(comeback, name(back) + " replicates from " + name(primary_) + ": the direction has turned");
-  pause(0.16);
+  pause(0.1);
   return {};
 }
 
@@ -197,8 +198,123 @@ Outcome Demo::tell_switchover() {
   if (!measured) return std::unexpected(measured.error());
   board_->finish(switchover, "writes stood still for " + ms(measured->gap_ms));
   measured_.push_back(std::move(*measured));
-  pause(0.16);
+  pause(0.1);
   return {};
+}
+
+// One of two links: worth a warning, and nothing else.
+Outcome Demo::tell_cut() {
+  const std::size_t at = primary_;
+  const auto serial_is = [](const char* state) {
+    return [state](const Stage::LinkStates& links) {
+      const auto found = links.find("serial");
+      return found != links.end() && found->second == state;
+    };
+  };
+  board_->begin(cut, "the serial cable of " + name(at) + " is pulled; its heartbeats still come over udp");
+  board_->mark("cut serial");
+  const Moment event = Clock::now();
+  stage_->hosts().cut_serial(at);
+  const auto dead = stage_->wait_links(at, serial_is("dead"), settle_timeout);
+  if (!dead) return std::unexpected(dead.error());
+  board_->note(cut, "noticed after " + format_number(to_ms(*dead - event) / 1000, 1) + " s: " + links_text());
+  board_->now("a link less; " + name(at) + " stays the primary, and the writers do not notice");
+  pause(0.08);
+  board_->now("the cable is plugged in again");
+  board_->mark("mend");
+  stage_->hosts().mend_serial(at);
+  if (auto alive = stage_->wait_links(at, serial_is("alive"), settle_timeout); !alive)
+    return std::unexpected(alive.error());
+  std::vector<std::vector<Commit>> commits;
+  for (const auto& writer : writers_) commits.push_back(writer->record());
+  const Pause pause_of = longest_pause(commits, event, Clock::now());
+  if (stage_->role_of(at) != "primary") return std::unexpected(name(at) + " is no longer the primary");
+  board_->finish(cut,
+                 "nothing happened; the longest time without a commit was " + ms(to_ms(pause_of.together)));
+  pause(0.04);
+  return {};
+}
+
+// A server that answers nobody keeps all its connections open. Its agent can tell that from a dead host, and
+// ends it.
+Outcome Demo::tell_hang() {
+  const std::size_t from = primary_;
+  const std::size_t to = Stage::other(from);
+  board_->begin(hang, "kill -STOP " + std::to_string(server(from).pid()) + ": " + name(from) +
+                          " keeps its connections and answers nobody; its host is alive");
+  if (auto near = wait_for_small_lag(from); !near) return near;
+  board_->mark("kill -STOP " + name(from));
+  const Moment event = Clock::now();
+  if (!server(from).freeze()) return std::unexpected(name(from) + " does not run");
+  if (auto wrote = wait_for_commits(event); !wrote) return wrote;
+  primary_ = to;
+  if (stop_.asked()) return {};
+  if (auto ended = wait_for_end(from); !ended) return ended;
+  board_->set_pid(from, 0);
+  board_->now("the agent of " + name(from) + " has killed it; " + name(to) + " took over");
+  pause(0.04);
+  auto measured = measure(hang, "kill -STOP", from, event);
+  if (!measured) return std::unexpected(measured.error());
+  const std::string gap = ms(measured->gap_ms);
+  measured_.push_back(std::move(*measured));
+  if (stop_.asked()) return {};
+  board_->now(name(from) + " is started again");
+  if (auto started = start_again(from); !started) return started;
+  if (auto settled = settle(hang, from); !settled) return settled;
+  board_->finish(hang, "writes stood still for " + gap + ", of which 1 s is deadtime");
+  pause(0.1);
+  return {};
+}
+
+Outcome Demo::wait_for_end(std::size_t i) {
+  const Moment deadline = Clock::now() + settle_timeout;
+  while (server(i).running()) {
+    if (Clock::now() >= deadline) return std::unexpected("the agent did not end " + name(i));
+    std::this_thread::sleep_for(look_pause);
+  }
+  return {};
+}
+
+Outcome Demo::start_again(std::size_t i) {
+  board_->mark("start " + name(i));
+  if (auto launched = server(i).launch(); !launched) return launched;
+  board_->set_pid(i, server(i).pid());
+  return {};
+}
+
+// Until a server that was just launched replicates again. One that comes back with transactions that nobody
+// else has (none of them acknowledged) is built anew.
+Outcome Demo::settle(std::size_t chapter, std::size_t returning) {
+  const Moment began = Clock::now();
+  const auto seconds = [began] { return format_number(to_ms(Clock::now() - began) / 1000, 1) + " s"; };
+  if (auto ready = server(returning).wait_ready(); !ready) return ready;
+  const std::string booted = seconds();
+  for (;;) {
+    const auto settled = stage_->wait_settled(primary_, Millis(0));
+    if (settled) break;
+    if (stage_->role_of(returning) == "quarantined") {
+      board_->note(chapter, name(returning) + " has transactions that nobody got an answer to: quarantined");
+      board_->now(name(returning) + " is given an empty data directory, and everything anew");
+      if (auto built = stage_->rebuild(returning, primary_); !built) return built;
+      board_->set_pid(returning, server(returning).pid());
+      return stage_->wait_settled(primary_, settle_timeout);
+    }
+    if (stop_.asked()) return {};
+    if (Clock::now() - began >= settle_timeout) return settled;
+    std::this_thread::sleep_for(look_pause);
+  }
+  board_->note(chapter, "up after " + booted + ", in step with " + name(primary_) + " after " + seconds() +
+                            "; nobody had to do anything");
+  return {};
+}
+
+// "db1 udp alive, serial alive; db2 ..."
+std::string Demo::links_text() {
+  std::string text;
+  for (std::size_t i = 0; i < stage_->cluster().size(); ++i) {
+    text += (text.empty() ? "" : "; ") + name(i) + " " + describe_links(links_of(stage_->backend(i)));
+  }
+  return text;
 }
 
 Outcome Demo::tell_check() {
@@ -252,7 +368,7 @@ Outcome Demo::wait_for_small_lag(std::size_t primary) {
   return {};
 }
 
-std::expected<Demo::Measured, std::string> Demo::measure(std::size_t chapter, const char* kind,
+std::expected<Demo::Measured, std::string> Demo::measure(std::size_t chapter, const char* what,
                                                          std::size_t from, Moment event) {
   if (stop_.asked()) return Measured{};
   const std::size_t to = Stage::other(from);
@@ -261,12 +377,14 @@ std::expected<Demo::Measured, std::string> Demo::measure(std::size_t chapter, co
   if (auto done = stage_->look_up(to, the_run, commits); !done) return std::unexpected(done.error());
   const auto gap = measure_gap(commits, event, server(to).server_id());
   if (!gap) return std::unexpected(gap.error());
-  Measured measured{.from = name(from), .to = name(to), .gap_ms = to_ms(gap->gap), .change = {}};
+  Measured measured{
+      .what = what, .from = name(from), .to = name(to), .gap_ms = to_ms(gap->gap), .change = {}};
 
   const auto events = stage_->daemon().events();
   if (!events) return std::unexpected(events.error());
   for (const auto& event_record : *events) {
-    if (event_record.value("kind", "") == kind) measured.change = event_record;
+    const std::string kind = event_record.value("kind", "");
+    if (kind == "failover" || kind == "switchover") measured.change = event_record;
   }
   board_->note(chapter, zoom(commits, *gap));
   if (const std::string steps = describe_steps(measured.change); !steps.empty()) {
@@ -308,8 +426,12 @@ std::expected<std::string, std::string> Demo::hints() const {
   add("what happened", pm + " events");
   add("kill the primary", "kill -9 PID   (its pid is shown; it is started again after " +
                               std::to_string(revive_after.count()) + " s)");
-  add("or freeze it", "kill -STOP PID, and later kill -CONT PID");
+  add("or freeze it", "kill -STOP PID   (its agent kills it)");
   add("configuration, log", daemon.configuration().string() + ", " + daemon.log_file().string());
+  for (std::size_t i = 0; i < stage_->hosts().size(); ++i) {
+    const testbed::Agent& agent = stage_->hosts().agent(i);
+    add("agent of " + agent.node(), agent.configuration().string() + ", " + agent.log_file().string());
+  }
   return text + "\n";
 }
 
@@ -348,9 +470,8 @@ Outcome Demo::stay() {
 std::string Demo::summary() const {
   std::string text = "\n";
   for (const Measured& one : measured_) {
-    const std::string what = one.change.value("kind", "") == "switchover" ? "switchover" : "kill -9";
-    text +=
-        pad(what + " of " + one.from, 20) + "writes went on at " + one.to + " after " + ms(one.gap_ms) + "\n";
+    text += pad(one.what + " of " + one.from, 20) + "writes went on at " + one.to + " after " +
+            ms(one.gap_ms) + "\n";
   }
   text += pad("acknowledged rows", 20) + format_number(static_cast<double>(acknowledged_));
   for (std::size_t i = 0; i < missing_.size(); ++i) {

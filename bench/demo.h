@@ -21,8 +21,9 @@ struct DemoOptions {
   bool plain = false;
 };
 
-// The main job, shown: two servers, writers, the death of the primary, its return, a planned change back.
-// Tells the board what happens and measures it. One thread.
+// The main job, shown: two servers with agents and both links, writers, the death of the primary, its return,
+// a planned change back, a cut serial line, a primary that hangs. Tells the board what happens and measures
+// it. One thread.
 class Demo {
  public:
   Demo(DemoOptions options, StopSignal& stop, View& view) : options_(options), stop_(stop), view_(view) {}
@@ -33,9 +34,10 @@ class Demo {
 
  private:
   using Outcome = std::expected<void, std::string>;
-  enum Chapters : std::size_t { steady, crash, comeback, switchover, check };
+  enum Chapters : std::size_t { steady, crash, comeback, switchover, cut, hang, check };
 
   struct Measured {
+    std::string what;  // "kill -9"
     std::string from;
     std::string to;
     double gap_ms = 0;
@@ -48,13 +50,19 @@ class Demo {
   Outcome tell_crash();
   Outcome tell_comeback();
   Outcome tell_switchover();
+  Outcome tell_cut();
+  Outcome tell_hang();
   Outcome tell_check();
   Outcome stay();
 
   void pause(double share);  // of the whole show
   Outcome wait_for_commits(Moment after);
   Outcome wait_for_small_lag(std::size_t primary);
-  std::expected<Measured, std::string> measure(std::size_t chapter, const char* kind, std::size_t from,
+  Outcome wait_for_end(std::size_t server);
+  Outcome start_again(std::size_t server);
+  Outcome settle(std::size_t chapter, std::size_t returning);
+  std::string links_text();
+  std::expected<Measured, std::string> measure(std::size_t chapter, const char* what, std::size_t from,
                                                Moment event);
   std::string zoom(const std::vector<std::vector<Commit>>& commits, const Gap& gap) const;
   std::expected<std::string, std::string> hints() const;

@@ -65,6 +65,22 @@ std::string describe_backend(const nlohmann::json& backend) {
   return text;
 }
 
+std::vector<LinkSight> links_of(const nlohmann::json& backend) {
+  std::vector<LinkSight> links;
+  const auto& all = part_of(backend, "links");
+  for (const char* name : {"udp", "serial"}) {
+    const std::string state = text_of(part_of(all, name), "state");
+    if (!state.empty() && state != "off") links.push_back({name, state});
+  }
+  return links;
+}
+
+std::string describe_links(const std::vector<LinkSight>& links) {
+  std::string text;
+  for (const LinkSight& link : links) text += (text.empty() ? "" : ", ") + link.name + " " + link.state;
+  return text;
+}
+
 Board::Board(View& view, std::vector<const Writer*> writers, Options options)
     : view_(view), writers_(std::move(writers)), admin_socket_(std::move(options.admin_socket)) {
   scene_.product = std::move(options.product);
@@ -135,6 +151,7 @@ void Board::take_status(const nlohmann::json& status) {
       server.role = text_of(backend, "role");
       server.verdict = text_of(backend, "verdict");
       server.detail = describe_backend(backend);
+      server.links = links_of(backend);
     }
   }
 }

@@ -65,5 +65,9 @@ class Board {
 
 // "follows db1, lag 3 ms", "probe 0.4 ms, 4 sessions": a line about one backend of the daemon's status. Pure.
 std::string describe_backend(const nlohmann::json& backend);
+// Its links that are not off. Pure.
+std::vector<LinkSight> links_of(const nlohmann::json& backend);
+// "udp alive, serial dead". Pure.
+std::string describe_links(const std::vector<LinkSight>& links);
 
 }  // namespace pointsman::bench

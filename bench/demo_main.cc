@@ -9,10 +9,12 @@
 namespace {
 
 constexpr const char* description =
-    R"(Shows what Pointsman does: two throwaway database servers that replicate by GTID, `pointsman run` in front
-of them, and writers that commit row after row through it. The primary is killed with SIGKILL, the time without
-commits is measured, the old primary is started again and becomes a replica by itself, and a switchover brings
-everything back. At the end every acknowledged row is looked for on both servers.
+    R"(Shows what Pointsman does: two throwaway database servers that replicate by GTID, an agent beside each
+with heartbeats over UDP and over a (pseudo) serial line, `pointsman run` in front of them, and writers that commit
+row after row through it. The primary is killed with SIGKILL, the time without commits is measured, the old primary
+is started again and becomes a replica by itself, and a switchover brings everything back. Then a serial line is
+cut, which moves nothing, and the primary hangs, until its agent kills it. At the end every acknowledged row is
+looked for on both servers.
 
 Everything lives in a folder under the temporary directory, on free ports of 127.0.0.1, and is removed at the
 end. Exit status: 0, 1 when something did not work or a row is missing, 130 when interrupted.)";

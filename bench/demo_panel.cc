@@ -109,8 +109,25 @@ class Painter {
             in(paint, repeat(signs_.line, rest)) + in(colour::dim, address) +
             in(paint, std::string(signs_.line) + signs_.top_right),
         row(" " + in(paint, what) + std::string(used < inner ? inner - used : 1, ' ') + in(colour::dim, pid)),
-        row(" " + server.detail),
-        in(paint, signs_.bottom_left + repeat(signs_.line, inner) + signs_.bottom_right)};
+        row(" " + server.detail), bottom(server, paint, inner)};
+  }
+
+  const char* paint_of(const LinkSight& link) const {
+    return link.state == "alive" ? colour::green : link.state == "late" ? colour::yellow : colour::red;
+  }
+
+  // The links of its heartbeats, in the lower border.
+  std::string bottom(const ServerSight& server, const char* paint, std::size_t inner) const {
+    std::string text;
+    for (const LinkSight& link : server.links) {
+      const std::string label = " " + link.name + " " +
+                                (link.state == "dead" ? signs_.cross : signs_.filled) + " " + link.state +
+                                " ";
+      if (width_of(text) + width_of(label) + 1 > inner) break;
+      text += in(paint, signs_.line) + in(paint_of(link), label);
+    }
+    return in(paint, signs_.bottom_left) + text +
+           in(paint, repeat(signs_.line, inner - width_of(text)) + signs_.bottom_right);
   }
 
   void servers() {
@@ -148,7 +165,7 @@ class Painter {
     const auto drawn = bars(samples, width_, compact_ ? 2 : 3, 0, style_.unicode);
     for (const std::string& line : drawn) add(in(colour::green, line));
     add(in(colour::yellow, mark_line()));
-    blank();
+    if (!compact_) blank();
   }
 
   std::string mark_line() const {
@@ -205,7 +222,7 @@ class Painter {
 
   void footer() {
     if (!scene_.now.empty()) {
-      blank();
+      if (!compact_) blank();
       add(in(colour::yellow, signs_.now) + " " + scene_.now);
     }
     if (scene_.staying) {

@@ -19,7 +19,7 @@ inline constexpr std::size_t min_panel_width = 50;
 inline constexpr std::size_t max_panel_width = 100;  // wider lines are hard to take in
 
 inline constexpr std::size_t min_panel_height = 24;
-inline constexpr std::size_t full_panel_height = 32;
+inline constexpr std::size_t full_panel_height = 38;
 
 // The scene as lines for a terminal, none wider than `style.width`, and at most `style.height` - 1 of them.
 // Pure.

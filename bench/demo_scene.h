@@ -8,6 +8,11 @@
 // What there is to see at one moment of the demo: plain data between those who watch and those who draw.
 namespace pointsman::bench {
 
+struct LinkSight {    // of heartbeats, between the proxy and the server's host
+  std::string name;   // udp, serial
+  std::string state;  // alive, late, dead
+};
+
 struct ServerSight {
   std::string name;
   std::string address;
@@ -15,6 +20,7 @@ struct ServerSight {
   std::string role;     // as the daemon says: primary, replica, fenced, ...; "": not known
   std::string verdict;  // up, crashed, ...
   std::string detail;   // whom it follows, lag, the probe's time
+  std::vector<LinkSight> links{};
 };
 
 struct Chapter {

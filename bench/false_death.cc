@@ -66,7 +66,8 @@ class Watcher {
     if (last_poll_) result_.longest_poll_ms = std::max(result_.longest_poll_ms, to_ms(now - *last_poll_));
     last_poll_ = now;
     for (const auto& backend : status.value("backends", nlohmann::json::array())) {
-      for (const auto& [kind, link] : backend.value("links", nlohmann::json::object()).items()) {
+      const auto links = backend.value("links", nlohmann::json::object());  // items() looks at it
+      for (const auto& [kind, link] : links.items()) {
         if (!link.contains("received") || !link["age_ms"].is_number()) continue;
         auto [found, added] = result_.links.try_emplace(backend.value("name", "") + " " + kind, late_after_);
         found->second.see(now, link["received"].get<std::uint64_t>(),
