@@ -153,12 +153,12 @@ std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
     return orders;
   }
 
+  if (retry_at_ && now < *retry_at_) return orders;  // a kill that failed too
+  retry_at_.reset();
   const bool hangs = silent_since_.has_value();
   const bool may_kill = kill_hung_ && settings_.kill_hung;
   if (may_kill && ((fence && hangs && !confirmed) || hangs_beyond_lease(now) || resists(now)))
     give(Order::kill);
-  if (retry_at_ && now < *retry_at_) return orders;
-  retry_at_.reset();
   // Under a fence the server's own word from before it counts for nothing.
   const bool sure = fence ? confirmed : known_read_only();
   if ((owes_read_only_ || must_enforce(now)) && !sure) give(Order::make_read_only);
@@ -192,8 +192,8 @@ Instant AgentGuard::next_deadline() const {
   if (may_kill && enforcing_since_) next = *enforcing_since_ + patience();
   if (may_kill && lease_lost_ && silent_since_ && !known_read_only())
     next = std::min(next, *silent_since_ + memory_.lease);
+  if (retry_at_) next = *retry_at_;  // nothing is ordered before that
   if (lease_until_ && !lease_lost_) next = std::min(next, *lease_until_);
-  if (retry_at_) next = std::min(next, *retry_at_);
   return next;
 }
 

@@ -44,6 +44,35 @@ class Guard : public testing::Test {
   std::optional<AgentGuard> guard_;
 };
 
+// A host boots under a fence and its server does not listen yet: nothing can be made read-only and there is no
+// process to kill. Each is tried again after a while, never without end at once: the agent has to be heard.
+TEST_F(Guard, TriesNothingWithoutAPause) {
+  begin();
+  hear(GrantedRole::fence, 6);
+  int orders = 0;
+  for (Instant end = now_ + 1s; now_ < end;) {
+    for (const Order order : step()) {
+      done(order, false);
+      ++orders;
+    }
+    ASSERT_GT(guard_->next_deadline(), now_);
+    now_ = std::min(guard_->next_deadline(), end);
+  }
+  EXPECT_GE(orders, 5);
+  EXPECT_LE(orders, 25);
+}
+
+// A server is killed with an order under way, which so fails: with no process there is nothing to try again.
+TEST_F(Guard, NothingIsOverdueWithoutAProcess) {
+  be_primary();
+  hear(GrantedRole::fence, 4);
+  EXPECT_EQ(step(), Orders{Order::make_read_only});
+  guard_->on_process(MysqldState::exited, false);
+  done(Order::make_read_only, false);
+  EXPECT_TRUE(after(1s).empty());
+  EXPECT_EQ(guard_->next_deadline(), Instant::max());
+}
+
 // An agent is installed on a running primary and hears nobody: nothing is touched.
 TEST_F(Guard, LeavesAServerAloneThatItWasToldNothingAbout) {
   begin();
