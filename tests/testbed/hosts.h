@@ -50,9 +50,9 @@ class Hosts {
     Times times{};
     Millis ping_timeout{500};  // the agents'
     conf::SemiSync semi_sync = conf::SemiSync::preferred;
-    bool semi_sync_servers = false;       // they boot with semi-sync whatever the mode, not with required alone
-    unsigned threads = 1;                 // proxy.threads
-    Keys daemon_keys{};                   // win over what we would write
+    bool semi_sync_servers = false;  // they boot with semi-sync whatever the mode, not with required alone
+    unsigned threads = 1;            // proxy.threads
+    Keys daemon_keys{};              // win over what we would write
     std::vector<std::string> settings{};  // further lines for each server's my.cnf
     std::filesystem::path directory{};    // "": a fresh one under the temporary directory
     bool keep = false;
