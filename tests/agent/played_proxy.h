@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "conf/config.h"
-#include "health/io/keys.h"
 #include "health/core/link_session.h"
+#include "health/io/keys.h"
 #include "health/io/loop.h"
 #include "health/io/serial_link.h"
 #include "health/io/timer.h"

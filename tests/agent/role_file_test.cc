@@ -13,7 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const core::GuardMemory primary{.epoch = core::Epoch{7}, .primary = true, .lease = 800ms, .lease_until = core::Instant(5s)};
+const core::GuardMemory primary{
+    .epoch = core::Epoch{7}, .primary = true, .lease = 800ms, .lease_until = core::Instant(5s)};
 
 // The folder is made, the file written and replaced, and read again.
 TEST(RoleFile, KeepsTheRole) {

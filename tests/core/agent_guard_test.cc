@@ -44,8 +44,9 @@ class Guard : public testing::Test {
   std::optional<AgentGuard> guard_;
 };
 
-// A host boots under a fence and its server does not listen yet: nothing can be made read-only and there is no
-// process to kill. Each is tried again after a while, never without end at once: the agent has to be heard.
+// A host boots under a fence and its server does not listen yet: nothing can be made read-only and there is
+// no process to kill. Each is tried again after a while, never without end at once: the agent has to be
+// heard.
 TEST_F(Guard, TriesNothingWithoutAPause) {
   begin();
   hear(GrantedRole::fence, 6);

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "health/core/link_session.h"
-#include "tests/sim/random.h"
 #include "tests/core/toy_keyring.h"
+#include "tests/sim/random.h"
 
 namespace pointsman::core {
 

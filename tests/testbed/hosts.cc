@@ -88,14 +88,14 @@ Hosts::Done Hosts::build() {
 }
 
 Hosts::Done Hosts::build_cluster() {
-  Cluster::Options options{.product = options_.product,
-                           .servers = options_.databases,
-                           .directory = directory() / "servers",
-                           .settings = options_.settings,
-                           .semi_sync = options_.semi_sync_servers ||
-                                        options_.semi_sync == conf::SemiSync::required,
-                           .keep = options_.keep,
-                           .accounts = options_.accounts};
+  Cluster::Options options{
+      .product = options_.product,
+      .servers = options_.databases,
+      .directory = directory() / "servers",
+      .settings = options_.settings,
+      .semi_sync = options_.semi_sync_servers || options_.semi_sync == conf::SemiSync::required,
+      .keep = options_.keep,
+      .accounts = options_.accounts};
   for (unsigned i = 1; i <= options_.databases; ++i) {
     const std::string host = "db" + std::to_string(i);
     options.names.push_back(host);
