@@ -52,11 +52,11 @@ struct Setup {
 struct Wishes {
   using Millis = std::chrono::milliseconds;
 
-  std::optional<bool> agents;
-  std::optional<bool> network;
-  std::optional<std::vector<std::string>> links;  // "udp", "serial"
-  std::optional<unsigned> baud;
-  std::optional<Millis> keepalive, warntime, deadtime, lease, interval, timeout, ping_timeout;
+  std::optional<bool> agents{};
+  std::optional<bool> network{};
+  std::optional<std::vector<std::string>> links{};  // "udp", "serial"
+  std::optional<unsigned> baud{};
+  std::optional<Millis> keepalive{}, warntime{}, deadtime{}, lease{}, interval{}, timeout{}, ping_timeout{};
 };
 
 // host_dead: the fast times (see the README); all others: the defaults of the configuration. A shorter

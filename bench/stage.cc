@@ -260,6 +260,10 @@ std::expected<Moment, std::string> Stage::wait_links(std::size_t server,
 
 Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
   Server& server = cluster().server(index);
+  // Under a fence an agent ends a server that it cannot log in to, as this one is until it has its accounts.
+  if (hosts_->has_agent()) {
+    if (auto stopped = hosts_->agent(index).stop(); !stopped) return std::unexpected(stopped.error());
+  }
   server.kill();
   std::error_code error;
   fs::remove_all(server.data_directory(), error);
@@ -288,15 +292,12 @@ Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
   };
   if (auto done = set_flushing(false); !done) return done;
   if (auto done = cluster().follow(server, cluster().server(primary)); !done) return done;
-  // An agent that makes the server read-only meanwhile ends our connection.
-  const auto deadline = Clock::now() + rebuild_timeout;
-  for (;;) {
-    const auto done = cluster().wait_caught_up(server, cluster().server(primary), rebuild_timeout);
-    if (done) break;
-    if (Clock::now() >= deadline) return done;
-    std::this_thread::sleep_for(look_pause);
-  }
+  if (auto done = cluster().wait_caught_up(server, cluster().server(primary), rebuild_timeout); !done)
+    return done;
   if (auto done = set_flushing(true); !done) return done;
+  if (hosts_->has_agent()) {
+    if (auto started = hosts_->agent(index).start(); !started) return started;
+  }
 
   // The daemon looks a few times a second; an order to a server that it does not know to be back would be
   // refused.

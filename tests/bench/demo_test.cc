@@ -35,5 +35,17 @@ TEST(Demo, DescribesBackends) {
   EXPECT_EQ(describe("{}"), "");
 }
 
+// Links are named with their state; one that is off is no link, and an old daemon has none.
+TEST(Demo, DescribesLinks) {
+  const auto describe = [](const char* text) {
+    return describe_links(links_of(nlohmann::json::parse(text)));
+  };
+  EXPECT_EQ(describe(R"({"links":{"serial":{"state":"dead"},"udp":{"state":"alive"}}})"),
+            "udp alive, serial dead");
+  EXPECT_EQ(describe(R"({"links":{"serial":{"state":"off"},"udp":{"state":"late"}}})"), "udp late");
+  EXPECT_EQ(describe(R"({"links":null})"), "");
+  EXPECT_EQ(describe("{}"), "");
+}
+
 }  // namespace
 }  // namespace pointsman::bench

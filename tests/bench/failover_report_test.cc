@@ -65,5 +65,38 @@ TEST(FailoverReport, RecordWithoutSteps) {
   EXPECT_EQ(failover_json({}, runs)["scenarios"][0]["runs"].size(), 1U);
 }
 
+// Where nothing may happen the table has pauses instead of gaps, and the links that were down are told when
+// they are not the one that was cut.
+TEST(FailoverReport, TellsWhenNothingHappened) {
+  FailoverOptions options;
+  options.scenarios = {Scenario::cut_serial};
+  std::vector<FailoverRun> runs(2);
+  for (FailoverRun& run : runs) {
+    run.scenario = Scenario::cut_serial;
+    run.calm.emplace();
+    run.calm->pause_ms = 12;
+    run.calm->links_down = {"db1 serial dead"};
+  }
+  runs[1].number = 2;
+  runs[1].calm->links_down.emplace_back("db1 udp late");
+  EXPECT_FALSE(row_named(failover_rows(runs), "gap"));
+  EXPECT_EQ(row_named(failover_rows(runs), "longest pause")->values_ms, (std::vector<double>{12, 12}));
+  const std::string text = failover_text(options, runs);
+  EXPECT_NE(text.find("exactly one link reported dead in 1 of 2"), std::string::npos) << text;
+  EXPECT_NE(text.find("run 2: db1 serial dead; db1 udp late;"), std::string::npos) << text;
+}
+
+// What waits for silence has a row that leaves the waiting out.
+TEST(FailoverReport, TakesDeadtimeOff) {
+  FailoverRun run = a_run(Scenario::host_dead, 330);
+  run.routed_ms = 325;
+  run.deadtime_ms = 300;
+  const std::vector<FailoverRun> runs{run};
+  EXPECT_EQ(row_named(failover_rows(runs), "beyond deadtime")->values_ms, (std::vector<double>{25}));
+  run.scenario = Scenario::crash;
+  const std::vector<FailoverRun> crashes{run};
+  EXPECT_FALSE(row_named(failover_rows(crashes), "beyond deadtime"));
+}
+
 }  // namespace
 }  // namespace pointsman::bench

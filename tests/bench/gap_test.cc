@@ -99,5 +99,16 @@ TEST(Gap, IntervalsBeforeTheEvent) {
   EXPECT_EQ(intervals, (std::vector<double>{2, 3}));
 }
 
+// Two writers take turns, so that together they pause for less than either does; the ends of the time count.
+TEST(Gap, LongestPause) {
+  const std::vector<std::vector<Commit>> writers{
+      {commit(1, 90, old_server), commit(2, 110, old_server), commit(3, 150, old_server)},
+      {commit(1, 130, old_server), commit(2, 170, old_server), commit(3, 300, old_server)}};
+  const Pause pause = longest_pause(writers, at(100), at(200));
+  EXPECT_EQ(to_ms(pause.together), 30);        // 170 to the end
+  EXPECT_EQ(to_ms(pause.slowest_writer), 50);  // the first one's, 150 to the end
+  EXPECT_EQ(to_ms(longest_pause({}, at(100), at(200)).together), 100);
+}
+
 }  // namespace
 }  // namespace pointsman::bench

@@ -13,8 +13,9 @@ Scene a_scene() {
   scene.address = "127.0.0.1:3306";
   scene.state = "steady";
   scene.primary = "db1";
-  scene.servers = {{"db1", "127.0.0.1:20001", 4711, "primary", "up", "probe 0.3 ms"},
-                   {"db2", "127.0.0.1:20002", 4712, "replica", "up", "follows db1"}};
+  const std::vector<LinkSight> links{{"udp", "alive"}, {"serial", "dead"}};
+  scene.servers = {{"db1", "127.0.0.1:20001", 4711, "primary", "up", "probe 0.3 ms", links},
+                   {"db2", "127.0.0.1:20002", 4712, "replica", "up", "follows db1", links}};
   scene.samples.assign(200, 50);
   scene.marks = {{10, "long gone"}, {150, "kill -9 db1"}, {199, "switchover"}};
   scene.chapters = {{Chapter::State::done, "steady", "2,000 commits a second", {}},
@@ -69,6 +70,12 @@ TEST(Panel, PlainStyle) {
   EXPECT_NE(text.find("* primary   up"), std::string::npos) << text;
   EXPECT_NE(text.find(" --> "), std::string::npos) << text;
   EXPECT_NE(text.find("kill -9 db1"), std::string::npos) << text;
+}
+
+// Each server's links are in its lower border.
+TEST(Panel, ShowsLinks) {
+  const std::string text = joined(draw_panel(a_scene(), {.width = 100, .colours = false, .unicode = false}));
+  EXPECT_NE(text.find("+- udp * alive - serial x dead --"), std::string::npos) << text;
 }
 
 // The arrow between the servers follows the direction of replication, and is gone while there is none.
