@@ -130,7 +130,10 @@ void Agent::process_dies() {
 }
 
 void Agent::process_is_gone() {
+  // Its connections end with it, and all that was in its sockets.
+  std::erase_if(orders_, [](const Running& order) { return order.taken; });
   if (!guard_) return;
+  for (const auto& order : orders_) after(refusal_time, [this, id = order.id] { order_ends(id, false); });
   after(1us * random_.below(to_ms(look_period) * 1000), [this, ended = local()] {
     const bool of_it = found_at_ <= ended && (process_ == Process::runs || process_ == Process::dying);
     if (of_it) watch(Process::exited, false);

@@ -27,6 +27,7 @@ namespace {
 
 // An agent whose order failed gives it again after 100 ms.
 constexpr Duration retry_time = 250ms;
+constexpr Duration notice = 50ms;
 
 }  // namespace
 
@@ -66,7 +67,13 @@ void World::check_writers() {
 // At the moment when another one is promoted in a failover.
 void World::check_fenced(std::size_t old) {
   if (!has_agents() || config_.heartbeat.lease == 0s) return;
-  if (!servers_[old].may_accept_writes() || excuse(old)) return;
+  if (!servers_[old].may_accept_writes()) return;
+  const Host& host = hosts_[old];
+  // That the agent had fallen silent long before its server did must have been seen.
+  const bool guard_was_gone = host.answered_at > host.heard_at + config_.heartbeat.warntime + notice;
+  if (guard_was_gone && host.agent->guards_since() == Instant::max())
+    return violated("another server is promoted while nobody guards " + name(old) + ", which was known");
+  if (excuse(old)) return;
   const Instant ended = agent(old).right_ended();
   // One that stands still is killed or made read-only by its agent; nobody can do more.
   const bool over = ended != Instant::max() && now() >= ended + LeaseBound::reaction;

@@ -247,6 +247,8 @@ class World {
     core::Instant told_at;
     // For the checks.
     core::Epoch sealed;
+    core::Instant heard_at;     // the last frame that counted, or the daemon's start
+    core::Instant answered_at;  // the last probe
     core::Instant awake_since;  // mysqld started, or came to itself
     bool booted_writable = false;
     bool booted_alone = false;                // before its agent was there

@@ -195,6 +195,7 @@ void World::meet_agents() {
                                                  [this] { return random_.next(); });
     host.line.reset();
     host.told.reset();
+    host.heard_at = now();
   }
   if (has_agents()) daemon_after(config_.heartbeat.keepalive, [this] { keep_alive(); });
 }
@@ -257,6 +258,7 @@ void World::hear_frame(std::size_t i, LinkKind link, std::span<const std::uint8_
       heard ? heard->new_session
             : heard.error() == FrameRefusal::no_echo || heard.error() == FrameRefusal::unproven;
   if (heard) {
+    host.heard_at = now();
     deliver(AgentHeard{.backend = static_cast<BackendId>(i),
                        .link = link,
                        .word = std::get<AgentWord>(heard->frame.word),

@@ -120,6 +120,8 @@ void World::feed_traffic() {
 void World::step_once(const Event& event) {
   const bool changing_before = core_->change() != nullptr;
   trace_event(event);
+  const auto* answered = std::get_if<ProbeSucceeded>(&event);
+  if (answered != nullptr && has_agents()) hosts_[index(answered->backend)].answered_at = answered->finished;
   const Actions actions = core_->step(event, now());
   if (options_.trace) {
     for (const auto& action : actions) story("proxy", text_of(action));
