@@ -229,8 +229,7 @@ Outcome Demo::tell_cut() {
   for (const auto& writer : writers_) commits.push_back(writer->record());
   const Pause pause_of = longest_pause(commits, event, Clock::now());
   if (stage_->role_of(at) != "primary") return std::unexpected(name(at) + " is no longer the primary");
-  board_->finish(cut,
-                 "nothing happened; the longest time without a commit was " + ms(to_ms(pause_of.together)));
+  board_->finish(cut, "nothing happened, longest pause " + ms(to_ms(pause_of.together)));
   pause(0.04);
   return {};
 }
@@ -261,7 +260,7 @@ Outcome Demo::tell_hang() {
   board_->now(name(from) + " is started again");
   if (auto started = start_again(from); !started) return started;
   if (auto settled = settle(hang, from); !settled) return settled;
-  board_->finish(hang, "writes stood still for " + gap + ", of which 1 s is deadtime");
+  board_->finish(hang, "writes stood still for " + gap + " (deadtime 1 s)");
   pause(0.1);
   return {};
 }

@@ -275,7 +275,10 @@ Outcome FailoverBench::repair(FailoverRun& run, std::size_t from) {
     case Scenario::host_dead:
       return stage_->hosts().start_host(from);
     case Scenario::cut_eth0:
-      return stage_->hosts().mend_eth0(from);
+      // A commit that waits for a replica can hold up a fence; then the agent ends the server.
+      run.killed_by_agent = !server.running();
+      if (auto mended = stage_->hosts().mend_eth0(from); !mended) return mended;
+      return run.killed_by_agent ? server.start() : Outcome{};
     case Scenario::cut_serial:
     case Scenario::switchover:
       break;

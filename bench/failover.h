@@ -66,7 +66,7 @@ struct FailoverRun {
   std::optional<double> died_ms;    // crash, host_dead: until the kernel had taken the killed server down
   std::optional<Calm> calm;         // cut_serial: instead of all the times above
   double deadtime_ms = 0;           // as configured
-  bool killed_by_agent = false;     // hang
+  bool killed_by_agent = false;     // hang, cut_eth0
   Way way;
   nlohmann::json change;  // the daemon's record: steps, total_ms, verdict, lost
   std::size_t acknowledged = 0;

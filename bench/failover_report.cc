@@ -135,7 +135,7 @@ std::string scenario_text(const FailoverOptions& options, Scenario scenario,
           count_of(runs, [](const FailoverRun& run) { return run.rejoined; }) + " of " +
           std::to_string(runs.size()) + ", quarantined and rebuilt " +
           count_of(runs, [](const FailoverRun& run) { return run.quarantined; }) + "\n";
-  if (scenario == Scenario::hang) {
+  if (scenario == Scenario::hang || scenario == Scenario::cut_eth0) {
     text += "  killed by the agent " +
             count_of(runs, [](const FailoverRun& run) { return run.killed_by_agent; }) + " of " +
             std::to_string(runs.size()) + "\n";
