@@ -255,7 +255,7 @@ void Agent::order_ends(std::uint64_t id, bool ok) {
   found->taken = stays;
   if (!stays) orders_.erase(found);
   const bool of_this_process = process_ == Process::runs && order.asked >= found_at_;
-  guard_->on_done(order.order, ok, ok ? order.asked : local());
+  guard_->on_done(order.order, ok, local());
   if (ok && of_this_process) guard_->on_report(host_.report(), order.asked);
   if (!ok) host_.tell(std::string("the agent: ") + to_string(order.order) + " failed");
   act();

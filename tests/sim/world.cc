@@ -119,6 +119,10 @@ void World::thaw(std::size_t i) {
   story("FAULT", name(i) + " thaws");
   changing(i);
   if (servers_[i].power == ModelServer::Power::frozen) servers_[i].power = ModelServer::Power::running;
+  if (has_agents()) {
+    hosts_[i].awake_since = now();
+    agent(i).server_thaws();
+  }
   if (reachable(i)) answers_again(i);
 }
 
