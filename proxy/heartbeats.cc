@@ -14,6 +14,7 @@ namespace {
 
 constexpr core::Duration told_for = 10s;  // a trouble that has not come again is over
 constexpr core::Duration settling = 5s;   // after a restart of an agent both sessions are heard
+constexpr std::uint64_t much_noise = 5;   // pieces; a cable that is plugged in makes one or two
 constexpr int quick_answers = 4;          // in a keepalive at most, to an agent that has yet to meet us
 constexpr const char* compare_keys = "the keys of proxy and agent differ: compare both authkeys files";
 
@@ -162,6 +163,7 @@ void Heartbeats::take(Peer& peer, const core::LinkSession::Received& received, c
                       const std::string& from) {
   const core::Instant now = io::now();
   if (received.new_session) {
+    peer.strange_at = {};
     log_.info("agent_heard", {{"backend", peer.name},
                               {"link", core::to_string(link)},
                               {"from", from},
@@ -231,6 +233,9 @@ void Heartbeats::tell_unknown(std::span<const std::uint8_t> bytes, core::LinkKin
 void Heartbeats::note_stranger(Peer& peer, core::Instant now) {
   const auto begun = peer.session.last_begun()[0];
   if (!begun || now - *begun < settling || peer.session.last_stranger() != now) return;
+  // One that was started again is a stranger for a moment.
+  if (now - std::exchange(peer.strange_at, now) > settling) peer.strange_since = now;
+  if (now - peer.strange_since < settling / 2) return;
   peer.stranger = {now, "frames of two agents come under the name " + peer.name +
                             ": two run with one heartbeat.node, or old frames are replayed"};
   if (const auto held_back = limiter_.pass("stranger " + peer.name, now))
@@ -251,7 +256,11 @@ void Heartbeats::tell_line(Peer& peer) {
 void Heartbeats::look_at_line(Peer& peer, core::Instant now) {
   const io::LinkStats& stats = peer.serial->stats();
   const std::uint64_t noise = stats.noise + stats.oversized;
-  if (noise == peer.noise_told) return;
+  if (now - peer.noise_since > told_for) {
+    peer.noise_since = now;
+    peer.noise_told = noise;
+  }
+  if (noise < peer.noise_told + much_noise) return;
   peer.noise = {now, "noise comes on the serial line of " + peer.name + " (" + peer.serial->device() +
                          "): another speed, another program, or a bad cable"};
   const auto held_back = limiter_.pass("noise " + peer.name, now);

@@ -70,7 +70,10 @@ class Heartbeats {
     std::vector<std::unique_ptr<io::Destination>> udp{};
     std::unique_ptr<io::SerialLink> serial{};
     std::string line_told{};
-    std::uint64_t noise_told = 0;
+    std::uint64_t noise_told = 0;  // when the present period of looking began
+    core::Instant noise_since{};
+    core::Instant strange_at{};  // the last frame of another session, and the first of an unbroken row
+    core::Instant strange_since{};
     core::Controller::AgentOrder sent{};
     std::array<core::Instant, core::link_kinds> sent_at{};
     std::string udp_error{};

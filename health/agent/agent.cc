@@ -219,7 +219,7 @@ void Agent::on_command(core::CommandId id, core::CommandResult result) {
   const core::Instant now = io::now();
   const bool of_this_process =
       watch_.state() == ProcessWatch::State::runs && running.asked >= watch_.found_at();
-  guard_.on_done(running.order, result.has_value(), result ? running.asked : now);
+  guard_.on_done(running.order, result.has_value(), now);
   // The order was obeyed before the report was taken, so what it says is as of now, if anything was asked
   // later.
   if (result && of_this_process) guard_.on_report(*result, running.asked);

@@ -58,6 +58,7 @@ Links::Links(io::Loop& loop, io::Log& log, const conf::AgentHeartbeat& config, c
       config_(config),
       callbacks_(std::move(callbacks)),
       peers_(config.node, keys, io::random_nonce),
+      complaints_(config.node, "proxy", core::FrameType::agent, keys, io::random_nonce),
       udp_(loop, {.on_datagram =
                       [this](const io::Address& from, std::span<const std::uint8_t> frame) {
                         hear(frame, core::LinkKind::udp, from);
@@ -111,6 +112,8 @@ void Links::hear(std::span<const std::uint8_t> bytes, core::LinkKind link,
   const Peers::Heard heard = peers_.hear(bytes, link, from, callbacks_.least_epoch(), now);
   if (!heard.result) {
     if (heard.peer != nullptr) tell_stranger(*heard.peer, now);
+    const core::FrameRefusal refusal = heard.result.error();
+    if (refusal == core::FrameRefusal::bad_key || refusal == core::FrameRefusal::bad_mac) complain(link);
     return tell_refused(bytes, link, from, heard.result.error());
   }
   if (heard.result->new_session) {
@@ -131,6 +134,22 @@ void Links::hear(std::span<const std::uint8_t> bytes, core::LinkKind link,
                       .newest = heard.result->newest,
                       .peer = heard.peer->name(),
                       .link = link});
+}
+
+// Signed with another key nothing can be answered. A frame of ours, signed with ours, lets the other side see
+// the same, and say it. Once a second.
+void Links::complain(core::LinkKind link) {
+  const core::Instant now = io::now();
+  if (!complaint_limiter_.pass(core::to_string(link), now)) return;
+  const core::AgentWord nothing;
+  if (link == core::LinkKind::serial) {
+    if (serial_) serial_->send(complaints_.seal(nothing, core::Epoch{}, link, now));
+    return;
+  }
+  for (const auto& proxy : proxies_) {
+    for (const io::Address& to : proxy->addresses())
+      udp_.send(to, complaints_.seal(nothing, core::Epoch{}, link, now));
+  }
 }
 
 void Links::tell_refused(std::span<const std::uint8_t> bytes, core::LinkKind link,

@@ -68,6 +68,7 @@ class Links {
   void hear(std::span<const std::uint8_t> bytes, core::LinkKind link, const std::optional<io::Address>& from);
   void tell_refused(std::span<const std::uint8_t> bytes, core::LinkKind link,
                     const std::optional<io::Address>& from, core::FrameRefusal refusal);
+  void complain(core::LinkKind link);
   void tell_stranger(const Peer& peer, core::Instant now);
   void set_state(core::LinkKind link, State state, core::Duration silent);
   void tell_line();
@@ -79,7 +80,9 @@ class Links {
   const conf::AgentHeartbeat& config_;
   const Callbacks callbacks_;
   Peers peers_;
+  core::LinkSession complaints_;  // with whoever has other keys
   io::LogLimiter limiter_{std::chrono::seconds(10)};
+  io::LogLimiter complaint_limiter_{std::chrono::seconds(1)};
   std::vector<std::unique_ptr<io::Destination>> proxies_;
   std::array<State, core::link_kinds> states_{};
   std::array<std::optional<core::Instant>, core::link_kinds> alive_at_{};

@@ -94,7 +94,8 @@ void AgentGuard::on_report(const ServerReport& report, Instant asked) {
   if (reported_at_ && asked < *reported_at_) return;
   report_ = report;
   reported_at_ = asked;
-  if (!report.read_only) memory_.read_only_by_us = false;
+  // A report that was asked for before the order was carried out tells of the time before.
+  if (!report.read_only && (!done_at_ || asked >= *done_at_)) memory_.read_only_by_us = false;
   silent_since_.reset();
   answered_ = true;
 }
@@ -117,6 +118,7 @@ void AgentGuard::on_process(MysqldState state, bool started) {
   silent_since_.reset();
   answered_ = false;
   memory_.read_only_by_us = false;
+  enforcing_since_.reset();
   // Boot fence: whatever its configuration says, it does not serve before somebody says that it may.
   if (started) owes_read_only_ = true;
 }
@@ -145,8 +147,8 @@ std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
   if (fence && confirmed) fence_failed_ = false;
   if (process_gone() || !must_enforce(now) || (fence ? confirmed : known_read_only())) {
     enforcing_since_.reset();
-  } else if (!enforcing_since_) {
-    enforcing_since_ = now;
+  } else if (!enforcing_since_ && answered_) {
+    enforcing_since_ = now;  // one that has yet to answer, as it boots, serves nobody
   }
   if (process_gone()) {
     retry_at_.reset();  // or it would be overdue as long as there is nothing to order
@@ -165,15 +167,16 @@ std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
   return orders;
 }
 
-void AgentGuard::on_done(Order order, bool ok, Instant asked) {
+void AgentGuard::on_done(Order order, bool ok, Instant now) {
   std::erase(running_, order);
   if (!ok) {
-    retry_at_ = asked + retry_pause;
+    retry_at_ = now + retry_pause;
     if (order == Order::make_read_only && role_ == GrantedRole::fence) fence_failed_ = true;
     return;
   }
   if (order == Order::make_read_only) {
     fence_failed_ = false;
+    done_at_ = now;
     // What the proxy has taken away it knows by itself.
     if (role_ == GrantedRole::primary) memory_.read_only_by_us = true;
   }
@@ -189,9 +192,10 @@ bool AgentGuard::hangs_beyond_lease(Instant now) const {
 Instant AgentGuard::next_deadline() const {
   Instant next = Instant::max();
   const bool may_kill = kill_hung_ && settings_.kill_hung && !ordered(Order::kill);
-  if (may_kill && enforcing_since_) next = *enforcing_since_ + patience();
+  const Instant not_before = retry_at_.value_or(Instant::min());
+  if (may_kill && enforcing_since_) next = std::max(*enforcing_since_ + patience(), not_before);
   if (may_kill && lease_lost_ && silent_since_ && !known_read_only())
-    next = std::min(next, *silent_since_ + memory_.lease);
+    next = std::min(next, std::max(*silent_since_ + memory_.lease, not_before));
   if (retry_at_) next = *retry_at_;  // nothing is ordered before that
   if (lease_until_ && !lease_lost_) next = std::min(next, *lease_until_);
   return next;

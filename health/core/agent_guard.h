@@ -73,8 +73,8 @@ class AgentGuard {
   // What the process table says: absent, dying, exited, or that a process runs (anything else). `started`: it
   // is another process than the one before, or the first one seen to appear.
   void on_process(MysqldState state, bool started);
-  // An order was carried out, or not.
-  void on_done(Order order, bool ok, Instant asked);
+  // An order was carried out, or not, just now.
+  void on_done(Order order, bool ok, Instant now);
 
   // What is to be done now; each order is given once until its on_done().
   std::vector<Order> step(Instant now);
@@ -112,6 +112,7 @@ class AgentGuard {
   bool lease_lost_ = false;      // it ran out, and the role was not granted again
   bool owes_read_only_ = false;  // once: a role was taken away, or the server started without one
   bool fence_failed_ = false;
+  std::optional<Instant> done_at_;          // the last make_read_only
   std::optional<Instant> fence_since_;      // of the present fence order
   std::optional<Instant> enforcing_since_;  // it must be read-only, and is not yet
   Epoch fenced_;

@@ -397,8 +397,10 @@ void Change::enter_fence(Instant now) {
   const auto end_writes = MakeReadOnly{.timeout = 2000ms, .end_clients = true};
   for (const auto& server : cluster_.servers) {
     // Ordered by hand with the old primary (or another writable server) alive: it must stop first.
+    // One that is to be replaced is asked again, whatever it said last: an order to accept writes may have
+    // reached it since.
     const bool other_writer =
-        server.writable() && server.id != order_.to && (server.id == order_.from || !order_.from);
+        server.id == order_.from || (server.writable() && server.id != order_.to && !order_.from);
     if (other_writer && (server.up() || server.is(Verdict::degraded)))
       make_read_only(server.id, end_writes, true);
   }
@@ -444,11 +446,11 @@ std::optional<std::string> Change::fence_proof(Instant now) const {
   if (!order_.from || fenced_by_sql_) return "";
   const Server& old = cluster_.at(*order_.from);
   const AgentEvidence& agent = old.evidence.agent;
-  if (agent.word && agent.word->fenced >= cluster_.epoch) return "its agent made it read-only";
   if (old.is(Verdict::crashed)) return verdict_ == to_string(Verdict::crashed) ? "" : old.judgement.why;
   const bool gone = agent.word && agent.word_at >= began_ && !says_writable(*agent.word) &&
                     agent.word->mysqld != MysqldState::answers && agent.word->mysqld != MysqldState::silent;
   if (gone) return "its agent says that mysqld has ended";
+  if (agent.word && agent.word->fenced >= cluster_.epoch) return "its agent made it read-only";
   if (fence_command_done_) return "fence.command succeeded";
 
   if (old.up() && !old.writable()) return "it is read-only";

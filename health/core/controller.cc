@@ -99,6 +99,7 @@ Actions Controller::step(const Event& event, Instant now) {
   forgive_stall(now);
   absorb(event, now);
   judge_all(now);
+  notice_isolation(now);
   watch_links(now);
   decide(now);
 
@@ -237,6 +238,20 @@ void Controller::judge_all(Instant now) {
   }
 }
 
+// When the cables are mended one server is heard before the other. The silence of that one was ours: it
+// counts anew from the first sign of life of anybody.
+void Controller::notice_isolation(Instant now) {
+  const bool all_silent =
+      std::ranges::all_of(cluster_.servers, [](const Server& s) { return s.is(Verdict::dead); });
+  if (all_silent) {
+    cut_off_ = true;
+  } else if (std::exchange(cut_off_, false)) {
+    const auto& config = cluster_.config;
+    hold_until_ =
+        now + std::max<Duration>(config.heartbeat.deadtime, config.monitor.interval + config.monitor.timeout);
+  }
+}
+
 // --- decisions
 // ------------------------------------------------------------------------------------------------------
 
@@ -364,7 +379,12 @@ void Controller::conclude_change(Instant now) {
     reason_ = record.message;
     if (ended->uncertain() || !order.from) {
       adopting_ = true;
-      adoption_rules_ = {now, true};
+      // Whoever keeps leases counts on clients beside the proxy, who may have written to a server that was
+      // promoted.
+      const bool leases =
+          cluster_.config.heartbeat.lease > Duration::zero() &&
+          std::ranges::any_of(cluster_.servers, [](const Server& s) { return s.settings.has_agent(); });
+      adoption_rules_ = {now, !leases};
       cluster_.primary.reset();
       for (const auto& server : cluster_.servers) outbox_.add(ProbeNow{server.id});
     }

@@ -79,6 +79,7 @@ class Controller {
   void absorb_frame(const AgentHeard& event, Instant now);
   void absorb_failure(const ProbeFailed& event);
   void judge_all(Instant now);
+  void notice_isolation(Instant now);
   GrantedRole role_for(const Server& server) const;
   void watch_links(Instant now);
   void learn_epoch(Server& server, Epoch epoch, Instant now);
@@ -125,7 +126,8 @@ class Controller {
   bool refusal_recorded_ = false;
   Instant retry_at_ = Instant::min();    // after a failed change nothing is tried before
   Duration retry_pause_{};               // grows with each failure in a row
-  Instant hold_until_ = Instant::min();  // after a stall
+  Instant hold_until_ = Instant::min();  // after a stall, or when we were cut off
+  bool cut_off_ = false;                 // every server was silent at once
   std::optional<BackendId> fail_back_to_;
   const Instant started_;
   Instant links_due_ = Instant::min();  // when the state of a link changes if nothing is heard

@@ -93,7 +93,7 @@ std::unique_ptr<Dialect> make_mariadb_dialect();
 std::unique_ptr<Dialect> make_mysql_dialect(unsigned version);
 
 // How long a primary in mode `preferred` waits for a replica before it goes on without.
-inline constexpr std::chrono::milliseconds preferred_semi_sync_timeout{1000};
+inline constexpr std::chrono::milliseconds preferred_semi_sync_timeout{2500};
 // What waits longer than this waits for ever.
 inline constexpr std::chrono::milliseconds long_semi_sync_timeout = std::chrono::hours(24);
 
