@@ -262,7 +262,8 @@ void Agent::act() {
   if (next == core::Instant::max()) {
     deadline_.stop();
   } else {
-    deadline_.start_after(next - io::now());
+    // An overdue one must not keep the loop from its sockets.
+    deadline_.start_after(std::max<core::Duration>(next - io::now(), 1ms));
   }
   if (std::string text = summary(); text != told_summary_) {
     told_summary_ = std::move(text);
