@@ -50,7 +50,7 @@ TEST_P(AgentLease, EndsWritesWhenNobodyIsHeard) {
   proxy_->silence();
   until([&] { return ended.load(); });
   writer.join();
-  EXPECT_TRUE(read_only());
+  EXPECT_TRUE(until([&] { return read_only(); })) << "clients go first";
   std::printf("%s: lease 600 ms; last commit of a direct client %.0f ms after the last frame\n",
               testbed::to_string(GetParam()), core::to_ms_exact(last_commit.load() - silent));
   EXPECT_TRUE(hears(silent, [](const AgentWord& word) { return word.lease_lost && word.read_only == true; }));
