@@ -75,6 +75,8 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
   }
   // With semi-sync what no replica has was never acknowledged, as long as all are asked.
   const bool none_acknowledged = ledger.has_samples() && waited && all_asked;
+  // What the primary had when it became one may have been acknowledged by the one before.
+  result.missing = result.missing.united(ledger.began_with().minus(has));
   if (!none_acknowledged) {
     result.missing = result.missing.united(ledger.settled(cluster.config.monitor.interval / 2).minus(has));
   }

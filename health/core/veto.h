@@ -31,6 +31,8 @@ class PrimaryLedger {
   GtidSet settled(Duration in_flight) const;
   // At the last report commits waited for a replica, so a replica has every acknowledged one.
   bool semi_sync_active() const { return !samples_.empty() && samples_.back().semi_sync_active; }
+  // What it had when it was promoted by us.
+  const GtidSet& began_with() const { return began_with_; }
   bool has_samples() const { return !samples_.empty(); }
 
  private:
