@@ -90,7 +90,15 @@ class Change {
   HistoryRecord record(Instant now) const;
 
  private:
-  struct Row;
+  struct Row {
+    Kind kind;
+    Step step;
+    void (Change::*enter)(Instant);
+    Duration limit;   // 0: failover.catchup_timeout
+    Step next;        // when all that the step waits for has come
+    Step on_failure;  // Step::failed: give up, what was stopped is resumed
+    const char* says;
+  };
   static const Row& row(Kind kind, Step step);
 
   void enter(Step step, Instant now);

@@ -119,6 +119,7 @@ class Controller {
   AdoptionRules adoption_rules_;
   std::string reason_;
   std::string store_error_;
+  static constexpr Duration store_pause{std::chrono::seconds(2)};
   Instant store_again_at_;                // while store_error_
   std::deque<Instant> recent_failovers_;  // automatic, within failover.window; bounded by max_in_window
   std::optional<Duration> last_failover_took_;
