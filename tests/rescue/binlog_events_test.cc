@@ -1,0 +1,151 @@
+#include "health/rescue/binlog_events.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "health/rescue/binlog_picker.h"
+
+namespace pointsman::rescue {
+namespace {
+
+std::string little(std::uint64_t value, int bytes) {
+  std::string text;
+  for (int i = 0; i < bytes; ++i, value >>= 8U) text += static_cast<char>(value & 0xffU);
+  return text;
+}
+
+std::string event(unsigned type, const std::string& body, std::uint32_t server = 1, bool checksum = true) {
+  const auto size = 19 + body.size() + (checksum ? 4 : 0);
+  return little(0, 4) + little(type, 1) + little(server, 4) + little(size, 4) + little(0, 4) + little(0, 2) +
+         body + (checksum ? "csum" : "");
+}
+
+std::string format(char kind = 1) {
+  return event(15, little(4, 2) + std::string(50, 'v') + little(0, 4) + little(19, 1) +
+                       std::string(40, '\x08') + kind);
+}
+
+std::string gtid(std::uint64_t sequence, unsigned flags = MariaDbGtid::transactional,
+                 std::uint32_t server = 1) {
+  return event(162, little(sequence, 8) + little(0, 4) + little(flags, 1) + std::string(6, '\0'), server);
+}
+
+std::string map_of(std::uint64_t id, const std::string& database, const std::string& table) {
+  return event(19, little(id, 6) + little(1, 2) + little(database.size(), 1) + database + '\0' +
+                       little(table.size(), 1) + table + '\0' + little(2, 1));
+}
+
+std::string rows(unsigned type, std::uint64_t id, unsigned char columns = 2, char bitmap = '\x03') {
+  std::string body = little(id, 6) + little(1, 2) + little(columns, 1) + bitmap;
+  if (type == 24) body += bitmap;
+  return event(type, body + "data");
+}
+
+std::string xid() {
+  return event(16, little(7, 8));
+}
+
+const std::string magic(
+    "\xfe"
+    "bin",
+    4);
+
+core::GtidSet set(const std::string& text) {
+  return *core::GtidSet::parse(core::Flavour::mariadb, text);
+}
+
+struct Picked {
+  std::string file;
+  std::string error;
+  std::string why_not;
+  std::uint64_t transactions = 0;
+  std::vector<BinlogPicker::Table> tables;
+};
+
+Picked pick(const std::string& log, const std::string& wanted, std::size_t piece = 1 << 20) {
+  Picked out;
+  BinlogPicker picker(core::Flavour::mariadb, set(wanted), [&](std::string_view bytes) {
+    out.file += bytes;
+    return std::expected<void, std::string>();
+  });
+  for (std::size_t at = 0; at < log.size() && out.error.empty(); at += piece) {
+    if (auto fed = picker.feed(std::string_view(log).substr(at, piece)); !fed) out.error = fed.error();
+  }
+  if (out.error.empty()) {
+    if (auto ended = picker.end_file(); !ended) out.error = ended.error();
+  }
+  out.why_not = picker.why_not();
+  out.transactions = picker.transactions();
+  out.tables = picker.tables();
+  return out;
+}
+
+// Two transactions are there, the second is wanted: the file has the format and the second, byte for byte,
+// however the bytes came.
+TEST(BinlogPicker, TakesWhatIsWanted) {
+  const auto first = gtid(5) + map_of(9, "db", "a") + rows(23, 9) + xid();
+  const auto second = gtid(6) + map_of(9, "db", "b") + rows(24, 9) + rows(25, 9) + xid();
+  const auto log =
+      magic + format() + event(163, "list") + first + event(161, "checkpoint") + second + event(4, "next");
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{7}, std::size_t{1000}}) {
+    const auto picked = pick(log, "0-1-6..6", piece);
+    EXPECT_EQ(picked.error, "");
+    EXPECT_EQ(picked.file, magic + format() + second);
+    EXPECT_EQ(picked.transactions, 1u);
+    EXPECT_EQ(picked.why_not, "");
+    ASSERT_EQ(picked.tables.size(), 1u);
+    EXPECT_EQ(picked.tables[0].name, "b");
+    EXPECT_FALSE(picked.tables[0].only_inserts);
+  }
+}
+
+TEST(BinlogPicker, SaysWhatFlashbackCannotDo) {
+  const auto begin = magic + format();
+  const auto why = [&](const std::string& group) { return pick(begin + group, "0-1-5..5").why_not; };
+  const std::string query_head = little(0, 8) + little(2, 1) + little(0, 2) + little(0, 2) + "db" + '\0';
+  const auto ok = gtid(5) + map_of(9, "db", "a") + rows(23, 9) + xid();
+  EXPECT_EQ(why(ok), "");
+  EXPECT_EQ(why(gtid(5, 0) + map_of(9, "db", "a") + rows(23, 9) + event(2, query_head + "COMMIT")),
+            "0-1-5 changed a table that has no transactions");
+  EXPECT_EQ(why(gtid(5, 1) + event(2, query_head + "DROP TABLE a")),
+            "0-1-5 is a statement, not a change of rows: DROP TABLE a");
+  EXPECT_EQ(why(gtid(5) + map_of(9, "db", "a") + rows(24, 9, 2, '\x01') + xid()),
+            "0-1-5 has not all columns of the rows that it changed in db.a (binlog_row_image was not FULL)");
+  EXPECT_EQ(why(gtid(5, 64) + event(2, query_head + "XA START")), "0-1-5 is part of an XA transaction");
+  EXPECT_EQ(why(gtid(5) + rows(23, 9) + xid()), "0-1-5 changes rows of a table that it does not name");
+  EXPECT_EQ(why(gtid(5) + event(5, "intvar") + xid()),
+            "0-1-5 has something else than changes of rows (event type 5)");
+  EXPECT_EQ(why(ok + gtid(6, 4, 2) + xid()), "0-2-6, which the primary has, was written after them");
+}
+
+// Bytes that no server would send are errors or are not understood, and nothing is read beyond their end.
+TEST(BinlogPicker, BadBytes) {
+  EXPECT_NE(pick("not a binary log", "0-1-5").error, "");
+  EXPECT_NE(pick("", "0-1-5").error, "");
+  EXPECT_NE(pick(magic + format().substr(0, 30), "0-1-5").error, "");
+  EXPECT_NE(pick(magic + format(7), "0-1-5").error, "");
+  EXPECT_NE(
+      pick(magic + little(0, 4) + little(15, 1) + little(1, 4) + little(5, 4) + little(0, 6), "0-1-5").error,
+      "");
+  EXPECT_NE(pick(magic + little(0, 4) + little(15, 1) + little(1, 4) + little(0xffffffff, 4) + little(0, 6),
+                 "0-1-5")
+                .error,
+            "");
+  EXPECT_NE(pick(magic + format() + event(162, "short"), "0-1-5").error, "");
+  EXPECT_NE(pick(magic + event(162, "12345678" + little(0, 4) + little(0, 1)), "0-1-5").error, "");
+  const auto good = magic + format() + gtid(5) + map_of(9, "db", "a") + rows(24, 9) + xid();
+  for (std::size_t length = 0; length < good.size(); ++length) (void)pick(good.substr(0, length), "0-1-5..5");
+  for (std::size_t at = 0; at < good.size(); ++at) {
+    for (const char value : {'\0', '\x7f', '\xff'}) {
+      auto bad = good;
+      bad[at] = value;
+      (void)pick(bad, "0-1-5..5");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pointsman::rescue
