@@ -99,7 +99,9 @@ std::expected<void, std::string> BinlogReader::feed(std::string_view bytes, cons
 std::expected<void, std::string> BinlogReader::one(std::string_view bytes, const Take& take) {
   Bytes header(bytes);
   header.take(4);
-  Event event{.type = static_cast<EventType>(header.number(1)), .bytes = bytes};
+  Event event;
+  event.bytes = bytes;
+  event.type = static_cast<EventType>(header.number(1));
   event.server_id = static_cast<std::uint32_t>(header.number(4));
   std::size_t checksum = checksum_;
   if (event.type == EventType::format_description) {

@@ -14,6 +14,7 @@ namespace pointsman::rescue {
 
 enum class EventType : std::uint8_t {
   query = 2,
+  stop = 3,
   rotate = 4,
   format_description = 15,
   xid = 16,
@@ -21,18 +22,20 @@ enum class EventType : std::uint8_t {
   write_rows_v1 = 23,
   update_rows_v1 = 24,
   delete_rows_v1 = 25,
+  heartbeat = 27,
   write_rows = 30,
   update_rows = 31,
   delete_rows = 32,
   mysql_gtid = 33,
   mysql_anonymous_gtid = 34,
   previous_gtids = 35,
+  heartbeat_v2 = 41,
   mysql_gtid_tagged = 42,
   annotate_rows = 160,
   binlog_checkpoint = 161,
   mariadb_gtid = 162,
   mariadb_gtid_list = 163,
-  query_compressed = 165,
+  start_encryption = 164,
 };
 
 // One event; the views are valid during the call that hands it out.

@@ -29,19 +29,15 @@ bool same_format(std::string_view a, std::string_view b) {
 
 // Between transactions; of no use in a file of our own.
 bool stands_alone(EventType type) {
-  constexpr auto stop = EventType{3};
-  constexpr auto heartbeat = EventType{27};
-  constexpr auto heartbeat_v2 = EventType{41};
-  constexpr auto start_encryption = EventType{164};
   switch (type) {
-    case stop:
+    case EventType::stop:
     case EventType::rotate:
-    case heartbeat:
-    case heartbeat_v2:
+    case EventType::heartbeat:
+    case EventType::heartbeat_v2:
     case EventType::previous_gtids:
     case EventType::binlog_checkpoint:
     case EventType::mariadb_gtid_list:
-    case start_encryption:
+    case EventType::start_encryption:
       return true;
     default:
       return false;

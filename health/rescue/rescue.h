@@ -28,9 +28,11 @@
 // What the server must be: read-only, no replication running (receiver and applier stopped or none), so
 // that nothing is committed there but by us. save() asks nothing of that, and changes nothing on the server.
 //
-// Privileges beyond those of the monitor account (README):
-//   MariaDB  REPLICATION SLAVE, BINLOG MONITOR (reading the binary log), BINLOG REPLAY (take_back)
-//   MySQL    REPLICATION SLAVE
+// Two accounts: the monitor's, and one that may read the binary log, which is what replicas connect with. So
+// the monitor's still sees no data. Privileges beyond those in the README:
+//   MariaDB  monitor: BINLOG MONITOR (names of the binary logs), BINLOG REPLAY (take_back)
+//   MySQL    none
+// The replication account must be let in from this host as well.
 //
 // Why a crash anywhere is harmless. The undo is one InnoDB transaction, written to the server's own binary
 // log like any other, with a GTID of a domain that is kept for this purpose (marker_domain). So at each
@@ -81,6 +83,7 @@ struct Order {
   std::string server;  // its name in the configuration; part of the directory's name
   conf::HostPort address;
   conf::Account account;  // the monitor's
+  conf::Account reader;   // with REPLICATION SLAVE: the one that replicas connect with
   core::Flavour flavour = core::Flavour::mariadb;
   core::GtidSet errant;             // what the server has and the primary has not
   core::GtidSet keep;               // what the primary has executed, at or after the time of `errant`

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -64,12 +65,19 @@ std::expected<GtidSet, Failure> state_before(ServerCall& call, Flavour flavour, 
 
 // The logs that hold `errant`, the oldest first: back from the newest to the first that began before them.
 std::expected<std::vector<std::string>, Failure> find_logs(ServerCall& call, const Order& order) {
+  // On MySQL what is in a log is for the replication account only.
+  std::optional<ServerCall> other;
+  if (order.flavour == Flavour::mysql) {
+    other.emplace(order, order.reader);
+    if (auto opened = other->open(); !opened) return std::unexpected(opened.error());
+  }
+  ServerCall& reader = other ? *other : call;
   const auto table = call.query("SHOW BINARY LOGS");
   if (!table) return std::unexpected(table.error());
   std::vector<std::string> names;
   for (std::size_t row = table->rows(); row > 0; --row) {
     names.insert(names.begin(), table->text(row - 1, {"Log_name"}));
-    const auto before = state_before(call, order.flavour, names.front());
+    const auto before = state_before(reader, order.flavour, names.front());
     if (!before) return std::unexpected(before.error());
     if (disjoint(order.errant, *before)) return names;
     if (names.size() == max_logs) break;
@@ -184,7 +192,7 @@ std::expected<void, Failure> Attempt::read_logs(BinlogPicker& picker, const Gtid
   }
   arguments.insert(arguments.end(), logs->begin(), logs->end());
   BinlogProgram::Run run{.arguments = std::move(arguments),
-                         .options = connection_options(order_.address, order_.account, order_.flavour),
+                         .options = connection_options(order_.address, order_.reader, order_.flavour),
                          .deadline = call_.deadline(),
                          .silence = order_.limits.silence,
                          .stop = order_.stop};

@@ -19,8 +19,9 @@ namespace pointsman::rescue {
 // The connection of one blocking call of this library, with the call's deadline and its stop token.
 class ServerCall {
  public:
-  explicit ServerCall(const Order& order)
-      : ServerCall({order.address, order.account}, mysql::boot_now() + order.limits.time, order.stop) {}
+  explicit ServerCall(const Order& order) : ServerCall(order, order.account) {}
+  ServerCall(const Order& order, const conf::Account& account)
+      : ServerCall({order.address, account}, mysql::boot_now() + order.limits.time, order.stop) {}
   ServerCall(mysql::Connection::Options options, core::Instant deadline, const std::stop_token& stop)
       : deadline_(deadline),
         ring_(stop, [this] { waker_.ring(); }),

@@ -44,6 +44,20 @@ std::string binlog_state(const GtidSet& executed) {
   return text.empty() ? text : text.substr(1);
 }
 
+// What was saved of this server before is of no further concern once it was taken back, or copied over: a
+// later record has all of it.
+std::expected<void, Failure> close_others(const std::filesystem::path& state_dir, const Record& last) {
+  auto records = list(state_dir, last.server);
+  if (!records) return std::unexpected(records.error());
+  for (auto& record : *records) {
+    const bool over = record.phase == Phase::done || record.phase == Phase::settled;
+    if (over || record.directory == last.directory) continue;
+    record.phase = Phase::settled;
+    if (auto stored = store(record); !stored) return stored;
+  }
+  return {};
+}
+
 // One call of take_back().
 class TakeBack {
  public:
@@ -134,6 +148,9 @@ bool TakeBack::moved_on(const ServerReport& report) const {
 
 TakeBack::Outcome TakeBack::note(Phase phase) {
   record_.phase = phase;
+  if (phase == Phase::done) {
+    if (auto closed = close_others(order_.state_dir, record_); !closed) return closed;
+  }
   return store(record_);
 }
 
@@ -224,6 +241,9 @@ std::expected<void, Failure> settle(const Saved& saved) {
   auto record = load(saved.directory);
   if (!record) return std::unexpected(record.error());
   record->phase = Phase::settled;
+  // state_dir/rescue/<its directory>
+  if (auto closed = close_others(saved.directory.parent_path().parent_path(), *record); !closed)
+    return closed;
   return store(*record);
 }
 

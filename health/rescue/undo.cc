@@ -1,7 +1,10 @@
 #include "health/rescue/undo.h"
 
 #include <fstream>
+#include <functional>
+#include <utility>
 
+#include "health/mysql/clean_text.h"
 #include "health/mysql/concat.h"
 #include "health/mysql/quote.h"
 #include "health/rescue/files.h"

@@ -20,9 +20,9 @@ class CrashTest : public RescueTest {
  protected:
   void SetUp() override {
     start(Product::mariadb);
-    execute(old_primary(),
-            {"CREATE TABLE app.a (id INT PRIMARY KEY, v VARCHAR(100))", "CREATE TABLE app.keyless (v INT)",
-             "INSERT INTO app.a SELECT seq, 'row' FROM seq_1_to_100"});
+    execute_all(old_primary(), {"CREATE TABLE app.a (id INT PRIMARY KEY, v VARCHAR(100))",
+                                "CREATE TABLE app.keyless (v INT)",
+                                "INSERT INTO app.a SELECT seq, 'row' FROM seq_1_to_100"});
   }
 
   void make_tail() {

@@ -15,16 +15,6 @@ namespace pointsman::rescue {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-namespace {
-
-// Beyond the testbed's monitor account; what the header says.
-const char* further_privileges(Product product) {
-  return product == Product::mariadb ? "REPLICATION SLAVE, BINLOG MONITOR, BINLOG REPLAY"
-                                     : "REPLICATION SLAVE";
-}
-
-}  // namespace
-
 std::string read_text(const fs::path& path) {
   std::ifstream in(path);
   std::stringstream text;
@@ -40,8 +30,10 @@ void RescueTest::start(Product product, std::vector<std::string> settings) {
   ASSERT_TRUE(state) << state.error();
   state_ = std::make_unique<testbed::TempDirectory>(std::move(*state));
   const auto& accounts = cluster_->accounts();
-  execute(old_primary(), std::string("GRANT ") + further_privileges(product) + " ON *.* TO " +
-                             testbed::quote(accounts.monitor.user) + "@'%'");
+  if (product == Product::mariadb) {  // what the header asks for
+    execute(old_primary(), "GRANT BINLOG MONITOR, BINLOG REPLAY ON *.* TO " +
+                               testbed::quote(accounts.monitor.user) + "@'%'");
+  }
   if (product == Product::mysql) {
     const auto installation = testbed::Installation::find(Product::mysql);
     ASSERT_TRUE(installation) << installation.error();
@@ -64,7 +56,7 @@ void RescueTest::diverge(const std::vector<std::string>& tail) {
   execute(primary(), mariadb() ? "RESET SLAVE ALL" : "RESET REPLICA ALL");
   const auto writable = cluster_->set_writable(primary(), true);
   ASSERT_TRUE(writable) << writable.error();
-  execute(old_primary(), tail);
+  execute_all(old_primary(), tail);
   const auto closed = cluster_->set_writable(old_primary(), false);
   ASSERT_TRUE(closed) << closed.error();
   execute(primary(), "CREATE TABLE IF NOT EXISTS app.after_failover (id INT AUTO_INCREMENT PRIMARY KEY)");
@@ -72,10 +64,10 @@ void RescueTest::diverge(const std::vector<std::string>& tail) {
 }
 
 void RescueTest::execute(testbed::Server& server, const std::string& sql) {
-  execute(server, std::vector<std::string>{sql});
+  execute_all(server, {sql});
 }
 
-void RescueTest::execute(testbed::Server& server, const std::vector<std::string>& statements) {
+void RescueTest::execute_all(testbed::Server& server, const std::vector<std::string>& statements) {
   auto root = server.root();
   ASSERT_TRUE(root) << root.error().text;
   const auto done = root->execute_all(statements);
@@ -105,10 +97,12 @@ core::ServerReport RescueTest::report(testbed::Server& server) {
 
 Order RescueTest::order() {
   const auto& login = cluster_->accounts().monitor;
+  const auto& reader = cluster_->accounts().replication;
   Order order;
   order.server = old_primary().name();
   order.address = old_primary().address();
   order.account = {login.user, "", login.password};
+  order.reader = {reader.user, "", reader.password};
   order.flavour = mariadb() ? core::Flavour::mariadb : core::Flavour::mysql;
   order.keep = report(primary()).executed;
   order.errant = report(old_primary()).executed.minus(order.keep);

@@ -30,7 +30,7 @@ class RescueTest : public testing::Test {
 
   // As root; a failure fails the test.
   void execute(testbed::Server& server, const std::string& sql);
-  void execute(testbed::Server& server, const std::vector<std::string>& statements);  // in one session
+  void execute_all(testbed::Server& server, const std::vector<std::string>& statements);  // in one session
   std::string scalar(testbed::Server& server, const std::string& sql);
 
   core::ServerReport report(testbed::Server& server);

@@ -16,8 +16,8 @@ class SaveTest : public RescueTest, public testing::WithParamInterface<Product> 
  protected:
   void SetUp() override {
     start(GetParam());
-    execute(old_primary(), {"CREATE TABLE app.a (id INT PRIMARY KEY, v VARCHAR(100))",
-                            "INSERT INTO app.a VALUES (1, 'one'), (2, 'two'), (3, 'three')"});
+    execute_all(old_primary(), {"CREATE TABLE app.a (id INT PRIMARY KEY, v VARCHAR(100))",
+                                "INSERT INTO app.a VALUES (1, 'one'), (2, 'two'), (3, 'three')"});
   }
   void make_tail() {
     diverge({"INSERT INTO app.a VALUES (100, 'only here')", "UPDATE app.a SET v = 'TWO' WHERE id = 2",
@@ -73,7 +73,8 @@ TEST_P(SaveTest, IsIdempotent) {
 TEST_P(SaveTest, MoreIsSavedAnew) {
   make_tail();
   PM_ASSERT_OK(save(order()));
-  execute(old_primary(), {std::string("SET GLOBAL read_only = 0"), "INSERT INTO app.a VALUES (101, 'late')"});
+  execute_all(old_primary(),
+              {std::string("SET GLOBAL read_only = 0"), "INSERT INTO app.a VALUES (101, 'late')"});
   const auto saved = save(order());
   PM_ASSERT_OK(saved);
   EXPECT_EQ(saved->transactions, 4u);
@@ -147,9 +148,9 @@ TEST_P(SaveTest, LimitsOfSpace) {
 
 TEST_P(SaveTest, AMissingPrivilegeIsTold) {
   make_tail();
-  const auto& monitor = cluster_->accounts().monitor.user;
-  execute(old_primary(), {"SET GLOBAL read_only = 0",
-                          "REVOKE REPLICATION SLAVE ON *.* FROM " + testbed::quote(monitor) + "@'%'"});
+  const auto& reader = cluster_->accounts().replication.user;
+  execute_all(old_primary(), {"SET GLOBAL read_only = 0",
+                              "REVOKE REPLICATION SLAVE ON *.* FROM " + testbed::quote(reader) + "@'%'"});
   EXPECT_NE(failure().find("REPLICATION SLAVE"), std::string::npos) << failure();
   EXPECT_TRUE(saved_directories().empty());
 }
@@ -177,15 +178,15 @@ TEST_P(SaveTest, StopsWhenTold) {
 TEST_P(SaveTest, OddPasswords) {
   make_tail();
   auto ordered = order();
-  ordered.account.password = "a \"b'c\\d#e;f=g ";
-  execute(old_primary(),
-          {"SET GLOBAL read_only = 0", "ALTER USER " + testbed::quote(ordered.account.user) +
-                                           "@'%' IDENTIFIED BY " + testbed::quote(ordered.account.password)});
+  ordered.reader.password = "a \"b'c\\d#e;f=g ";
+  execute_all(old_primary(), {"SET GLOBAL read_only = 0",
+                              "ALTER USER " + testbed::quote(ordered.reader.user) + "@'%' IDENTIFIED BY " +
+                                  testbed::quote(ordered.reader.password)});
   PM_EXPECT_OK(save(ordered));
 }
 
 INSTANTIATE_TEST_SUITE_P(Products, SaveTest, testing::Values(Product::mariadb, Product::mysql),
-                         [](const auto& info) { return std::string(testbed::to_string(info.param)); });
+                         [](const auto& tested) { return std::string(testbed::to_string(tested.param)); });
 
 }  // namespace
 }  // namespace pointsman::rescue

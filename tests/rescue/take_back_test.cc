@@ -95,8 +95,8 @@ TEST_F(TakeBackTest, KeepsTheStateOfEveryServer) {
     expect_equal_data();
     expect_no_errant();
     // Back: the first is the primary again, for one row, and then once more loses a tail.
-    execute(old_primary(),
-            {"STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0", "DELETE FROM app.keyless LIMIT 1"});
+    execute_all(old_primary(), {"STOP SLAVE", "RESET SLAVE ALL", "SET GLOBAL read_only = 0",
+                                "DELETE FROM app.keyless LIMIT 1"});
     execute(primary(), "SET GLOBAL read_only = 1");
     const auto followed = cluster_->follow(primary(), old_primary());
     ASSERT_TRUE(followed) << followed.error();
@@ -138,8 +138,8 @@ TEST_F(TakeBackTest, StatementsNeedACopy) {
 }
 
 TEST_F(TakeBackTest, SystemVersionedTablesNeedACopy) {
-  execute(old_primary(), {"CREATE TABLE app.versioned (id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING",
-                          "INSERT INTO app.versioned VALUES (1, 1)"});
+  execute_all(old_primary(), {"CREATE TABLE app.versioned (id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING",
+                              "INSERT INTO app.versioned VALUES (1, 1)"});
   diverge({"UPDATE app.versioned SET v = 2"});
   EXPECT_NE(why_copy().find("app.versioned is system-versioned"), std::string::npos) << why_copy();
 }
