@@ -27,6 +27,14 @@ bool same_format(std::string_view a, std::string_view b) {
   return told(a) == told(b) && lengths(a) == lengths(b);
 }
 
+// "created" is the time of the server's start in the first file that it begins, 0 in those that follow by
+// rotation.
+bool begins_run(std::string_view format) {
+  if (format.size() < created_at + 4) return true;
+  const auto created = format.substr(created_at, 4);
+  return std::ranges::any_of(created, [](char byte) { return byte != 0; });
+}
+
 // Between transactions; of no use in a file of our own.
 bool stands_alone(EventType type) {
   switch (type) {
@@ -65,6 +73,8 @@ std::expected<void, std::string> BinlogPicker::end_file() {
 std::expected<void, std::string> BinlogPicker::on(const Event& event) {
   if (event.type == EventType::format_description) {
     format_ = event.bytes;
+    file_begins_run_ = begins_run(event.bytes);
+    started_since_first_ = started_since_first_ || (transactions_ > 0 && file_begins_run_);
     format_[flags_at] = static_cast<char>(format_[flags_at] & ~in_use_flag);
     taking_ = false;
     return {};
@@ -107,6 +117,8 @@ std::expected<void, std::string> BinlogPicker::begin_group(const Event& event) {
   if (!one) return std::unexpected(one.error());
   taking_ = wanted_.contains(*one);
   if (taking_) {
+    if (transactions_ == 0) begins_with_start_ = file_begins_run_;
+    started_between_ = started_between_ || started_since_first_;
     ++transactions_;
     found_ = found_.united(*one);
   } else if (transactions_ > 0) {

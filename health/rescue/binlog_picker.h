@@ -44,6 +44,10 @@ class BinlogPicker {
   // engines are not in the binary log; that they are InnoDB's is for the caller to ask.
   const std::string& why_not() const { return why_not_; }
   std::vector<Table> tables() const;
+  // Whether the server was started when the first file that holds some of them was begun.
+  bool begins_with_start() const { return begins_with_start_; }
+  // Whether it was started between the first and the last of them.
+  bool started_between() const { return started_between_; }
 
  private:
   std::expected<void, std::string> on(const Event& event);
@@ -60,8 +64,12 @@ class BinlogPicker {
   BinlogReader reader_;
   std::string format_;          // the format description of the present file
   std::string written_format_;  // the last one that was written
-  bool taking_ = false;         // within a wanted transaction
-  std::string gtid_;            // of the present transaction
+  bool file_begins_run_ = false;
+  bool begins_with_start_ = false;
+  bool started_since_first_ = false;
+  bool started_between_ = false;
+  bool taking_ = false;  // within a wanted transaction
+  std::string gtid_;     // of the present transaction
   std::uint64_t transactions_ = 0;
   std::uint64_t bytes_ = 0;
   core::GtidSet found_;

@@ -85,8 +85,11 @@ struct Order {
   conf::Account account;  // the monitor's
   conf::Account reader;   // with REPLICATION SLAVE: the one that replicas connect with
   core::Flavour flavour = core::Flavour::mariadb;
-  core::GtidSet errant;             // what the server has and the primary has not
-  core::GtidSet keep;               // what the primary has executed, at or after the time of `errant`
+  core::GtidSet errant;  // what the server has and the primary has not
+  core::GtidSet keep;    // what the primary has executed, at or after the time of `errant`
+  // Not empty: save() refuses (unsupported) when the server was started again between the last of these that
+  // it wrote itself and one of the errant: what it wrote in a later run is somebody else's affair.
+  core::GtidSet reign;
   std::filesystem::path state_dir;  // exists
   // Program that reads binary logs: a name that PATH has, or an absolute path; "": mariadb-binlog or
   // mysqlbinlog by flavour.

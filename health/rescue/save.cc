@@ -63,8 +63,31 @@ std::expected<GtidSet, Failure> state_before(ServerCall& call, Flavour flavour, 
   return std::unexpected(unsupported(concat("the binary log ", name, " does not say what was before it")));
 }
 
-// The logs that hold `errant`, the oldest first: back from the newest to the first that began before them.
-std::expected<std::vector<std::string>, Failure> find_logs(ServerCall& call, const Order& order) {
+// The last transactions of its reign that it wrote itself; of one that wrote none the last that it had.
+GtidSet last_of_reign(const Order& order, const core::ServerReport& report) {
+  const bool mariadb = order.flavour == Flavour::mariadb;
+  std::string own;
+  std::string all;
+  for (const auto& [origin, number] : order.reign.newest()) {
+    const auto at = std::to_string(number);
+    const auto one = mariadb ? concat(origin, "-", at, "..", at) : concat(origin, ":", at);
+    const bool its_own =
+        mariadb ? origin.ends_with(concat("-", report.server_id)) : origin == report.server_uuid;
+    all += concat(all.empty() ? "" : ",", one);
+    if (its_own) own += concat(own.empty() ? "" : ",", one);
+  }
+  return GtidSet::parse(order.flavour, own.empty() ? all : own).value_or(order.reign);
+}
+
+struct Logs {
+  std::vector<std::string> names;  // the oldest first
+  // The last of the reign came before the first of them began; and before the one before that.
+  bool reign_before = false;
+  bool reign_long_before = false;
+};
+
+// The logs that hold `errant`: back from the newest to the first that began before them.
+std::expected<Logs, Failure> find_logs(ServerCall& call, const Order& order, const GtidSet& reign) {
   // On MySQL what is in a log is for the replication account only.
   std::optional<ServerCall> other;
   if (order.flavour == Flavour::mysql) {
@@ -74,13 +97,23 @@ std::expected<std::vector<std::string>, Failure> find_logs(ServerCall& call, con
   ServerCall& reader = other ? *other : call;
   const auto table = call.query("SHOW BINARY LOGS");
   if (!table) return std::unexpected(table.error());
-  std::vector<std::string> names;
+  Logs logs;
+  auto& names = logs.names;
   for (std::size_t row = table->rows(); row > 0; --row) {
     names.insert(names.begin(), table->text(row - 1, {"Log_name"}));
     const auto before = state_before(reader, order.flavour, names.front());
     if (!before) return std::unexpected(before.error());
-    if (disjoint(order.errant, *before)) return names;
-    if (names.size() == max_logs) break;
+    if (!disjoint(order.errant, *before)) {
+      if (names.size() == max_logs) break;
+      continue;
+    }
+    logs.reign_before = !reign.empty() && before->contains(reign);
+    if (logs.reign_before && row > 1) {
+      const auto earlier = state_before(reader, order.flavour, table->text(row - 2, {"Log_name"}));
+      if (!earlier) return std::unexpected(earlier.error());
+      logs.reign_long_before = earlier->contains(reign);
+    }
+    return logs;
   }
   if (names.size() == max_logs) {
     return std::unexpected(
@@ -108,8 +141,9 @@ class Attempt {
 
  private:
   std::expected<void, Failure> begin();
-  std::expected<void, Failure> fetch(const GtidSet& executed);
-  std::expected<void, Failure> read_logs(BinlogPicker& picker, const GtidSet& executed);
+  std::expected<void, Failure> fetch(const core::ServerReport& report);
+  std::expected<Logs, Failure> read_logs(BinlogPicker& picker, const core::ServerReport& report);
+  std::expected<void, Failure> check_reign(const BinlogPicker& picker, const Logs& logs) const;
   std::expected<void, Failure> check(const BinlogPicker& picker) const;
   std::expected<void, Failure> decode();
   std::expected<Saved, Failure> finish();
@@ -135,7 +169,7 @@ std::expected<Saved, Failure> Attempt::save() {
     return std::unexpected(unsupported(order_.server + " does not have " +
                                        order_.errant.minus(report->executed).to_string() + " any more"));
   }
-  if (auto done = fetch(report->executed); !done) return std::unexpected(done.error());
+  if (auto done = fetch(*report); !done) return std::unexpected(done.error());
   reached(Stage::fetched);
   if (auto done = decode(); !done) return std::unexpected(done.error());
   reached(Stage::decoded);
@@ -155,7 +189,7 @@ std::expected<void, Failure> Attempt::begin() {
   return make_directory(path);
 }
 
-std::expected<void, Failure> Attempt::fetch(const GtidSet& executed) {
+std::expected<void, Failure> Attempt::fetch(const core::ServerReport& report) {
   auto file =
       LimitedFile::create(directory_ / binlog_name, {order_.limits.saved_bytes, order_.limits.spare_bytes});
   if (!file) return std::unexpected(file.error());
@@ -166,9 +200,10 @@ std::expected<void, Failure> Attempt::fetch(const GtidSet& executed) {
                         if (!written) return std::unexpected(written.error().text);
                         return {};
                       });
-  auto fetched = read_logs(picker, executed);
+  auto fetched = read_logs(picker, report);
   if (!written) return written;
-  if (!fetched) return fetched;
+  if (!fetched) return std::unexpected(fetched.error());
+  if (auto same_run = check_reign(picker, *fetched); !same_run) return same_run;
   if (auto whole = check(picker); !whole) return whole;
   record_.transactions = picker.transactions();
   record_.bytes = picker.bytes();
@@ -180,15 +215,16 @@ std::expected<void, Failure> Attempt::fetch(const GtidSet& executed) {
 // The programs have whole logs only, which may be a thousand times what we want. So they write into named
 // pipes, one for each log, and nothing else of them touches the disk. MySQL's server moreover leaves out what
 // it is told that we have, which is how transactions with a tag are picked.
-std::expected<void, Failure> Attempt::read_logs(BinlogPicker& picker, const GtidSet& executed) {
-  const auto logs = find_logs(call_, order_);
-  if (!logs) return std::unexpected(logs.error());
+std::expected<Logs, Failure> Attempt::read_logs(BinlogPicker& picker, const core::ServerReport& report) {
+  auto found = find_logs(call_, order_, last_of_reign(order_, report));
+  if (!found) return found;
+  const auto* logs = &found->names;
   std::vector<std::string> arguments{"--raw", "--result-file=" + (directory_ / "pipe-").string()};
   if (order_.flavour == Flavour::mariadb) {
     arguments.emplace_back("--read-from-remote-server");
   } else {
     arguments.emplace_back("--read-from-remote-source=BINLOG-DUMP-GTIDS");
-    arguments.push_back("--exclude-gtids=" + executed.minus(order_.errant).to_string());
+    arguments.push_back("--exclude-gtids=" + report.executed.minus(order_.errant).to_string());
   }
   arguments.insert(arguments.end(), logs->begin(), logs->end());
   BinlogProgram::Run run{.arguments = std::move(arguments),
@@ -214,9 +250,22 @@ std::expected<void, Failure> Attempt::read_logs(BinlogPicker& picker, const Gtid
     std::error_code ignored;
     fs::remove(pipe, ignored);
   }
-  if (!done) return done;
+  if (!done) return std::unexpected(done.error());
   if (current + 1 != logs->size()) return std::unexpected(about("nothing was read of " + logs->back()));
   if (auto ended = picker.end_file(); !ended) return std::unexpected(about(ended.error()));
+  return found;
+}
+
+std::expected<void, Failure> Attempt::check_reign(const BinlogPicker& picker, const Logs& logs) const {
+  if (order_.reign.empty()) return {};
+  const bool later_run = picker.started_between() || (logs.reign_before && picker.begins_with_start());
+  if (later_run)
+    return std::unexpected(unsupported(
+        concat("some of ", order_.errant.to_string(), " were written after ", order_.server,
+               " had been started again, by somebody who wrote there: they may have been acknowledged")));
+  if (logs.reign_long_before)
+    return std::unexpected(unsupported(concat("whether ", order_.errant.to_string(), " were written before ",
+                                              order_.server, " was started again cannot be told")));
   return {};
 }
 
