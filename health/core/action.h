@@ -33,6 +33,25 @@ struct ProbeNow {
   BackendId backend;
 };
 
+// Save the transactions that this server has and `source`, the primary, has not, and take them back: undone
+// where that can be, by a fresh copy of the source otherwise. The server is read-only and replicates from
+// nobody. Takes up to hours; ended by AbortTakeBack. Idempotent, also over the daemon's end. Answered by
+// TookBack.
+struct TakeBack {
+  CommandId id;
+  BackendId backend;
+  BackendId source;
+  GtidSet errant;  // empty: an earlier order was not seen to its end
+  GtidSet keep;    // what the source has
+  // Not empty: refuse when the server was started again between the last of these that it wrote itself and
+  // one of the errant. What it wrote in a later run may be of somebody who writes there, and was answered.
+  GtidSet reign;
+};
+// Answered by TookBack, soon.
+struct AbortTakeBack {
+  BackendId backend;
+};
+
 enum class RouteMode { open, holding, draining, closed };
 const char* to_string(RouteMode mode);
 struct SetRoute {
@@ -70,7 +89,7 @@ struct Reply {
 };
 
 using Action = std::variant<SendCommand, AbortCommands, CheckReconnect, ProbeNow, SetRoute, StoreState,
-                            RunFenceCommand, Record, Reply>;
+                            RunFenceCommand, TakeBack, AbortTakeBack, Record, Reply>;
 using Actions = std::vector<Action>;
 
 }  // namespace pointsman::core

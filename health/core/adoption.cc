@@ -30,7 +30,7 @@ struct Scene {
 
   Scene(const Cluster& c, const DurableState& s, const AdoptionRules& r) : cluster(c), stored(s), rules(r) {
     for (const auto& server : c.servers) {
-      if (server.maintenance) continue;
+      if (server.maintenance || server.taking_back) continue;
       if (!seen(server)) unseen.push_back(&server);
       // What was read from a server that has stopped answering says nothing about what it is now.
       if (seen(server) && server.writable() && !calls_for_failover(server.judgement.verdict))

@@ -29,6 +29,7 @@ std::string why_unfit(const Server& server, const ReplicaStatus& replica) {
 std::string why_not(const Cluster& cluster, const Server& server, const ChoiceRules& rules) {
   if (rules.only && *rules.only != server.id) return "another server was named";
   if (server.maintenance) return "in maintenance";
+  if (server.taking_back) return "its data are being replaced, and are not whole";
   if (!server.up()) {
     return std::string(to_string(server.judgement.verdict)) + ": " + server.judgement.why;
   }
@@ -83,7 +84,7 @@ Recovery compare_after_restart(const Cluster& cluster, const Server& primary) {
   Recovery recovery;
   if (!primary.up() || primary.writable() || !primary.evidence.restarted_since_writable()) return recovery;
   const bool required = cluster.config.replication.semi_sync == conf::SemiSync::required;
-  const Instant restarted = *primary.evidence.report_from - primary.report().uptime;
+  const Instant restarted = *primary.evidence.run_started();
   for (const auto& server : cluster.servers) {
     if (server.id == primary.id || server.maintenance || server.quarantined) continue;
     if (!server.up()) {

@@ -14,6 +14,8 @@ constexpr Duration first_pause = 500ms;
 constexpr Duration longest_pause = 15s;
 constexpr Duration longest_rejoin = 30s;
 
+}  // namespace
+
 HistoryRecord about(const std::string& kind, const Cluster& cluster, const Server& server,
                     std::string message) {
   HistoryRecord record;
@@ -23,8 +25,6 @@ HistoryRecord about(const std::string& kind, const Cluster& cluster, const Serve
   record.message = std::move(message);
   return record;
 }
-
-}  // namespace
 
 void Caretaker::care(Instant now) {
   Server* primary = cluster_.primary_server();
@@ -64,8 +64,14 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
   const auto set = !semi_sync.source_enabled  ? conf::SemiSync::off
                    : semi_sync.source_insists ? conf::SemiSync::required
                                               : conf::SemiSync::preferred;
-  if (set == mode) return;
-  if (mode == conf::SemiSync::off) return start(Duty::semi_sync, primary, MakeWritable{mode}, 10s, now);
+  if (set == mode) {
+    const bool replica_there = semi_sync.source_active && semi_sync.source_clients > 0;
+    if (mode == conf::SemiSync::preferred && replica_there && !semi_sync.source_waits_alone)
+      start(Duty::semi_sync, primary, SetSemiSyncSource{mode, true}, 10s, now);
+    return;
+  }
+  if (mode == conf::SemiSync::off)
+    return start(Duty::semi_sync, primary, SetSemiSyncSource{mode, false}, 10s, now);
   if (!semi_sync.available) {
     primary.trouble = "the semi-sync plugin is not installed, so commits do not wait for a replica";
     return;
@@ -81,7 +87,7 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
     primary.trouble = "commits do not wait yet: no replica acknowledges";
     return;
   }
-  start(Duty::semi_sync, primary, MakeWritable{mode}, 10s, now);
+  start(Duty::semi_sync, primary, SetSemiSyncSource{mode, false}, 10s, now);
 }
 
 // A primary that restarted may have lost in its crash what its replicas have. They are asked first.
@@ -117,6 +123,7 @@ void Caretaker::care_for_other(Server& server, const Server& primary, Instant no
     server.read_only_by_us = true;
     return start(Duty::make_read_only, server, MakeReadOnly{.timeout = 2s, .end_clients = true}, 10s, now);
   }
+  if (being_taken_back(server.id)) return;
   const bool stopped = server.replica() != nullptr && server.replica()->io == ReplicaStatus::Io::no;
   if (server.receiver_stopped_by_us && stopped && cluster_.follows(server, primary)) {
     return start(Duty::resume, server, ResumeReceiving{}, 10s, now);
@@ -131,12 +138,13 @@ void Caretaker::care_for_other(Server& server, const Server& primary, Instant no
     dirty_ = true;
   }
   // No errand of ours runs here: an order to follow that was not seen to its end is given again.
-  if (cluster_.follows(server, primary) && !server.being_turned) return watch_replica(server, primary, now);
+  const bool in_place = cluster_.follows(server, primary) && !server.being_turned && !server.taking_back;
+  if (in_place && !ordered_to_discard(server)) return watch_replica(server, primary, now);
   care_for_stray(server, primary, now);
 }
 
 void Caretaker::care_for_stray(Server& server, const Server& primary, Instant now) {
-  if (!server.errant.empty()) return quarantine(server, primary);
+  if (server.taking_back || !server.errant.empty()) return care_for_diverged(server, primary, now);
   if (server.report().sources > 1) {
     server.trouble = "replicates from several sources, which is not supported";
     return;
@@ -185,21 +193,9 @@ void Caretaker::watch_replica(Server& server, const Server& primary, Instant now
   if (!server.errant.empty()) return answer(server.id, false, server.name() + " " + server.trouble);
 }
 
-void Caretaker::quarantine(Server& server, const Server& primary) {
-  const std::string text = server.name() + " has " + std::to_string(server.errant.count()) +
-                           " transactions that " + primary.name() +
-                           " does not have: " + server.errant.to_string();
-  server.trouble = "quarantined: " + text;
-  answer(server.id, false, text + "; it cannot follow without losing them");
-  if (server.quarantined) return;
-  server.quarantined = true;
-  dirty_ = true;
-  HistoryRecord record = about("quarantine", cluster_, server, text);
-  record.lost = {server.errant.to_string()};
-  outbox_.record(std::move(record));
-}
-
-void Caretaker::rejoin(BackendId backend, RequestId request, Instant now) {
+void Caretaker::rejoin(const RejoinWanted& wish, Instant now) {
+  const BackendId backend = wish.backend;
+  const RequestId request = wish.id;
   answer(backend, false, "another rejoin was asked for");
   Server& server = cluster_.at(backend);
   const Server* primary = cluster_.primary_server();
@@ -212,12 +208,13 @@ void Caretaker::rejoin(BackendId backend, RequestId request, Instant now) {
         server.name() + " is " + to_string(server.judgement.verdict) + ": " + server.judgement.why);
   }
   if (server.maintenance) return outbox_.reply(request, false, server.name() + " is in maintenance");
-  requests_[backend] = {request, now + longest_rejoin};
+  requests_[backend] = {request, now + longest_rejoin, wish.discard};
   patience_.erase(backend);
+  refused_.erase(backend);
   // A replica in its place whose replication is stopped or lacks semi-sync is set up anew; everything else is
   // care's usual work.
   const bool in_place = !server.writable() && cluster_.follows(server, *primary) && !occupied(backend);
-  if (in_place && server.errant.empty() && !server.trouble.empty()) {
+  if (in_place && server.errant.empty() && !server.taking_back && !server.trouble.empty()) {
     return start(Duty::follow, server,
                  Follow{primary->settings.address, cluster_.config.replication.semi_sync}, 20s, now);
   }
@@ -269,6 +266,8 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
       return;
     case Duty::follow:
       return finished_follow(errand, now);
+    case Duty::take_back:  // has an answer of its own
+      return;
   }
 }
 
@@ -294,6 +293,16 @@ void Caretaker::finished_follow(const Errand& errand, Instant now) {
   record.steps = {{"follow", now - errand.began, ""}};
   record.from = server.name();
   record.to = primary->name();
+  // Now it is certain: what neither of them has is gone.
+  if (server.promise) {
+    const GtidSet gone = server.promise->at_stake.minus(primary->report().executed);
+    if (!gone.empty()) record.lost.push_back(gone.to_string());
+    record.message += gone.empty() ? "; nothing that it was known to have is lost"
+                                   : "; lost: " + std::to_string(gone.count()) +
+                                         " transactions that may have been acknowledged: " + gone.to_string();
+    server.promise.reset();
+    dirty_ = true;
+  }
   outbox_.record(std::move(record));
   answer(server.id, true, server.name() + " replicates from " + primary->name());
 }
@@ -319,7 +328,7 @@ void Caretaker::on_time(Instant now) {
     }
     const Errand late = errands_[i];
     errands_.erase(errands_.begin() + static_cast<std::ptrdiff_t>(i));
-    outbox_.abort_commands(late.backend);
+    end(late);
     failed(late, "no answer within " + std::to_string(to_ms(late.deadline - late.began)) + " ms", now);
   }
   for (auto request = requests_.begin(); request != requests_.end();) {
@@ -339,14 +348,16 @@ void Caretaker::forgive(Duration stall) {
 
 void Caretaker::reconsider() {
   patience_.clear();
+  refused_.clear();
   next_semi_sync_.clear();
   for (auto& errand : errands_) errand.outdated = true;
 }
 
 void Caretaker::drop_all() {
-  for (const auto& errand : errands_) outbox_.abort_commands(errand.backend);
+  for (const auto& errand : errands_) end(errand);
   errands_.clear();
   patience_.clear();
+  refused_.clear();
   while (!requests_.empty()) answer(requests_.begin()->first, false, "a change of primary began");
 }
 
@@ -357,8 +368,22 @@ void Caretaker::answer(BackendId backend, bool ok, const std::string& text) {
   requests_.erase(found);
 }
 
+void Caretaker::end(const Errand& errand) {
+  if (errand.duty == Duty::take_back) {
+    outbox_.abort_take_back(errand.backend);
+  } else {
+    outbox_.abort_commands(errand.backend);
+  }
+}
+
 bool Caretaker::occupied(BackendId backend) const {
-  return std::any_of(errands_.begin(), errands_.end(), [&](const Errand& e) { return e.backend == backend; });
+  return std::any_of(errands_.begin(), errands_.end(),
+                     [&](const Errand& e) { return e.backend == backend && e.duty != Duty::take_back; });
+}
+
+bool Caretaker::being_taken_back(BackendId backend) const {
+  return std::any_of(errands_.begin(), errands_.end(),
+                     [&](const Errand& e) { return e.backend == backend && e.duty == Duty::take_back; });
 }
 
 Instant Caretaker::next_deadline() const {

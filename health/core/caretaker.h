@@ -22,6 +22,7 @@ class Caretaker {
   // Looks at every server once; gives at most one command per server at a time. Call after each event.
   void care(Instant now);
   void on(const CommandFinished& event, Instant now);
+  void on(const TookBack& event, Instant now);
   void on_time(Instant now);
   // We were not running for `stall`: the answers that are due could not be heard.
   void forgive(Duration stall);
@@ -30,7 +31,7 @@ class Caretaker {
   // A change of primary begins: what was asked for before belongs to an old epoch.
   void drop_all();
   // The operator asked; answered when the server follows or is refused, after longest_rejoin at the latest.
-  void rejoin(BackendId backend, RequestId request, Instant now);
+  void rejoin(const RejoinWanted& wish, Instant now);
 
   bool busy() const { return !errands_.empty(); }
   Instant next_deadline() const;
@@ -38,7 +39,7 @@ class Caretaker {
   bool take_dirty() { return std::exchange(dirty_, false); }
 
  private:
-  enum class Duty { make_read_only, resume, follow, reinstate, semi_sync };
+  enum class Duty { make_read_only, resume, follow, reinstate, semi_sync, take_back };
   struct Errand {
     Duty duty;
     CommandId id;
@@ -56,6 +57,13 @@ class Caretaker {
   struct Request {
     RequestId id;
     Instant deadline;
+    bool discard = false;
+  };
+  // Whether a server's own transactions may be taken back, and in words why (not).
+  struct Discard {
+    bool allowed = false;
+    std::string why;
+    GtidSet reign{};  // as in TakeBack
   };
 
   void care_for_primary(Server& primary, Instant now);
@@ -63,22 +71,39 @@ class Caretaker {
   void reinstate(Server& primary, Instant now);
   void care_for_stray(Server& server, const Server& primary, Instant now);
   void watch_replica(Server& server, const Server& primary, Instant now);
-  void quarantine(Server& server, const Server& primary);
+  void care_for_diverged(Server& server, const Server& primary, Instant now);
+  bool ordered_to_discard(const Server& server) const;
+  Discard may_discard(const Server& server) const;
+  void take_back(Server& server, const Server& primary, const Discard& discard, Instant now);
+  void quarantine(Server& server, const Server& primary, const std::string& why);
   void start(Duty duty, Server& server, Command command, Duration limit, Instant now);
   void failed(const Errand& errand, const std::string& why, Instant now);
   void finished_follow(const Errand& errand, Instant now);
+  void end(const Errand& errand);
   void answer(BackendId backend, bool ok, const std::string& text);
   bool occupied(BackendId backend) const;
+  // Not `occupied`: a server that is being given other data may need to be made read-only meanwhile.
+  bool being_taken_back(BackendId backend) const;
   bool must_wait(const Server& server, bool is_primary, Instant now) const;
 
   Cluster& cluster_;
   Outbox& outbox_;
-  std::vector<Errand> errands_;  // at most one per server
+  std::vector<Errand> errands_;  // at most one per server, and one to take back
   std::map<BackendId, Patience> patience_;
   std::map<BackendId, Request> requests_;
+  // What could not be taken back, and why: it is not tried again before something is different.
+  struct Refused {
+    GtidSet errant;
+    std::string why;
+  };
+  std::map<BackendId, Refused> refused_;
   std::map<BackendId, Instant> next_semi_sync_;  // when a replica may be asked again
   std::map<BackendId, Instant> asked_after_;     // the end of the report that was too old to decide by
   bool dirty_ = false;
 };
+
+// A record about one server.
+HistoryRecord about(const std::string& kind, const Cluster& cluster, const Server& server,
+                    std::string message);
 
 }  // namespace pointsman::core

@@ -95,6 +95,7 @@ Change::Change(Cluster& cluster, Outbox& outbox, const PrimaryLedger& ledger, Du
   if (order_.from) {
     verdict_ = to_string(cluster_.at(*order_.from).judgement.verdict);
     guarded_ = cluster_.guarded(cluster_.at(*order_.from));
+    reign_started_ = cluster_.at(*order_.from).evidence.run_started();
   }
   if (order_.kind == Kind::failover) times_.push_back({"detect", now - order_.evidence_at, ""});
   if (order_.kind == Kind::switchover) candidate_ = order_.to;
@@ -380,11 +381,20 @@ HistoryRecord Change::record(Instant now) const {
   record.verdict = verdict_;
   record.steps = times_;
   record.total = total_ ? *total_ : now - order_.evidence_at;
-  record.lost = lost_;
+  if (promise_) {
+    record.safe = promise_->safe.to_string();
+    if (!promise_->at_stake.empty()) record.lost.push_back(promise_->at_stake.to_string());
+  }
   record.failed = !succeeded() && !serving();
   std::string text = record.failed ? "failed: " + failure_
                                    : (record.from.empty() ? "" : record.from + " ") + "-> " + record.to;
   for (const auto& trouble : troubles_) text += "; " + trouble;
+  if (promise_ && !record.failed) {
+    const std::uint64_t count = promise_->at_stake.count();
+    text += promise_->kept ? "; nothing acknowledged is lost: " + promise_->why
+            : count == 0   ? "; nothing is known to be lost, but " + promise_->why
+                           : "; " + std::to_string(count) + " transactions may be lost: " + promise_->why;
+  }
   record.message = std::string(to_string(order_.kind)) + " " + text;
   return record;
 }

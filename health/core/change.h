@@ -120,11 +120,16 @@ class Change {
   void enter_undo_route(Instant now);
 
   void settle_fence(Instant now);
-  std::optional<std::string> fence_proof(Instant now) const;
+  struct FenceProof {
+    std::string why;     // in words; empty: goes without saying
+    bool bounds = true;  // it surely answered no commit after this moment
+  };
+  std::optional<FenceProof> fence_proof(Instant now) const;
   std::string fence_awaited() const;
   void stop_receivers(Instant now);
   bool may_still_come(Instant now) const;
   void settle_choice(Instant now);
+  Promise promise_of_old(const Shortfall& shortfall) const;
   void promote_when_safe(Instant now);
   void command(BackendId backend, Command what);
   void make_read_only(BackendId backend, MakeReadOnly order, bool awaited);
@@ -161,14 +166,16 @@ class Change {
   bool promote_sent_ = false;
 
   std::optional<BackendId> candidate_;
-  GtidSet fenced_at_;         // final position of an old primary that acknowledged its fence
-  bool awaits_last_ = false;  // the candidate is given time to receive that
+  std::optional<Instant> ended_at_;       // the old primary surely answered no commit after this
+  std::optional<Instant> reign_started_;  // when its mysqld was started
+  std::optional<Promise> promise_;        // of the old primary, since the choice
+  GtidSet fenced_at_;                     // final position of an old primary that acknowledged its fence
+  bool awaits_last_ = false;              // the candidate is given time to receive that
   Instant await_until_;
   GtidSet target_;               // what the candidate must have applied before it is promoted
   std::set<BackendId> stopped_;  // replicas that confirmed that their receiver is stopped
   std::vector<StepTime> times_;
   std::optional<Duration> total_;
-  std::vector<std::string> lost_;
   std::vector<std::string> troubles_;  // what did not work but did not stop the change
   std::string failure_;
 };

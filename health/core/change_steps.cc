@@ -59,33 +59,34 @@ void Change::settle_fence(Instant now) {
       old != nullptr && old->evidence.agent.word && old->evidence.agent.word->fenced >= cluster_.epoch) {
     fenced_at_ = fenced_at_.united(gtids_of(old->evidence.agent.word->gtids));
   }
-  advance(now, *proof);
+  if (proof->bounds) ended_at_ = verdict_ == to_string(Verdict::crashed) ? order_.evidence_at : now;
+  advance(now, proof->why);
 }
 
-// Why the old primary is known to accept no writes, in words (empty: goes without saying); nullopt: it is not
-// known.
-std::optional<std::string> Change::fence_proof(Instant now) const {
-  if (!order_.from || fenced_by_sql_) return "";
+// Why the old primary is known to accept no writes; nullopt: it is not known.
+std::optional<Change::FenceProof> Change::fence_proof(Instant now) const {
+  if (!order_.from || fenced_by_sql_) return FenceProof{};
   const Server& old = cluster_.at(*order_.from);
   const AgentEvidence& agent = old.evidence.agent;
-  if (old.is(Verdict::crashed)) return verdict_ == to_string(Verdict::crashed) ? "" : old.judgement.why;
+  if (old.is(Verdict::crashed))
+    return FenceProof{verdict_ == to_string(Verdict::crashed) ? "" : old.judgement.why};
   const bool gone = agent.word && agent.word_at >= began_ && !says_writable(*agent.word) &&
                     agent.word->mysqld != MysqldState::answers && agent.word->mysqld != MysqldState::silent;
-  if (gone) return "its agent says that mysqld has ended";
-  if (agent.word && agent.word->fenced >= cluster_.epoch) return "its agent made it read-only";
-  if (fence_command_done_) return "fence.command succeeded";
+  if (gone) return FenceProof{"its agent says that mysqld has ended"};
+  if (agent.word && agent.word->fenced >= cluster_.epoch) return FenceProof{"its agent made it read-only"};
+  if (fence_command_done_) return FenceProof{"fence.command succeeded"};
 
-  if (old.up() && !old.writable()) return "it is read-only";
-  if (order_.forced && !guarded_) return "not confirmed, by the operator's word";
+  if (old.up() && !old.writable()) return FenceProof{"it is read-only"};
+  if (order_.forced && !guarded_) return FenceProof{"not confirmed, by the operator's word", false};
   const bool leases = cluster_.config.heartbeat.lease > 0s && old.settings.has_agent();
   const bool dead = old.is(Verdict::dead);
   if (!leases && dead) {
-    return std::string(old.settings.has_agent() ? "no lease" : "no agent") +
-           " and no fence.command: silence for deadtime is all that is known";
+    const std::string lacks = old.settings.has_agent() ? "no lease" : "no agent";
+    return FenceProof{lacks + " and no fence.command: silence for deadtime is all that is known", false};
   }
   // An agent that is heard and says that the server accepts writes knows better.
   const bool denied = agent.host_alive(cluster_.config.heartbeat.warntime, now) && says_writable(*agent.word);
-  if (guarded_ && old.lease.over(now) && !denied) return "its lease is over";
+  if (guarded_ && old.lease.over(now) && !denied) return FenceProof{"its lease is over"};
   return std::nullopt;
 }
 
@@ -118,6 +119,9 @@ void Change::stop_receivers(Instant now) {
   awaits_last_ = false;
   deadline_ = now + row(order_.kind, Step::choose).limit;
   StopReceiving stop;
+  // A process that is ending closes its connections last, after hundreds of milliseconds when it is large.
+  // Under semi-sync nobody waits for what is still to be read: a pause in it is end enough.
+  if (ledger_.semi_sync_active()) stop.quiet = 2ms;
   // After silence for deadtime nothing is on its way any more.
   if (verdict_ == to_string(Verdict::dead) || verdict_ == to_string(Verdict::cut_off)) stop.drain = {};
   for (const auto& server : cluster_.servers) {
@@ -154,14 +158,30 @@ void Change::settle_choice(Instant now) {
   if (!forbidden.empty() && !order_.forced) return fail(forbidden, now);
   if (!as_expected) store(old_primary_of_record(), true);
   target_ = holdings(candidate);
-  // Under semi-sync what only the old primary has was never acknowledged; the rest may have been.
-  const GtidSet promised = ledger_.semi_sync_active() ? fenced_at_ : ledger_.known().united(fenced_at_);
-  const GtidSet not_there = promised.united(shortfall.missing).minus(target_);
-  if (!not_there.empty()) lost_.push_back(not_there.to_string());
+  if (order_.from) promise_ = promise_of_old(shortfall);
   std::string note = candidate.name();
   for (const auto& refusal : choice.refused)
     note += ", not " + cluster_.at(refusal.backend).name() + " (" + refusal.why + ")";
   advance(now, note);
+}
+
+// Weighed when nothing more can come to the successor and nothing more be answered by the old primary.
+Promise Change::promise_of_old(const Shortfall& shortfall) const {
+  const Server& old = cluster_.at(*order_.from);
+  const AgentEvidence& agent = old.evidence.agent;
+  GtidSet last_word = fenced_at_;
+  if (agent.word) last_word = last_word.united(gtids_of(agent.word->gtids));
+  Promise promise = weigh({.ledger = ledger_,
+                           .received = target_,
+                           .missing = shortfall.missing.minus(target_),
+                           .all_asked = shortfall.unheard.empty(),
+                           .last_word = last_word,
+                           .ended_at = ended_at_,
+                           .in_flight = cluster_.config.monitor.interval / 2});
+  promise.successor = cluster_.at(*candidate_).name();
+  promise.epoch = cluster_.epoch;
+  promise.process_ended = old.is(Verdict::crashed);
+  return promise;
 }
 
 void Change::enter_read_only(Instant) {
@@ -194,13 +214,20 @@ void Change::promote_when_safe(Instant now) {
 }
 
 void Change::enter_route(Instant now) {
-  if (order_.from) cluster_.at(*order_.from).fenced = true;
+  if (order_.from) {
+    Server& old = cluster_.at(*order_.from);
+    old.fenced = true;
+    old.promise = promise_;
+    old.reign_started = reign_started_;
+  }
   for (auto& server : cluster_.servers) server.heir = false;
   Server& candidate = cluster_.at(*candidate_);
   candidate.fenced = candidate.quarantined = false;
   candidate.read_only_by_us = candidate.receiver_stopped_by_us = false;
   candidate.errant = {};
   candidate.being_turned = false;
+  candidate.taking_back.reset();
+  candidate.promise.reset();
   cluster_.primary = candidate_;
   outbox_.route(cluster_.epoch, cluster_.paused ? RouteMode::holding : RouteMode::open, candidate_,
                 cluster_.paused ? "paused by the operator" : "");

@@ -58,11 +58,15 @@ void remember_servers(DurableState& durable, const Cluster& cluster) {
   durable.quarantined.clear();
   durable.following.clear();
   durable.leased.clear();
+  durable.taking_back.clear();
+  durable.promises.clear();
   for (const auto& server : cluster.servers) {
     if (server.maintenance) durable.maintenance.push_back(server.name());
     if (server.quarantined) durable.quarantined.push_back(server.name());
     if (server.being_turned) durable.following.push_back(server.name());
     if (server.leased) durable.leased.push_back(server.name());
+    if (server.taking_back) durable.taking_back[server.name()] = *server.taking_back;
+    if (server.promise) durable.promises[server.name()] = *server.promise;
   }
 }
 

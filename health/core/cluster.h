@@ -45,6 +45,9 @@ struct Server {
     Instant taken;
   };
   std::optional<Claim> claim;
+  std::optional<Promise> promise;        // made by it as primary; until it is a replica again
+  std::optional<Instant> reign_started;  // when the mysqld was started that made it
+  std::optional<TakingBack> taking_back;
   bool quarantined = false;  // has such, and serves nobody until an operator decides
   std::string trouble;       // what keeps it from being a good replica, a sentence; empty: nothing
 

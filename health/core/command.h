@@ -12,11 +12,13 @@
 // in the middle of one may give it again.
 namespace pointsman::core {
 
-// Stop receiving from the source, once what the source has already sent has been read (bounded by `drain`: a
-// dead source ends the stream by itself, so the receiver is seen to disconnect). Starts a stopped applier
-// that has no error. The report's `replica->received` is final afterwards.
+// Stop receiving from the source, once what the source has already sent has been read: until the receiver is
+// seen to disconnect, as a dead source ends the stream by itself, or has got nothing new for `quiet`, bounded
+// by `drain`. Starts a stopped applier that has no error. The report's `replica->received` is final
+// afterwards.
 struct StopReceiving {
   std::chrono::milliseconds drain{50};
+  std::chrono::milliseconds quiet{50};
 };
 
 // Undo of StopReceiving.
@@ -48,6 +50,15 @@ struct MakeWritable {
   conf::SemiSync semi_sync = conf::SemiSync::preferred;
 };
 
+// The primary's role in semi-sync, whether it accepts writes or not. Under `preferred` it goes on at once
+// without a replica when it has none, as after a promotion; with `replica_there` a replica that goes away is
+// waited for (preferred_semi_sync_timeout in health/mysql), so that it is known that nothing was acknowledged
+// alone before.
+struct SetSemiSyncSource {
+  conf::SemiSync semi_sync = conf::SemiSync::preferred;
+  bool replica_there = false;
+};
+
 // Replicate from `source`, read-only, by GTID, starting from all that the server has executed.
 struct Follow {
   conf::HostPort source;
@@ -58,7 +69,7 @@ struct Follow {
 struct Inspect {};
 
 using Command = std::variant<StopReceiving, ResumeReceiving, WaitApplied, Promote, MakeReadOnly, MakeWritable,
-                             Follow, Inspect>;
+                             SetSemiSyncSource, Follow, Inspect>;
 const char* name_of(const Command& command);
 
 using CommandResult = std::expected<ServerReport, Failure>;

@@ -22,6 +22,15 @@ bool stopped_by_a_person(const Server& server, bool interrupted) {
   return replica != nullptr && replica->io == ReplicaStatus::Io::no && !interrupted && !replica->sql;
 }
 
+// A crash has its moment; of any other end only the last sign of life is known.
+Instant first_sign_of_death(const Server& server) {
+  const Evidence& evidence = server.evidence;
+  if (!server.is(Verdict::crashed)) return evidence.last_contact();
+  const auto& by_agent = evidence.agent.saw_end_at;
+  if (by_agent && evidence.lost_at) return std::min(*by_agent, *evidence.lost_at);
+  return by_agent ? *by_agent : evidence.lost_at.value_or(evidence.last_contact());
+}
+
 }  // namespace
 
 const char* to_string(State state) {
@@ -74,6 +83,10 @@ Controller::Controller(conf::Config config, DurableState stored, Instant now)
     server.being_turned = listed(durable_.following);
     // An earlier daemon may have granted one until this moment.
     server.leased = listed(durable_.leased);
+    if (const auto begun = durable_.taking_back.find(server.name()); begun != durable_.taking_back.end())
+      server.taking_back = begun->second;
+    if (const auto made = durable_.promises.find(server.name()); made != durable_.promises.end())
+      server.promise = made->second;
     if (server.settings.has_agent()) server.lease.on_granted(now, cluster_.config.heartbeat.lease);
     // Should its promotion have been begun, it replicates from nobody any more.
     server.heir = durable_.change && durable_.change->to == server.name();
@@ -190,9 +203,7 @@ void Controller::consider_failover(Server& primary, Instant now) {
     order.kind = Change::Kind::failover;
     order.from = primary.id;
     order.automatic = true;
-    order.evidence_at = primary.is(Verdict::crashed)
-                            ? primary.evidence.lost_at.value_or(primary.evidence.last_contact())
-                            : primary.evidence.last_contact();
+    order.evidence_at = first_sign_of_death(primary);
     return begin_change(order, now);
   }
   reason_ = primary.name() + " is " + to_string(primary.judgement.verdict) + " and nobody takes over: ";

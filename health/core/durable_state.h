@@ -1,10 +1,12 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "health/core/ids.h"
+#include "health/core/promise.h"
 
 // What outlives the daemon. Written whole, atomically and durably, before it is relied upon.
 namespace pointsman::core {
@@ -31,6 +33,8 @@ struct DurableState {
   std::vector<std::string> following;
   // Names of servers whose agents were known to keep a lease.
   std::vector<std::string> leased;
+  std::map<std::string, TakingBack> taking_back;  // by name of the server
+  std::map<std::string, Promise> promises;        // by name of the former primary
 
   bool operator==(const DurableState&) const = default;
 };

@@ -67,6 +67,19 @@ struct FenceCommandFinished {
   BackendId backend;
   std::expected<void, std::string> result;
 };
+// Answer to TakeBack.
+struct TookBack {
+  CommandId id;
+  BackendId backend;
+  struct Report {
+    ServerReport server;   // afterwards
+    Instant started;       // of the report
+    std::string saved_in;  // directory; empty: there was nothing to save
+    std::string how;       // a clause: "undone by flashback"
+  };
+  // Kind unsupported: it cannot be done, and nothing was changed.
+  std::expected<Report, Failure> result;
+};
 // Time passed; nothing else.
 struct Tick {};
 
@@ -84,6 +97,7 @@ struct FailoverWanted {
 struct RejoinWanted {
   RequestId id;
   BackendId backend;
+  bool discard = false;  // its own transactions, if it has any, saved before
 };
 struct MaintenanceWanted {
   RequestId id;
@@ -105,7 +119,7 @@ struct Reconfigured {
 
 using Event =
     std::variant<ProbeSucceeded, ProbeFailed, AgentHeard, TrafficSeen, ReconnectChecked, CommandFinished,
-                 RouteApplied, StateStored, FenceCommandFinished, Tick, SwitchoverWanted, FailoverWanted,
-                 RejoinWanted, MaintenanceWanted, AutomaticWanted, PauseWanted, Reconfigured>;
+                 RouteApplied, StateStored, FenceCommandFinished, TookBack, Tick, SwitchoverWanted,
+                 FailoverWanted, RejoinWanted, MaintenanceWanted, AutomaticWanted, PauseWanted, Reconfigured>;
 
 }  // namespace pointsman::core

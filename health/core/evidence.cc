@@ -33,9 +33,13 @@ void Evidence::take_report(const ServerReport& fresh, Instant started, Instant n
   if (!fresh.read_only) writable_seen_at = now;
 }
 
+std::optional<Instant> Evidence::run_started() const {
+  if (!report_from) return std::nullopt;
+  return *report_from - report.uptime;
+}
+
 bool Evidence::restarted_since_writable() const {
-  if (!writable_seen_at) return true;
-  return *report_from - report.uptime > *writable_seen_at;
+  return !writable_seen_at || *run_started() > *writable_seen_at;
 }
 
 void Evidence::on_probe_failed(const Failure& what, Instant finished) {

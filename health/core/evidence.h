@@ -94,6 +94,8 @@ struct Evidence {
   // yes).
   bool restarted_since_writable() const;
   bool answered() const { return last_ok.has_value(); }
+  // When the mysqld was started that answered last; whole seconds, at the latest.
+  std::optional<Instant> run_started() const;
 
   // We were not running for `stall` (a suspended or overloaded host): our silence is not the server's. What
   // was learnt before the stall and comes only now never makes the evidence older.

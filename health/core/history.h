@@ -27,6 +27,7 @@ struct HistoryRecord {
   std::vector<StepTime> steps;
   std::optional<Duration> total;  // from the evidence to the opened route
   std::vector<std::string> lost;  // GTIDs that may be lost
+  std::string safe;               // of a failover: GTIDs that surely are not
   bool failed = false;
   bool is_change() const { return kind == "failover" || kind == "switchover"; }
 };

@@ -45,6 +45,8 @@ void Controller::absorb(const Event& event, Instant now) {
           if (e.result) cluster_.at(e.backend).evidence.on_command_ok(*e.result, e.started, now);
           if (change_) change_->on(e, now);
           caretaker_.on(e, now);
+        } else if constexpr (std::is_same_v<E, TookBack>) {
+          caretaker_.on(e, now);
         } else if constexpr (std::is_same_v<E, RouteApplied> || std::is_same_v<E, FenceCommandFinished>) {
           if (change_) change_->on(e, now);
         } else if constexpr (std::is_same_v<E, StateStored>) {
@@ -70,7 +72,7 @@ void Controller::absorb_probe(const ProbeSucceeded& event) {
   server.evidence.on_probe_ok(event.report, event.started, event.finished, event.finished - event.started);
   if (first) note("seen", &server, server.name() + " answers: " + event.report.version);
   if (cluster_.primary == event.backend && server.writable()) {
-    ledger_.on_report(event.report, event.finished, cluster_.config.monitor.interval * 4);
+    ledger_.on_report(event.report, event.started, event.finished, cluster_.config.monitor.interval * 4);
     ledger_of_ = event.backend;
   }
 }
@@ -78,10 +80,8 @@ void Controller::absorb_probe(const ProbeSucceeded& event) {
 void Controller::absorb_frame(const AgentHeard& event, Instant now) {
   Server& server = cluster_.at(event.backend);
   const bool knew = server.evidence.agent.saw_end_at.has_value();
-  std::optional<Instant> started;  // whole seconds of uptime: at the latest
-  if (server.answered()) started = *server.evidence.report_from - server.report().uptime;
   server.evidence.agent.on_frame({event.link, event.newest, event.ack_sent_at, event.at}, event.word,
-                                 cluster_.config.heartbeat.deadtime, started);
+                                 cluster_.config.heartbeat.deadtime, server.evidence.run_started());
   if (event.newest) {
     learn_epoch(server, event.epoch, now);
     // It stopped the writes for want of a lease; to allow them again is ours.

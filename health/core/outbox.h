@@ -25,7 +25,13 @@ class Outbox {
   // up for ever.
   CommandId command_once_stored(BackendId backend, Command command) {
     const auto id = static_cast<CommandId>(++last_command_);
-    waiting_.push_back({last_version_ + 1, SendCommand{id, backend, std::move(command)}});
+    waiting_.push_back({last_version_ + 1, backend, SendCommand{id, backend, std::move(command)}});
+    return id;
+  }
+  CommandId take_back_once_stored(TakeBack order) {
+    order.id = static_cast<CommandId>(++last_command_);
+    const CommandId id = order.id;
+    waiting_.push_back({last_version_ + 1, order.backend, std::move(order)});
     return id;
   }
   // Says that something is done when the state that is stored next is durable: what an operator was told
@@ -36,7 +42,7 @@ class Outbox {
   // StateStored came for `version`.
   void stored(std::uint64_t version, const std::expected<void, std::string>& result) {
     for (auto& held : waiting_) {
-      if (held.version <= version) actions_.emplace_back(std::move(held.command));
+      if (held.version <= version) actions_.push_back(std::move(held.action));
     }
     std::erase_if(waiting_, [version](const Waiting& held) { return held.version <= version; });
     for (auto& held : unanswered_) {
@@ -56,8 +62,12 @@ class Outbox {
   }
   // Ends what runs and waits on a server.
   void abort_commands(BackendId backend) {
-    std::erase_if(waiting_, [backend](const Waiting& held) { return held.command.backend == backend; });
+    forget_waiting(backend);
     actions_.emplace_back(AbortCommands{backend});
+  }
+  void abort_take_back(BackendId backend) {
+    forget_waiting(backend);
+    actions_.emplace_back(AbortTakeBack{backend});
   }
   // Returns the token that RouteApplied will carry.
   std::uint64_t route(Epoch epoch, RouteMode mode, std::optional<BackendId> backend, std::string reason) {
@@ -86,7 +96,8 @@ class Outbox {
  private:
   struct Waiting {
     std::uint64_t version;
-    SendCommand command;
+    BackendId backend;
+    Action action;
   };
 
   struct Unanswered {
@@ -99,6 +110,10 @@ class Outbox {
     std::uint64_t version;
     Epoch epoch;
   };
+
+  void forget_waiting(BackendId backend) {
+    std::erase_if(waiting_, [backend](const Waiting& held) { return held.backend == backend; });
+  }
 
   Actions actions_;
   std::vector<Waiting> waiting_;        // at most one for each server

@@ -127,7 +127,7 @@ void Controller::handle(const RejoinWanted& wish, Instant now) {
   if (change_)
     return outbox_.reply(wish.id, false,
                          std::string("a ") + to_string(change_->order().kind) + " is in progress");
-  caretaker_.rejoin(wish.backend, wish.id, now);
+  caretaker_.rejoin(wish, now);
 }
 
 void Controller::handle(const MaintenanceWanted& wish, Instant) {

@@ -38,7 +38,11 @@ struct SemiSyncStatus {
   bool source_active = false;  // commits really wait for a replica now
   // They go on waiting however long, and when no replica is there: mode `required`. Otherwise `preferred`.
   bool source_insists = false;
+  // A commit waits also when the last replica has gone away.
+  bool source_waits_alone = false;
   unsigned source_clients = 0;
+  unsigned source_waiting = 0;                  // sessions that wait for a replica now
+  std::chrono::milliseconds source_timeout{0};  // after which a commit is answered without one
   bool replica_enabled = false;
   bool replica_active = false;
 };

@@ -4,22 +4,6 @@
 
 namespace pointsman::core {
 
-void PrimaryLedger::on_report(const ServerReport& report, Instant at, Duration keep) {
-  const bool active = report.semi_sync.source_enabled && report.semi_sync.source_active &&
-                      report.semi_sync.source_clients > 0;
-  samples_.push_back({at, report.executed, active});
-  while (samples_.size() > 2 && samples_[1].at + keep <= at) samples_.pop_front();
-}
-
-GtidSet PrimaryLedger::settled(Duration in_flight) const {
-  if (samples_.empty()) return began_with_;
-  const Instant last = samples_.back().at;
-  for (auto sample = samples_.rbegin(); sample != samples_.rend(); ++sample) {
-    if (last - sample->at >= in_flight) return sample->executed;
-  }
-  return began_with_;
-}
-
 namespace {
 
 // A server that answered after this was not silent together with `primary`: by then the primary's probe, had

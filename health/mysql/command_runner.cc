@@ -54,6 +54,8 @@ CommandResult CommandRunner::operator()(const core::Inspect&) {
 CommandResult CommandRunner::operator()(const core::StopReceiving& command) {
   auto& dialect = session_.dialect();
   const auto end_of_drain = boot_now() + command.drain;
+  auto last_news = boot_now();
+  std::optional<core::ReplicaStatus> before;
   bool source_is_silent = false;
   for (;;) {
     const auto replica = dialect.replica_status(session_.connection(), soon());
@@ -61,7 +63,10 @@ CommandResult CommandRunner::operator()(const core::StopReceiving& command) {
     if (!*replica) return report();
     // A receiver that has lost its source has read all that the source had sent.
     source_is_silent = (*replica)->io == Io::yes;
-    if (!source_is_silent || boot_now() >= end_of_drain) break;
+    const auto now = boot_now();
+    if (before && before->received != (*replica)->received) last_news = now;
+    before = **replica;
+    if (!source_is_silent || now >= end_of_drain || now - last_news >= command.quiet) break;
     if (!session_.connection().pause(drain_pause)) break;
   }
   if (source_is_silent) {
@@ -145,6 +150,13 @@ CommandResult CommandRunner::operator()(const core::Promote& command) {
 
 CommandResult CommandRunner::operator()(const core::MakeWritable& command) {
   if (auto done = session_.dialect().become_source(session_.connection(), command.semi_sync, soon()); !done) {
+    return std::unexpected(done.error());
+  }
+  return report();
+}
+
+CommandResult CommandRunner::operator()(const core::SetSemiSyncSource& command) {
+  if (auto done = session_.dialect().set_semi_sync_source(session_.connection(), command, soon()); !done) {
     return std::unexpected(done.error());
   }
   return report();

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "conf/config.h"
+#include "health/core/command.h"
 #include "health/core/server_report.h"
 #include "health/core/time.h"
 #include "health/mysql/connection.h"
@@ -58,7 +59,10 @@ class Dialect {
   // Yields 0 when `target` is applied, anything else after `slice`.
   virtual std::string wait_applied(const core::GtidSet& target, std::chrono::milliseconds slice) const = 0;
 
-  // Sets both semi-synchronous roles for a primary, then `read_only` off as the very last thing.
+  // Sets both semi-synchronous roles for a primary, `mode` as in core::SetSemiSyncSource.
+  virtual Outcome set_semi_sync_source(Connection& connection, const core::SetSemiSyncSource& mode,
+                                       core::Instant deadline) = 0;
+  // The same with nobody there, then `read_only` off as the very last thing.
   virtual Outcome become_source(Connection& connection, conf::SemiSync mode, core::Instant deadline) = 0;
   // Sets the role of a semi-synchronous replica; counts from the receiver's next start.
   virtual Outcome become_replica(Connection& connection, conf::SemiSync mode, core::Instant deadline) = 0;

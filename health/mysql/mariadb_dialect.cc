@@ -35,6 +35,8 @@ class MariaDbDialect final : public Dialect {
 
   std::string wait_applied(const GtidSet& target, std::chrono::milliseconds slice) const override;
 
+  Outcome set_semi_sync_source(Connection& connection, const core::SetSemiSyncSource& mode,
+                               Instant deadline) override;
   Outcome become_source(Connection& connection, conf::SemiSync mode, Instant deadline) override;
   Outcome become_replica(Connection& connection, conf::SemiSync mode, Instant deadline) override;
   Outcome resign_source(Connection& connection, Instant deadline) override;
@@ -58,6 +60,7 @@ constexpr std::string_view variables =
 constexpr std::string_view status =
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('Rpl_semi_sync_master_status', "
     "'Rpl_semi_sync_master_clients',"
+    " 'Rpl_semi_sync_master_wait_sessions',"
     " 'Rpl_semi_sync_slave_status', 'Uptime')";
 
 // How long a receiver that was told to end takes until it has turned to its source.
@@ -122,11 +125,15 @@ std::expected<ServerReport, Failure> MariaDbDialect::report(Connection& connecti
   report.semi_sync.available = true;  // built in since 10.3
   report.semi_sync.source_enabled = vars->flag(0, {"semi_source"});
   report.semi_sync.source_clients = static_cast<unsigned>(to_number(counter("Rpl_semi_sync_master_clients")));
+  report.semi_sync.source_waiting =
+      static_cast<unsigned>(to_number(counter("Rpl_semi_sync_master_wait_sessions")));
+  report.semi_sync.source_timeout = std::chrono::milliseconds(vars->number(0, {"semi_timeout"}));
   // The status stays ON when the last replica went away from a primary that does not wait for nobody.
   report.semi_sync.source_active =
       to_flag(counter("Rpl_semi_sync_master_status")) &&
       (report.semi_sync.source_clients > 0 || vars->flag(0, {"semi_waits_alone"}));
   report.semi_sync.source_insists = insists(*vars);
+  report.semi_sync.source_waits_alone = vars->flag(0, {"semi_waits_alone"});
   report.semi_sync.replica_enabled = vars->flag(0, {"semi_replica"});
   report.semi_sync.replica_active = to_flag(counter("Rpl_semi_sync_slave_status"));
   report.uptime = std::chrono::seconds(to_number(counter("Uptime")));
@@ -163,21 +170,32 @@ std::string MariaDbDialect::wait_applied(const GtidSet& target, std::chrono::mil
   return concat("SELECT MASTER_GTID_WAIT(", quote(target.position()), ", ", seconds_text(slice), ")");
 }
 
+namespace {
+
+std::string source_role(const core::SetSemiSyncSource& role) {
+  if (role.semi_sync == conf::SemiSync::off)
+    return "rpl_semi_sync_slave_enabled = OFF, rpl_semi_sync_master_enabled = OFF";
+  const bool required = role.semi_sync == conf::SemiSync::required;
+  return concat(
+      "rpl_semi_sync_slave_enabled = OFF, rpl_semi_sync_master_wait_point = AFTER_SYNC, "
+      "rpl_semi_sync_master_timeout = ",
+      (required ? no_semi_sync_timeout : preferred_semi_sync_timeout).count(),
+      ", rpl_semi_sync_master_wait_no_slave = ", required || role.replica_there ? "ON" : "OFF",
+      ", rpl_semi_sync_master_enabled = ON");
+}
+
+}  // namespace
+
+Dialect::Outcome MariaDbDialect::set_semi_sync_source(Connection& connection,
+                                                      const core::SetSemiSyncSource& mode, Instant deadline) {
+  return run(connection, "SET GLOBAL " + source_role(mode), deadline);
+}
+
 // One SET, applied from left to right and stopped by the first error, so that writes are allowed last or not
 // at all.
 Dialect::Outcome MariaDbDialect::become_source(Connection& connection, conf::SemiSync mode,
                                                Instant deadline) {
-  std::string sql = "SET GLOBAL rpl_semi_sync_slave_enabled = OFF, ";
-  if (mode == conf::SemiSync::off) {
-    sql += "rpl_semi_sync_master_enabled = OFF, ";
-  } else {
-    const bool required = mode == conf::SemiSync::required;
-    sql += concat("rpl_semi_sync_master_wait_point = AFTER_SYNC, rpl_semi_sync_master_timeout = ",
-                  (required ? no_semi_sync_timeout : preferred_semi_sync_timeout).count(),
-                  ", rpl_semi_sync_master_wait_no_slave = ", required ? "ON" : "OFF",
-                  ", rpl_semi_sync_master_enabled = ON, ");
-  }
-  return run(connection, sql + "read_only = OFF", deadline);
+  return run(connection, "SET GLOBAL " + source_role({mode, false}) + ", read_only = OFF", deadline);
 }
 
 Dialect::Outcome MariaDbDialect::become_replica(Connection& connection, conf::SemiSync mode,

@@ -57,6 +57,8 @@ class MySqlDialect final : public Dialect {
 
   std::string wait_applied(const GtidSet& target, std::chrono::milliseconds slice) const override;
 
+  Outcome set_semi_sync_source(Connection& connection, const core::SetSemiSyncSource& mode,
+                               Instant deadline) override;
   Outcome become_source(Connection& connection, conf::SemiSync mode, Instant deadline) override;
   Outcome become_replica(Connection& connection, conf::SemiSync mode, Instant deadline) override;
   Outcome resign_source(Connection& connection, Instant deadline) override;
@@ -70,6 +72,8 @@ class MySqlDialect final : public Dialect {
   Statement set_source(const Source& source) const override;
 
  private:
+  std::string source_role(const core::SetSemiSyncSource& role) const;
+
   // The plugin and its variables exist under two sets of names, of which a server may load either, or none.
   struct SemiSyncNames {
     std::string_view source;      // "rpl_semi_sync_source" or "rpl_semi_sync_master"
@@ -200,6 +204,7 @@ Dialect::Outcome MySqlDialect::add_semi_sync(ServerReport& report, const ResultT
   }
   report.semi_sync.source_enabled = variables.flag(0, {"semi_source"});
   report.semi_sync.source_insists = insists(variables);
+  report.semi_sync.source_waits_alone = variables.flag(0, {"semi_waits_alone"});
   report.semi_sync.replica_enabled = variables.flag(0, {"semi_replica"});
   if (!report.semi_sync.source_enabled && !report.semi_sync.replica_enabled) return {};
   const auto counters = connection.query("SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%'", deadline);
@@ -208,6 +213,9 @@ Dialect::Outcome MySqlDialect::add_semi_sync(ServerReport& report, const ResultT
     return plugin.empty() ? std::string_view() : named_value(*counters, concat(plugin, name));
   };
   report.semi_sync.source_clients = static_cast<unsigned>(to_number(counter(semi_sync_.source, "_clients")));
+  report.semi_sync.source_waiting =
+      static_cast<unsigned>(to_number(counter(semi_sync_.source, "_wait_sessions")));
+  report.semi_sync.source_timeout = std::chrono::milliseconds(variables.number(0, {"semi_timeout"}));
   // The status stays ON when the last replica went away from a primary that does not wait for nobody.
   report.semi_sync.source_active =
       to_flag(counter(semi_sync_.source, "_status")) &&
@@ -301,24 +309,39 @@ Dialect::Outcome MySqlDialect::prepare_semi_sync(Connection& connection, conf::S
   return install_semi_sync(connection, deadline);
 }
 
-// One SET, applied from left to right and stopped by the first error, so that writes are allowed last or not
-// at all. read_only = OFF takes super_read_only with it (manual, "super_read_only").
-Dialect::Outcome MySqlDialect::become_source(Connection& connection, conf::SemiSync mode, Instant deadline) {
-  if (auto ready = prepare_semi_sync(connection, mode, deadline); !ready) return ready;
-  std::string sql = "SET GLOBAL ";
+// "name = value, ..."; empty: the server has no plugin, and is not wanted to have one.
+std::string MySqlDialect::source_role(const core::SetSemiSyncSource& role) const {
+  std::string sql;
   if (!semi_sync_.replica.empty()) sql += concat(semi_sync_.replica, "_enabled = OFF, ");
-  if (const auto name = semi_sync_.source; !name.empty() && mode == conf::SemiSync::off) {
+  const auto name = semi_sync_.source;
+  if (!name.empty() && role.semi_sync == conf::SemiSync::off) {
     sql += concat(name, "_enabled = OFF, ");
   } else if (!name.empty()) {
-    const bool required = mode == conf::SemiSync::required;
+    const bool required = role.semi_sync == conf::SemiSync::required;
     const char* count =
         semi_sync_.no_replica == "no_slave" ? "_wait_for_slave_count = 1, " : "_wait_for_replica_count = 1, ";
     sql += concat(name, "_wait_point = AFTER_SYNC, ", name, count, name,
                   "_timeout = ", (required ? no_semi_sync_timeout : preferred_semi_sync_timeout).count(),
-                  ", ", name, "_wait_", semi_sync_.no_replica, " = ", required ? "ON, " : "OFF, ", name,
-                  "_enabled = ON, ");
+                  ", ", name, "_wait_", semi_sync_.no_replica, " = ",
+                  required || role.replica_there ? "ON, " : "OFF, ", name, "_enabled = ON, ");
   }
-  return run(connection, sql + "read_only = OFF", deadline);
+  if (!sql.empty()) sql.resize(sql.size() - 2);
+  return sql;
+}
+
+Dialect::Outcome MySqlDialect::set_semi_sync_source(Connection& connection,
+                                                    const core::SetSemiSyncSource& mode, Instant deadline) {
+  if (auto ready = prepare_semi_sync(connection, mode.semi_sync, deadline); !ready) return ready;
+  const std::string role = source_role(mode);
+  return role.empty() ? Outcome() : run(connection, "SET GLOBAL " + role, deadline);
+}
+
+// One SET, applied from left to right and stopped by the first error, so that writes are allowed last or not
+// at all. read_only = OFF takes super_read_only with it (manual, "super_read_only").
+Dialect::Outcome MySqlDialect::become_source(Connection& connection, conf::SemiSync mode, Instant deadline) {
+  if (auto ready = prepare_semi_sync(connection, mode, deadline); !ready) return ready;
+  const std::string role = source_role({mode, false});
+  return run(connection, concat("SET GLOBAL ", role, role.empty() ? "" : ", ", "read_only = OFF"), deadline);
 }
 
 Dialect::Outcome MySqlDialect::become_replica(Connection& connection, conf::SemiSync mode, Instant deadline) {

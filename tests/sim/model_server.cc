@@ -95,7 +95,10 @@ core::ServerReport ModelServer::report(core::Instant now, unsigned semi_sync_cli
                       semi_sync_source,
                       semi_sync_active,
                       semi_sync_source && semi_sync_mode == conf::SemiSync::required,
+                      waits_alone,
                       semi_sync_clients,
+                      static_cast<unsigned>(waiting.size()),
+                      preferred_patience,
                       semi_sync_replica,
                       semi_sync_replica && replication && replication->connected};
   report.sources = (replication ? 1 : 0) + extra_channels;
@@ -136,6 +139,7 @@ void ModelServer::start(core::Instant now) {
   if (sheds && !unacknowledged.empty() && log.has(unacknowledged.front()))
     log.take_back(unacknowledged.front());
   unacknowledged.clear();
+  own_at_starts.push_back(log.count_of(number));
   if (!replication) return;
   replication->receiver_wanted = replication->applier_wanted = true;
   replication->connected = false;
@@ -164,12 +168,34 @@ void ModelServer::become_primary(conf::SemiSync mode) {
 }
 
 void ModelServer::make_writable(conf::SemiSync mode) {
+  set_semi_sync_source(mode, false);
+  read_only = false;
+}
+
+void ModelServer::set_semi_sync_source(conf::SemiSync mode, bool replica_there) {
   semi_sync_mode = semi_sync_available ? mode : conf::SemiSync::off;
   semi_sync_replica = false;
   semi_sync_source = semi_sync_mode != conf::SemiSync::off;
   // The server turns to waiting by itself as soon as a replica is there; in mode required it waits for one.
-  semi_sync_active = semi_sync_mode == conf::SemiSync::required;
-  read_only = false;
+  waits_alone = semi_sync_mode == conf::SemiSync::required || (semi_sync_source && replica_there);
+  semi_sync_active = semi_sync_source && (waits_alone || semi_sync_active);
+}
+
+bool ModelServer::take_back(const BinaryLog& kept, const core::GtidSet& reign) {
+  const std::uint64_t own = log.count_of(number);
+  const auto origins = reign.newest();
+  const auto anchor =
+      std::ranges::find(origins, uuid_of(number), &std::pair<std::string, std::uint64_t>::first);
+  const std::uint64_t lived = anchor != origins.end() ? anchor->second : 0;
+  const bool started_between =
+      std::ranges::any_of(own_at_starts, [&](std::uint64_t had) { return lived <= had && had < own; });
+  if (!reign.empty() && started_between) return false;
+  BinaryLog rest;
+  for (const auto& t : log.order()) {
+    if (kept.has(t)) rest.add(t);
+  }
+  log = rest;
+  return true;
 }
 
 void ModelServer::make_read_only() {

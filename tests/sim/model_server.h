@@ -40,6 +40,9 @@ class BinaryLog {
   mutable std::optional<core::GtidSet> set_;  // of now, once asked for
 };
 
+// How long a commit waits under `preferred` for a replica that has gone away.
+inline constexpr std::chrono::milliseconds preferred_patience{2500};
+
 core::GtidSet gtids(unsigned origin, std::uint64_t first, std::uint64_t last);
 
 // One database server as far as the decision core can tell: plain state and the effect of commands on it. Who
@@ -84,6 +87,8 @@ class ModelServer {
   bool sheds = false;
   std::vector<Transaction> unacknowledged;  // of the crash
 
+  std::vector<std::uint64_t> own_at_starts;  // how many of its own it had
+
   // What it does not.
   Power power = Power::running;
   bool dying = false;  // frozen, and will not come back: the kernel takes it down
@@ -92,7 +97,9 @@ class ModelServer {
   bool semi_sync_replica = false;
   conf::SemiSync semi_sync_mode = conf::SemiSync::off;
   bool semi_sync_active = false;
+  bool waits_alone = false;
   core::Instant started;
+  core::Instant waiting_since;
   std::vector<Transaction> waiting;  // committed here, waiting for a replica's acknowledgement
 
   // An error that it answers every connection with, instead of serving it.
@@ -117,6 +124,9 @@ class ModelServer {
   void stop_replication();  // the first statement of Promote
   void become_primary(conf::SemiSync mode);
   void make_writable(conf::SemiSync mode);
+  void set_semi_sync_source(conf::SemiSync mode, bool replica_there);
+  // Throws away what `kept` does not have. False: forbidden, see core::TakeBack::reign.
+  bool take_back(const BinaryLog& kept, const core::GtidSet& reign);
   void make_read_only();
   void follow(const conf::HostPort& source, conf::SemiSync mode);
 };

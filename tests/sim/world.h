@@ -215,6 +215,9 @@ class World {
   void do_action(const core::SetRoute& action);
   void do_action(const core::StoreState& action);
   void do_action(const core::RunFenceCommand& action);
+  void do_action(const core::TakeBack& action);
+  void do_action(const core::AbortTakeBack& action);
+  std::expected<core::TookBack::Report, core::Failure> take_back(std::size_t i, const core::TakeBack& action);
   void do_action(const core::Record& action);
   void do_action(const core::Reply& action);
   void store_next();
@@ -334,6 +337,8 @@ class World {
   core::DurableState stored_;
   bool routes_held_ = false;
   bool fence_command_fails_ = false;
+  std::map<std::size_t, core::CommandId> taking_back_;
+  bool discards_allowed_ = false;  // of acknowledged transactions, by a person or the configuration
   core::SetRoute wanted_route_;
   core::SetRoute applied_;
   std::map<std::size_t, core::Instant> traffic_told_;

@@ -281,6 +281,7 @@ void World::write_beside() {
     const Transaction transaction = server.commit();
     if (server.semi_sync_source && server.semi_sync_active) {
       server.waiting.push_back(transaction);
+      server.waiting_since = now();
       direct_.insert(transaction);
     } else {
       acknowledged_.push_back(transaction);

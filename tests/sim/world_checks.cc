@@ -137,6 +137,9 @@ struct EventText {
   std::string operator()(const FenceCommandFinished& e) const {
     return "fence command ended" + of(e.backend);
   }
+  std::string operator()(const TookBack& e) const {
+    return "took back" + of(e.backend) + (e.result ? "" : ": " + e.result.error().text);
+  }
   std::string operator()(const Tick&) const { return "tick"; }
   std::string operator()(const SwitchoverWanted&) const { return "operator: switchover"; }
   std::string operator()(const FailoverWanted&) const { return "operator: failover"; }
@@ -166,6 +169,10 @@ struct ActionText {
            " primary " + a.state.primary + (a.state.change ? " marked" : "");
   }
   std::string operator()(const RunFenceCommand& a) const { return "fence command" + of(a.backend); }
+  std::string operator()(const TakeBack& a) const {
+    return "take back" + of(a.backend) + " " + a.errant.to_string();
+  }
+  std::string operator()(const AbortTakeBack& a) const { return "abort take back" + of(a.backend); }
   std::string operator()(const Record& a) const {
     return "record " + a.record.kind + ": " + a.record.message;
   }

@@ -341,6 +341,9 @@ bool World::apply(std::size_t i, const Command& command, std::optional<Failure>&
   } else if (const auto* writable = std::get_if<MakeWritable>(&command)) {
     server.make_writable(writable->semi_sync);
     replicate_from(i);
+  } else if (const auto* role = std::get_if<SetSemiSyncSource>(&command)) {
+    server.set_semi_sync_source(role->semi_sync, role->replica_there);
+    replicate_from(i);
   } else if (const auto* follow = std::get_if<Follow>(&command)) {
     server.follow(follow->source, follow->semi_sync);
     replicate(i);
@@ -438,6 +441,40 @@ void World::do_action(const RunFenceCommand& action) {
                                                                             std::unexpected("exit status 1"))
                                                                       : std::expected<void, std::string>()});
   });
+}
+
+// Half a second's work, which a server that goes away ends.
+void World::do_action(const TakeBack& action) {
+  const std::size_t i = index(action.backend);
+  taking_back_[i] = action.id;
+  daemon_after(500ms, [this, action, i] {
+    const auto running = taking_back_.find(i);
+    if (running == taking_back_.end() || running->second != action.id) return;
+    taking_back_.erase(running);
+    deliver(TookBack{action.id, action.backend, take_back(i, action)});
+  });
+}
+
+std::expected<TookBack::Report, Failure> World::take_back(std::size_t i, const TakeBack& action) {
+  ModelServer& server = servers_[i];
+  const std::size_t source = index(action.source);
+  if (!responsive(i) || !responsive(source))
+    return std::unexpected(failure(FailureKind::timeout, "take back on " + name(i) + ": no answer"));
+  if (server.accepts_writes())
+    return std::unexpected(failure(FailureKind::unsupported, name(i) + " accepts writes"));
+  server.stop_replication();
+  const bool promised = std::ranges::any_of(
+      acknowledged_, [&](const Transaction& t) { return server.log.has(t) && !servers_[source].log.has(t); });
+  if (!server.take_back(servers_[source].log, action.reign))
+    return std::unexpected(failure(FailureKind::unsupported, name(i) + " was written to since its start"));
+  if (promised && !discards_allowed_)
+    violated("an acknowledged transaction of " + name(i) + " is thrown away");
+  story(name(i), "its own transactions were taken back");
+  return TookBack::Report{report(i), now(), "/rescue", "undone by the model"};
+}
+
+void World::do_action(const AbortTakeBack& action) {
+  taking_back_.erase(index(action.backend));
 }
 
 void World::do_action(const Record& action) {

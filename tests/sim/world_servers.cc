@@ -134,7 +134,9 @@ void World::replication_tick() {
                        !replication_cut_.contains(*from);
     if (hears && ticks_ % ticks_per_heartbeat == 0) ++server.replication->events;
     // Nobody acknowledges any more: mode preferred goes on without, mode required waits.
-    if (server.semi_sync_mode == conf::SemiSync::preferred && semi_sync_clients(i) == 0) {
+    const bool patient =
+        server.waits_alone && (server.waiting.empty() || now() - server.waiting_since < preferred_patience);
+    if (server.semi_sync_mode == conf::SemiSync::preferred && semi_sync_clients(i) == 0 && !patient) {
       server.semi_sync_active = false;
       if (server.answers()) {
         acknowledged_.insert(acknowledged_.end(), server.waiting.begin(), server.waiting.end());
@@ -161,6 +163,7 @@ void World::write() {
   const Transaction transaction = server.commit();
   if (server.semi_sync_source && server.semi_sync_active) {
     server.waiting.push_back(transaction);
+    server.waiting_since = now();
   } else {
     acknowledged_.push_back(transaction);
     traffic_[i] = now();

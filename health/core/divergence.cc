@@ -1,0 +1,141 @@
+// The caretaker's way with a server that has transactions which the primary has not.
+#include <algorithm>
+
+#include "health/core/caretaker.h"
+
+namespace pointsman::core {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// Copying a large server takes hours; whoever waits for longer than this waits for nothing.
+constexpr Duration longest_take_back = 24h;
+// `uptime` has whole seconds.
+constexpr Duration uptime_slack = 1500ms;
+
+std::string transactions(const GtidSet& set) {
+  return std::to_string(set.count()) + (set.count() == 1 ? " transaction" : " transactions");
+}
+
+// Whether another run of the server made the promise: it was frozen or cut off, or it has ended since. After
+// a restart of ours that may not be known.
+enum class Run { same, other, unknown };
+Run run_since_promise(const Server& server) {
+  const auto started = server.evidence.run_started();
+  if (server.promise->process_ended) return Run::other;
+  if (!server.reign_started || !started) return Run::unknown;
+  return *started > *server.reign_started + uptime_slack ? Run::other : Run::same;
+}
+
+}  // namespace
+
+bool Caretaker::ordered_to_discard(const Server& server) const {
+  const auto request = requests_.find(server.id);
+  return request != requests_.end() && request->second.discard &&
+         (server.taking_back || !server.errant.empty());
+}
+
+Caretaker::Discard Caretaker::may_discard(const Server& server) const {
+  if (ordered_to_discard(server)) return {true, "by the operator's order"};
+  switch (cluster_.config.failover.discard) {
+    case conf::Discard::never:
+      return {false, "failover.discard is never"};
+    case conf::Discard::always:
+      return {true, "failover.discard is always"};
+    case conf::Discard::unacknowledged:
+      break;
+  }
+  if (!server.promise) return {false, "nothing is known of how it got them"};
+  const Promise& promise = *server.promise;
+  if (!promise.kept) return {false, "somebody may have been told that they are safe: " + promise.why};
+  const Run run = run_since_promise(server);
+  const std::string why = "never acknowledged: " + promise.why;
+  if (run == Run::same && promise.for_ever) return {true, why};
+  if (run == Run::other || promise.for_ever) return {true, why, promise.reign};
+  return {false,
+          "it did not end for all that is known, and by now has answered whoever still waited there for a "
+          "replica"};
+}
+
+void Caretaker::care_for_diverged(Server& server, const Server& primary, Instant now) {
+  const auto refused = refused_.find(server.id);
+  if (refused != refused_.end() && refused->second.errant == server.errant)
+    return quarantine(server, primary, refused->second.why);
+  // What was begun is ended, whatever the rules are now: half of it helps nobody.
+  if (server.taking_back && server.taking_back->errant.contains(server.errant))
+    return take_back(server, primary, {true, "begun before", server.taking_back->reign}, now);
+  const Discard discard = may_discard(server);
+  if (!discard.allowed) return quarantine(server, primary, discard.why);
+  take_back(server, primary, discard, now);
+}
+
+void Caretaker::take_back(Server& server, const Server& primary, const Discard& discard, Instant now) {
+  server.trouble = transactions(server.errant) + " that " + primary.name() +
+                   " does not have are being saved and taken back (" + discard.why + ")";
+  const bool again = server.taking_back && server.taking_back->errant.contains(server.errant);
+  if (!again) server.taking_back = {server.errant, discard.reign};
+  dirty_ = true;
+  TakeBack order;
+  order.backend = server.id;
+  order.source = primary.id;
+  order.errant = server.errant;
+  order.keep = primary.report().executed;
+  order.reign = discard.reign;
+  if (!again) outbox_.record(about("discard", cluster_, server, server.name() + ": " + server.trouble));
+  const CommandId id = outbox_.take_back_once_stored(std::move(order));
+  errands_.push_back({Duty::take_back, id, server.id, now, now + longest_take_back});
+}
+
+void Caretaker::on(const TookBack& event, Instant now) {
+  const auto found =
+      std::find_if(errands_.begin(), errands_.end(), [&](const Errand& e) { return e.id == event.id; });
+  if (found == errands_.end()) return;
+  const Errand errand = *found;
+  errands_.erase(found);
+  Server& server = cluster_.at(event.backend);
+  if (!event.result) {
+    outbox_.add(ProbeNow{server.id});
+    // Of any other end it is not known how far it came.
+    if (event.result.error().kind == FailureKind::unsupported) {
+      server.taking_back.reset();
+      dirty_ = true;
+      refused_[server.id] = {server.errant, event.result.error().text};
+    }
+    return failed(errand, "its own transactions could not be taken back: " + event.result.error().text, now);
+  }
+  // What it reported before is not what it has now.
+  server.evidence.on_command_ok(event.result->server, event.result->started, now);
+  patience_.erase(server.id);
+  HistoryRecord record = about(
+      "discard", cluster_, server,
+      server.name() + ": " +
+          (server.errant.empty() ? "what was begun is done" : transactions(server.errant) + " taken back") +
+          ", " + event.result->how +
+          (event.result->saved_in.empty() ? "" : "; saved in " + event.result->saved_in));
+  record.steps = {{"take_back", now - errand.began, event.result->how}};
+  if (!server.errant.empty()) record.lost = {server.errant.to_string()};
+  outbox_.record(std::move(record));
+  server.taking_back.reset();
+  server.quarantined = false;
+  server.errant = {};
+  server.claim.reset();
+  server.trouble.clear();
+  dirty_ = true;
+}
+
+void Caretaker::quarantine(Server& server, const Server& primary, const std::string& why) {
+  const std::string text = server.name() + " has " + transactions(server.errant) + " that " + primary.name() +
+                           " does not have: " + server.errant.to_string() + "; " + why;
+  server.trouble = "quarantined: " + text + "; `pointsman rejoin " + server.name() +
+                   " --discard` saves them and takes them back";
+  answer(server.id, false, text + "; it cannot follow without losing them");
+  if (server.quarantined) return;
+  server.quarantined = true;
+  dirty_ = true;
+  HistoryRecord record = about("quarantine", cluster_, server, text);
+  record.lost = {server.errant.to_string()};
+  outbox_.record(std::move(record));
+}
+
+}  // namespace pointsman::core

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <deque>
+#include <optional>
+
+#include "health/core/server_report.h"
+#include "health/core/time.h"
+
+namespace pointsman::core {
+
+// What the primary was known to have and whether its commits waited for a replica, kept so that a replica
+// that is behind can be told from one that merely has not received the very last transactions, which were in
+// flight when the primary died; and so that afterwards it is known what its clients can have been told. Fed
+// by the probes that found it writable.
+class PrimaryLedger {
+ public:
+  void forget() {
+    samples_.clear();
+    began_with_ = {};
+  }
+  // A new primary had this when it was promoted; nothing of it is in flight.
+  void begin(const GtidSet& executed) {
+    forget();
+    began_with_ = executed;
+  }
+  // The report is from after `started`, and came at `at`.
+  void on_report(const ServerReport& report, Instant started, Instant at, Duration keep);
+
+  // Everything that was ever reported.
+  GtidSet known() const { return samples_.empty() ? began_with_ : samples_.back().executed; }
+  // What had been there for at least `in_flight` at the last report: a replica without it is behind.
+  GtidSet settled(Duration in_flight) const;
+  // At the last report commits waited for a replica, so a replica has every acknowledged one.
+  bool semi_sync_active() const { return !samples_.empty() && samples_.back().waits; }
+  // What it had when it was promoted by us.
+  const GtidSet& began_with() const { return began_with_; }
+  bool has_samples() const { return !samples_.empty(); }
+
+  // At every report that is kept commits waited for a replica.
+  bool waited_throughout() const;
+  // At every report that is kept a commit would have waited for ever: however late the primary is seen to be
+  // dead, nobody was answered without a replica.
+  bool insisted_throughout() const;
+  // The first moment at which a commit that waits in vain can have been answered without a replica; nullopt:
+  // nothing is known of it. Commits wait one group after the other. When two groups were written since some
+  // report, then the wait that runs now began after it.
+  std::optional<Instant> gave_up_at_the_earliest() const;
+
+ private:
+  struct Sample {
+    Instant started;
+    Instant at;
+    GtidSet executed;
+    bool waits = false;
+    bool waits_alone = false;
+    bool insists = false;
+    unsigned waiting = 0;  // sessions
+    Duration patience{};   // how long one waits
+  };
+  std::deque<Sample> samples_;  // bounded by `keep`, at least the newest two
+  GtidSet began_with_;
+};
+
+}  // namespace pointsman::core
