@@ -14,7 +14,7 @@ using Millis = Setup::Millis;
 constexpr std::array usual_bauds{19200U, 38400U, 57600U, 115200U};
 void be_fast(Setup& setup) {
   setup.times = {
-      .keepalive = Millis(50), .warntime = Millis(150), .deadtime = Millis(300), .lease = Millis(150)};
+      .keepalive = Millis(50), .warntime = Millis(150), .deadtime = Millis(300), .lease = Millis(200)};
   setup.interval = Millis(50);
   setup.timeout = Millis(100);
 }

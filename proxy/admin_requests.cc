@@ -142,6 +142,7 @@ void AdminRequests::order(const json& request, const ResponderPtr& responder, co
   Arguments arguments(request);
   const auto name = arguments.text("name");
   const auto on = arguments.flag("on");
+  const bool discard = arguments.flag("discard").value_or(false);
   if (!arguments.bad().empty()) return responder->fail(arguments.bad());
   const core::Cluster& cluster = parts_.control.controller().cluster();
   const bool about_one = command == "rejoin" || command == "maintenance";
@@ -154,7 +155,7 @@ void AdminRequests::order(const json& request, const ResponderPtr& responder, co
 
   const auto ask = [&](auto make) { parts_.control.request(make, plain(responder)); };
   if (command == "rejoin")
-    return ask([&](core::RequestId id) { return core::Event(core::RejoinWanted{id, *backend}); });
+    return ask([&](core::RequestId id) { return core::Event(core::RejoinWanted{id, *backend, discard}); });
   if (command == "maintenance")
     return ask([&](core::RequestId id) { return core::Event(core::MaintenanceWanted{id, *backend, *on}); });
   if (command == "automatic")

@@ -16,6 +16,12 @@ namespace {
 
 constexpr core::Duration fence_command_timeout = 15s;
 
+std::vector<std::string> names_of(const conf::Config& config) {
+  std::vector<std::string> names;
+  for (const auto& backend : config.backends) names.push_back(backend.name);
+  return names;
+}
+
 }  // namespace
 
 Control::Control(Parts parts, conf::Config config, core::DurableState stored, std::string state_dir)
@@ -26,9 +32,14 @@ Control::Control(Parts parts, conf::Config config, core::DurableState stored, st
       history_(parts.history),
       log_(parts.log),
       config_(std::move(config)),
-      writer_(background_, mailbox_, log_, std::move(state_dir),
+      writer_(background_, mailbox_, log_, state_dir,
               [this](core::StateStored stored_now) { feed(std::move(stored_now)); }),
       controller_(config_, std::move(stored), io::now()),
+      take_backs_(
+          mailbox_, std::move(state_dir), [this](core::TookBack took) { feed(std::move(took)); },
+          [this, names = names_of(config_)](core::BackendId backend, const std::string& text) {
+            log_.info("take_back", {{"backend", names[core::index(backend)]}, {"stage", text}});
+          }),
       traffic_fed_(config_.backends.size(), core::Instant::min()),
       timer_(loop_, [this] { tick(); }),
       state_since_(io::now()) {}
@@ -198,6 +209,14 @@ void Control::perform(core::RunFenceCommand& action) {
       },
       [this, id, result] { feed(core::FenceCommandFinished{id, *result}); });
   if (!begun) log_.error("fence_not_started", {{"why", "too much background work"}});
+}
+
+void Control::perform(core::TakeBack& action) {
+  take_backs_.start(action, config_);
+}
+
+void Control::perform(core::AbortTakeBack& action) {
+  take_backs_.abort(action.backend);
 }
 
 void Control::perform(core::Record& action) {

@@ -17,6 +17,7 @@
 #include "proxy/backend_monitor.h"
 #include "proxy/history.h"
 #include "proxy/state_writer.h"
+#include "proxy/take_backs.h"
 #include "proxy/workers.h"
 
 namespace pointsman::proxy {
@@ -76,6 +77,8 @@ class Control {
   void perform(core::SetRoute& action);
   void perform(core::StoreState& action);
   void perform(core::RunFenceCommand& action);
+  void perform(core::TakeBack& action);
+  void perform(core::AbortTakeBack& action);
   void perform(core::Record& action);
   void perform(core::Reply& action);
   void publish_route();
@@ -91,6 +94,7 @@ class Control {
   StateWriter writer_;
 
   core::Controller controller_;
+  TakeBacks take_backs_;
   std::vector<std::unique_ptr<BackendMonitor>> monitors_;  // index == BackendId
   std::vector<core::Instant> traffic_fed_;
   io::Timer timer_;

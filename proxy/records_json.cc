@@ -169,6 +169,7 @@ json event_json(const core::HistoryRecord& record, std::int64_t unix_ms) {
     out["to"] = record.to;
     out["steps"] = steps();
     out["lost"] = record.lost;
+    if (!record.safe.empty()) out["safe"] = record.safe;
     out["ok"] = !record.failed;
   }
   return out;

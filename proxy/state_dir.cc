@@ -59,11 +59,56 @@ std::expected<void, std::string> sync_directory(const std::string& path) {
   return {};
 }
 
+const char* flavour_word(const core::GtidSet& set) {
+  return set.flavour() == core::Flavour::mariadb ? "mariadb" : "mysql";
+}
+
+core::GtidSet gtids_from_json(const nlohmann::json& in, const char* key) {
+  const bool mariadb = in.at("flavour").get<std::string>() == "mariadb";
+  auto set = core::GtidSet::parse(mariadb ? core::Flavour::mariadb : core::Flavour::mysql,
+                                  in.at(key).get<std::string>());
+  if (!set) throw std::runtime_error(set.error());
+  return *std::move(set);
+}
+
+nlohmann::json to_json(const core::Promise& promise) {
+  return {{"successor", promise.successor},
+          {"epoch", promise.epoch.value},
+          {"flavour", flavour_word(promise.safe)},
+          {"safe", promise.safe.to_string()},
+          {"at_stake", promise.at_stake.to_string()},
+          {"reign", promise.reign.to_string()},
+          {"kept", promise.kept},
+          {"for_ever", promise.for_ever},
+          {"process_ended", promise.process_ended},
+          {"why", promise.why}};
+}
+
+core::Promise promise_from_json(const nlohmann::json& in) {
+  core::Promise promise;
+  promise.successor = in.at("successor").get<std::string>();
+  promise.epoch.value = in.at("epoch").get<std::uint64_t>();
+  promise.safe = gtids_from_json(in, "safe");
+  promise.at_stake = gtids_from_json(in, "at_stake");
+  promise.reign = gtids_from_json(in, "reign");
+  promise.kept = in.at("kept").get<bool>();
+  promise.for_ever = in.at("for_ever").get<bool>();
+  promise.process_ended = in.at("process_ended").get<bool>();
+  promise.why = in.at("why").get<std::string>();
+  return promise;
+}
+
 nlohmann::json to_json(const core::DurableState& state) {
   nlohmann::json out = {{"format", format_version},         {"epoch", state.epoch.value},
                         {"primary", state.primary},         {"paused", state.paused},
                         {"maintenance", state.maintenance}, {"quarantined", state.quarantined},
                         {"following", state.following},     {"leased", state.leased}};
+  for (const auto& [name, begun] : state.taking_back) {
+    out["taking_back"][name] = {{"flavour", flavour_word(begun.errant)},
+                                {"errant", begun.errant.to_string()},
+                                {"reign", begun.reign.to_string()}};
+  }
+  for (const auto& [name, promise] : state.promises) out["promises"][name] = to_json(promise);
   if (state.automatic) out["automatic"] = *state.automatic;
   if (state.change)
     out["change"] = {{"kind", state.change->kind}, {"from", state.change->from}, {"to", state.change->to}};
@@ -80,6 +125,14 @@ core::DurableState from_json(const nlohmann::json& in) {
   state.quarantined = in.at("quarantined").get<std::vector<std::string>>();
   state.following = in.at("following").get<std::vector<std::string>>();
   if (in.contains("leased")) state.leased = in["leased"].get<std::vector<std::string>>();
+  if (in.contains("taking_back")) {
+    for (const auto& [name, begun] : in["taking_back"].items())
+      state.taking_back[name] = {gtids_from_json(begun, "errant"), gtids_from_json(begun, "reign")};
+  }
+  if (in.contains("promises")) {
+    for (const auto& [name, promise] : in["promises"].items())
+      state.promises[name] = promise_from_json(promise);
+  }
   if (in.contains("automatic")) state.automatic = in["automatic"].get<bool>();
   if (in.contains("change")) {
     const auto& change = in["change"];

@@ -148,7 +148,9 @@ void add_own_options(CLI::App& app, Command command, Invocation& into, Raw& raw)
       app.add_flag("--force", into.force, "even if transactions may be lost");
       return;
     case Command::rejoin:
-      return add_server(app, into);
+      add_server(app, into);
+      app.add_flag("--discard", into.discard, "save its own transactions, then take them back");
+      return;
     case Command::maintenance:
       add_server(app, into);
       return add_switch(app, raw.on_off);

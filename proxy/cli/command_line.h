@@ -41,6 +41,7 @@ struct Invocation {
   unsigned limit = 0;  // of events or sessions
   bool dry_run = false;
   bool force = false;
+  bool discard = false;
   bool on = false;   // maintenance, automatic
   std::string name;  // of a server; empty where it may be left out
   std::string file;  // keygen

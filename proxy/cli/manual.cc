@@ -73,15 +73,18 @@ Clients: sessions to the old primary end; new ones wait until the new one is
 open.)",
            R"(pointsman failover --to dbserv2
 pointsman failover --to dbserv2 --force)"},
-    Manual{Command::rejoin, "rejoin", acting, "NAME [--json]", "takes a server back as a replica",
+    Manual{Command::rejoin, "rejoin", acting, "NAME [--discard] [--json]", "takes a server back as a replica",
            R"(Makes the named server read-only and lets it replicate from the primary. A
 server that returns after a failover is taken back by itself; this is for one
 that is quarantined because it has transactions of its own, or that is out for
 another reason. `pointsman status` lists the transactions that it has alone:
-look at them first, since the server may have to give them up.
+look at them first. With --discard they are saved as a binary log and as SQL
+under rescue/ in proxy.state_dir, and then taken back: undone row by row where
+that is possible, otherwise by a fresh copy of the primary's data.
 
 Clients notice nothing: the server served none.)",
-           "pointsman rejoin dbserv1"},
+           R"(pointsman rejoin dbserv1
+pointsman rejoin dbserv1 --discard)"},
     Manual{Command::maintenance, "maintenance", acting, "NAME on|off [--json]",
            "a server that is neither promoted nor complained about",
            R"(While a server is in maintenance it is not promoted, and its being down is not

@@ -38,6 +38,8 @@ const std::vector<std::string_view>& monitor_privileges(Product product) {
       "RELOAD",                    // RESET SLAVE ALL
       "EVENT",                     // ALTER EVENT ... ENABLE on the new primary
       "SET USER",                  // and leave the event its definer
+      "BINLOG MONITOR",            // which binary logs hold a returned primary's own transactions
+      "BINLOG REPLAY",             // and to undo them
   };
   static const std::vector<std::string_view> mysql{
       "REPLICATION CLIENT",       // SHOW REPLICA STATUS
@@ -69,10 +71,15 @@ std::vector<std::string> account_statements(Product product, const Accounts& acc
   if (product == Product::mysql) {
     // replication_connection_status: the time and the number of what came from the source, heartbeats too.
     statements.push_back("GRANT SELECT ON performance_schema.* TO " + account(accounts.monitor));
+    // To take back a diverged server by a fresh copy; the plugin is installed by whoever grants this.
+    statements.push_back("GRANT CLONE_ADMIN ON *.* TO " + account(accounts.monitor));
   }
   create(accounts.replication);
   statements.push_back("GRANT " + join(replication_privileges(product)) + " ON *.* TO " +
                        account(accounts.replication));
+  // The other side of that copy.
+  if (product == Product::mysql)
+    statements.push_back("GRANT BACKUP_ADMIN ON *.* TO " + account(accounts.replication));
   statements.push_back("CREATE DATABASE " + accounts.database);
   create(accounts.application);
   statements.push_back("GRANT ALL ON " + accounts.database + ".* TO " + account(accounts.application));

@@ -13,6 +13,9 @@ std::vector<std::string> statements(Product product) {
   if (product == Product::mariadb) {
     return {
         "SHOW ALL SLAVES STATUS",
+        "SHOW BINARY LOGS",
+        "SET SESSION gtid_domain_id = 7",
+        "SET SESSION gtid_domain_id = 0",
         "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%'",
         "SELECT @@gtid_binlog_pos, @@gtid_slave_pos, @@gtid_current_pos, @@gtid_binlog_state",
         "SELECT 1/COUNT(*), SUM(id) FROM information_schema.processlist WHERE user = 'app'",
