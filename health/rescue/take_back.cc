@@ -180,16 +180,24 @@ std::expected<std::string, Failure> TakeBack::undo(const ServerReport& report) {
   return applied;
 }
 
-// The position first: whatever comes between, a replica would start at the right place. Then both halves of
-// the rest in one statement, which the server carries out also when we are gone.
+// The position first: whatever comes between, a replica would start at the right place. In strict mode the
+// server would not hear of one that lies before its binary log. Then both halves of the rest in one
+// statement, which the server carries out also when we are gone.
 TakeBack::Outcome TakeBack::forget() {
-  const auto state = binlog_state(record_.target);
-  if (auto set = call_.run("SET GLOBAL gtid_slave_pos = " + quote(record_.target.position())); !set)
+  if (auto set =
+          call_.run_long(concat("BEGIN NOT ATOMIC DECLARE strict BOOL DEFAULT @@global.gtid_strict_mode; "
+                                "DECLARE EXIT HANDLER FOR"
+                                " SQLEXCEPTION BEGIN SET GLOBAL gtid_strict_mode = strict; RESIGNAL; END;"
+                                " SET GLOBAL gtid_strict_mode = OFF, gtid_slave_pos = ",
+                                quote(record_.target.position()), ", gtid_strict_mode = strict; END"),
+                         "SET GLOBAL gtid_slave_pos");
+      !set) {
     return set;
+  }
   reached(Stage::position_set);
-  if (auto reset = call_.run_long(
-          concat("BEGIN NOT ATOMIC RESET MASTER; SET GLOBAL gtid_binlog_state = ", quote(state), "; END"),
-          "RESET MASTER and SET GLOBAL gtid_binlog_state");
+  if (auto reset = call_.run_long(concat("BEGIN NOT ATOMIC RESET MASTER; SET GLOBAL gtid_binlog_state = ",
+                                         quote(binlog_state(record_.target)), "; END"),
+                                  "RESET MASTER and SET GLOBAL gtid_binlog_state");
       !reset) {
     return reset;
   }

@@ -22,35 +22,40 @@ constexpr unsigned lock_wait_timeout_errno = 1205;
 constexpr unsigned deadlock_errno = 1213;
 constexpr std::string_view statement_begin = "BINLOG '";
 
-// As InnoDB names tables: both parts in the character set of file names.
+// A literal, as bytes, in the character set in which InnoDB has it.
+std::string file_name_of(const std::string& name) {
+  return concat("CAST(CONVERT(_utf8mb4", quote(name), " USING filename) AS BINARY)");
+}
+
+// As InnoDB names tables.
 std::string innodb_name(const BinlogPicker::Table& table) {
-  return concat("CONCAT(CONVERT(", quote(table.database), " USING filename), '/', CONVERT(",
-                quote(table.name), " USING filename))");
+  return concat("CONCAT(", file_name_of(table.database), ", '/', ", file_name_of(table.name), ")");
 }
 
 // The monitor account may read InnoDB's own tables of names (PROCESS), but not the tables of the users.
 std::expected<std::string, Failure> why_not_table(ServerCall& call, const BinlogPicker::Table& table) {
   const auto shown = mysql::clean_text(table.database + "." + table.name);
   const auto name = innodb_name(table);
+  // A table in partitions is there once for each: app/t#P#p0.
   const auto there =
-      call.query(concat("SELECT COUNT(*) FROM information_schema.INNODB_SYS_TABLES WHERE NAME = ", name,
-                        " OR LEFT(NAME, CHAR_LENGTH(", name, ") + 3) IN (CONCAT(", name, ", '#P#'), CONCAT(",
-                        name, ", '#p#'))"));
+      call.query(concat("SELECT COUNT(*) FROM information_schema.INNODB_SYS_TABLES WHERE"
+                        " SUBSTRING_INDEX(REPLACE(CAST(NAME AS BINARY), '#p#', '#P#'), '#P#', 1) = ",
+                        name));
   if (!there) return std::unexpected(there.error());
   if (mysql::to_number(there->at(0, 0).value_or("0")) == 0) return shown + " is no InnoDB table";
 
   const auto versioned = call.query(concat(
       "SELECT COUNT(*) FROM information_schema.INNODB_SYS_COLUMNS c JOIN information_schema.INNODB_SYS_TABLES"
-      " t USING (TABLE_ID) WHERE t.NAME = ",
+      " t USING (TABLE_ID) WHERE CAST(t.NAME AS BINARY) = ",
       name, " AND c.PRTYPE & 49152 <> 0"));
   if (!versioned) return std::unexpected(versioned.error());
   if (mysql::to_number(versioned->at(0, 0).value_or("0")) != 0)
     return shown + " is system-versioned, and an undo would become part of its history";
 
   if (table.only_inserts) return "";
-  const auto children =
-      call.query(concat("SELECT FOR_NAME FROM information_schema.INNODB_SYS_FOREIGN WHERE REF_NAME = ", name,
-                        " AND TYPE & 15 <> 0 LIMIT 1"));
+  const auto children = call.query(concat(
+      "SELECT FOR_NAME FROM information_schema.INNODB_SYS_FOREIGN WHERE CAST(REF_NAME AS BINARY) = ", name,
+      " AND TYPE & 15 <> 0 LIMIT 1"));
   if (!children) return std::unexpected(children.error());
   if (children->empty()) return "";
   return concat("rows of ", shown, " were changed or deleted, ",

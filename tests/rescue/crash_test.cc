@@ -22,7 +22,7 @@ class CrashTest : public RescueTest {
     start(Product::mariadb);
     execute_all(old_primary(), {"CREATE TABLE app.a (id INT PRIMARY KEY, v VARCHAR(100))",
                                 "CREATE TABLE app.keyless (v INT)",
-                                "INSERT INTO app.a SELECT seq, 'row' FROM seq_1_to_100"});
+                                "INSERT INTO app.a SELECT seq, 'row' FROM app.seq_1_to_100"});
   }
 
   void make_tail() {
