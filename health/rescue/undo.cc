@@ -91,12 +91,12 @@ std::expected<void, Failure> each_statement(
 }
 
 std::expected<void, Failure> send(ServerCall& call, const Record& record) {
-  // The GTID of the next transaction of this session; both can be set between transactions only.
+  // The GTID of the next transaction of this session. One after the other: a number is judged by the domain
+  // that is set at that moment.
   const auto domain = record.marker.substr(0, record.marker.find('-'));
   const auto sequence = record.marker.substr(record.marker.rfind('-') + 1);
-  if (auto set = call.run(concat("SET SESSION gtid_domain_id = ", domain, ", gtid_seq_no = ", sequence));
-      !set)
-    return set;
+  if (auto set = call.run("SET SESSION gtid_domain_id = " + domain); !set) return set;
+  if (auto set = call.run("SET SESSION gtid_seq_no = " + sequence); !set) return set;
   // The first is the format description, which is about the session; the rest changes rows.
   bool described = false;
   auto sent = each_statement(record.directory / undo_name,
@@ -135,9 +135,10 @@ std::expected<void, Failure> write_undo(const Record& record, const Order& order
   auto file =
       LimitedFile::create(record.directory / undo_name, {order.limits.saved_bytes, order.limits.spare_bytes});
   if (!file) return std::unexpected(file.error());
-  const BinlogProgram::Run run{.arguments = {"--flashback", (record.directory / binlog_name).string()},
-                               .deadline = deadline,
-                               .stop = order.stop};
+  const BinlogProgram::Run run{
+      .arguments = {"--flashback", "--skip-annotate-row-events", (record.directory / binlog_name).string()},
+      .deadline = deadline,
+      .stop = order.stop};
   auto done = program.run(run, [&](std::size_t, std::string_view bytes) { return file->write(bytes); });
   return done ? file->sync() : done;
 }

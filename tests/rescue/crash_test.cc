@@ -141,7 +141,7 @@ TEST_F(CrashTest, AnOrphanedUndoIsNotDoneTwice) {
     rescue(ordered);
     ::_exit(1);
   }
-  const auto waiting = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'";
+  const auto waiting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE '%find_row%'";
   for (int i = 0; i < 3000 && scalar(old_primary(), waiting) != "1"; ++i) ::usleep(10'000);
   ASSERT_EQ(scalar(old_primary(), waiting), "1");
   ::kill(child, SIGKILL);
