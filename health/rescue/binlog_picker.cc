@@ -107,7 +107,7 @@ std::expected<void, std::string> BinlogPicker::begin_group(const Event& event) {
     if (!gtid) return std::unexpected("a GTID event that cannot be read in the binary log");
     exact = gtid_ = *gtid;
   } else {
-    // The server chose what to send; one with a tag is of its choice too.
+    // Those with a tag are not read: the server chose what to send.
     taking_ = event.type == EventType::mysql_gtid_tagged;
     gtid_ = "a transaction with a tag";
     if (taking_) ++transactions_;

@@ -32,6 +32,10 @@ class BinlogPicker {
   BinlogPicker(core::Flavour flavour, const core::GtidSet& wanted, Write write)
       : flavour_(flavour), wanted_(wanted), write_(std::move(write)) {}
 
+  // MySQL: the events of transactions with a tag are not read, so those are picked by the server, or not at
+  // all.
+  static bool has_tags(const core::GtidSet& set);
+
   std::expected<void, std::string> feed(std::string_view bytes);
   // Error: the file ended in the middle of an event or of a wanted transaction.
   std::expected<void, std::string> end_file();

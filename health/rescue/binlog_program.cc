@@ -250,9 +250,23 @@ std::expected<BinlogProgram, Failure> BinlogProgram::find(const std::string& nam
                      : ::access(wanted.c_str(), X_OK) == 0 ? std::optional(wanted)
                                                            : std::nullopt;
   if (found) return BinlogProgram(*found);
-  return std::unexpected(unsupported("the program " + wanted + " is not installed here (package " +
-                                     (mariadb ? "mariadb-client" : "mysql-server-core or mysql-client") +
-                                     "), and nothing can be saved without it"));
+  return std::unexpected(
+      unsupported("the program " + wanted + " is not installed here (" +
+                  (mariadb ? "Debian's mariadb-client has it" : "Oracle's mysql-client has it") +
+                  "), and nothing can be saved without it"));
+}
+
+std::expected<bool, Failure> BinlogProgram::is_mysqls(core::Instant deadline,
+                                                      const std::stop_token& stop) const {
+  constexpr std::size_t longest = std::size_t{1} << 20U;
+  std::string help;
+  const Run run{.arguments = {"--help"}, .deadline = deadline, .stop = stop};
+  const auto done = this->run(run, [&](std::size_t, std::string_view bytes) -> std::expected<void, Failure> {
+    if (help.size() < longest) help += bytes;
+    return {};
+  });
+  if (!done) return std::unexpected(done.error());
+  return help.find("--exclude-gtids") != std::string::npos;
 }
 
 std::expected<void, Failure> BinlogProgram::run(const Run& run, const Take& take) const {
@@ -326,7 +340,7 @@ std::string connection_options(const conf::HostPort& address, const conf::Accoun
   }
   text += "user=" + option_text(account.user) + "\npassword=" + option_text(account.password) + "\n";
   // Passwords of caching_sha2_password over a connection without TLS.
-  if (flavour == core::Flavour::mysql) text += "get-server-public-key\n";
+  if (flavour == core::Flavour::mysql) text += "loose-get-server-public-key\n";
   return text;
 }
 

@@ -21,7 +21,7 @@ namespace pointsman::rescue {
 class BinlogProgram {
  public:
   // The program's path, found in PATH when it has no slash; "": the flavour's own. Kind unsupported when
-  // there is none, with the package that has it.
+  // there is none.
   static std::expected<BinlogProgram, core::Failure> find(const std::string& name, core::Flavour flavour);
 
   struct Run {
@@ -40,6 +40,10 @@ class BinlogProgram {
   // Everything was handed over and the program said that it went well. Else: what `take` said, or kind
   // timeout, or unsupported with what the program printed.
   std::expected<void, core::Failure> run(const Run& run, const Take& take) const;
+
+  // It is MySQL's own. MariaDB's goes by MySQL's name in Debian; it reads MySQL's binary log files too, but
+  // not from a MySQL server.
+  std::expected<bool, core::Failure> is_mysqls(core::Instant deadline, const std::stop_token& stop) const;
 
   const std::string& path() const { return path_; }
 

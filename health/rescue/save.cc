@@ -223,6 +223,12 @@ std::expected<Logs, Failure> Attempt::read_logs(BinlogPicker& picker, const core
   if (order_.flavour == Flavour::mariadb) {
     arguments.emplace_back("--read-from-remote-server");
   } else {
+    const auto own = program_.is_mysqls(call_.soon(), order_.stop);
+    if (!own) return std::unexpected(own.error());
+    if (!*own)
+      return std::unexpected(about(program_.path() +
+                                   " is MariaDB's, which does not read from a MySQL server; "
+                                   "Oracle's mysql-client has the right one"));
     arguments.emplace_back("--read-from-remote-source=BINLOG-DUMP-GTIDS");
     arguments.push_back("--exclude-gtids=" + report.executed.minus(order_.errant).to_string());
   }

@@ -57,6 +57,17 @@ TEST_P(SaveTest, WritesExactlyTheErrantOnes) {
   EXPECT_EQ(std::distance(fs::directory_iterator(saved->directory), {}), 3);
 }
 
+// Debian's mysqlbinlog is MariaDB's program, which does not talk to MySQL's servers.
+TEST_P(SaveTest, MariaDbsProgramForMySql) {
+  if (mariadb()) GTEST_SKIP() << "MySQL's";
+  make_tail();
+  auto ordered = order();
+  ordered.binlog_program = "mariadb-binlog";
+  const auto saved = save(ordered);
+  ASSERT_FALSE(saved);
+  EXPECT_NE(saved.error().text.find("mariadb-binlog is MariaDB's"), std::string::npos) << saved.error().text;
+}
+
 // Saved once, it is not saved again; nor does it change anything on the server.
 TEST_P(SaveTest, IsIdempotent) {
   make_tail();
@@ -80,6 +91,20 @@ TEST_P(SaveTest, MoreIsSavedAnew) {
   PM_ASSERT_OK(saved);
   EXPECT_EQ(saved->transactions, 4u);
   EXPECT_EQ(saved_directories().size(), 2u);
+}
+
+// MySQL's transactions may have a tag, whose events have another form.
+TEST_P(SaveTest, Tags) {
+  if (mariadb()) GTEST_SKIP() << "MySQL's";
+  diverge({"SET SESSION gtid_next = 'AUTOMATIC:mine'", "INSERT INTO app.a VALUES (100, 'tagged')",
+           "SET SESSION gtid_next = 'AUTOMATIC'", "INSERT INTO app.a VALUES (101, 'plain')"});
+  const auto saved = save(order());
+  PM_ASSERT_OK(saved);
+  EXPECT_EQ(saved->transactions, 2u);
+  const auto sql = read_text(saved->directory / "transactions.sql");
+  EXPECT_NE(sql.find("'tagged'"), std::string::npos) << sql;
+  EXPECT_NE(sql.find("'plain'"), std::string::npos) << sql;
+  EXPECT_EQ(sql.find("'one'"), std::string::npos) << sql;
 }
 
 // The logs that had them were purged: nothing can be saved, and that is said.
