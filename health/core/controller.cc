@@ -175,6 +175,13 @@ void Controller::try_adoption(Instant now) {
   // After a promotion that failed the old primary is the primary again: what it was known to have still
   // counts.
   if (ledger_of_ != primary.id) ledger_.forget();
+  // By what it was found, it is also known from now on.
+  if (primary.writable() && !ledger_.has_samples()) {
+    const Evidence& evidence = primary.evidence;
+    ledger_.on_report(primary.report(), *evidence.report_from, *evidence.report_until,
+                      cluster_.config.monitor.interval * 4);
+    ledger_of_ = primary.id;
+  }
   const bool same = durable_.primary == primary.name() && !durable_.change && cluster_.epoch.value > 0;
   // An interrupted change used its epoch already; a new primary, even one found, never shares one with
   // another.

@@ -38,12 +38,12 @@ struct TakingBack {
 
 struct PromiseFacts {
   const PrimaryLedger& ledger;  // of the old primary
-  GtidSet received;             // by the successor, its receiver stopped
-  GtidSet missing;              // surely acknowledged by the old one, and not received (Shortfall)
+  GtidSet received{};           // by the successor, its receiver stopped
+  GtidSet missing{};            // surely acknowledged by the old one, and not received (Shortfall)
   bool all_asked = false;       // no other replica can have acknowledged what the successor lacks
-  GtidSet last_word;            // what the old one was last heard to have, by whomever
+  GtidSet last_word{};          // what the old one was last heard to have, by whomever
   // When the old primary can have answered its last commit; nullopt: nothing bounds it.
-  std::optional<Instant> ended_at;
+  std::optional<Instant> ended_at{};
   Duration in_flight{};  // as for PrimaryLedger::settled
 };
 
