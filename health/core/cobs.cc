@@ -44,7 +44,9 @@ void CobsDecoder::feed(std::span<const std::uint8_t> bytes, const OnFrame& on_fr
     if (!skipping_ && buffer_.size() + run > max_encoded) {
       skipping_ = true;
       ++counters_.oversized;
+      counters_.noise_bytes += buffer_.size();
     }
+    if (skipping_) counters_.noise_bytes += run;
     if (!skipping_) buffer_.insert(buffer_.end(), bytes.begin(), zero);
     if (zero == bytes.end()) return;
     end_frame(on_frame);
@@ -68,11 +70,12 @@ void CobsDecoder::end_frame(const OnFrame& on_frame) {
     if (at < buffer_.size()) frame[size++] = 0;
   }
   const bool whole = at == buffer_.size() && size > 0 && size <= max_frame;
-  reset();
   if (!whole) {
     ++counters_.malformed;
-    return;
+    counters_.noise_bytes += buffer_.size();
+    return reset();
   }
+  reset();
   ++counters_.frames;
   on_frame(std::span(frame).first(size));
 }

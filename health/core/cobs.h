@@ -30,7 +30,8 @@ class CobsDecoder {
     std::uint64_t frames = 0;
     std::uint64_t oversized =
         0;  // more than max_encoded bytes without a zero; counted once until the next zero
-    std::uint64_t malformed = 0;  // between two zeros stood what no sender makes
+    std::uint64_t malformed = 0;    // between two zeros stood what no sender makes
+    std::uint64_t noise_bytes = 0;  // of both, without zeros
   };
 
   CobsDecoder() { buffer_.reserve(max_encoded); }

@@ -21,8 +21,9 @@ struct LinkStats {
       0;                        // frames never sent: a newer one came first, or the link could not take them
   std::uint64_t oversized = 0;  // longer than any frame, never handed on
   std::uint64_t noise = 0;      // between two delimiters, but not a frame's encoding
-  std::uint64_t reopened = 0;   // times the device came back
-  std::string last_error;       // "": none ever
+  std::uint64_t noise_bytes = 0;  // of both
+  std::uint64_t reopened = 0;     // times the device came back
+  std::string last_error;         // "": none ever
   core::Instant last_error_at{};
 };
 

@@ -302,6 +302,7 @@ void SerialLink::receive() {
   if (alive->data == nullptr) return;
   stats_.noise += decoder->counters().malformed - before.malformed;
   stats_.oversized += decoder->counters().oversized - before.oversized;
+  stats_.noise_bytes += decoder->counters().noise_bytes - before.noise_bytes;
 }
 
 }  // namespace pointsman::io

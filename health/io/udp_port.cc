@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <linux/errqueue.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -155,6 +156,13 @@ bool UdpPort::send(const Address& to, std::span<const std::uint8_t> frame) {
   ++stats_.frames_out;
   stats_.bytes_out += frame.size();
   return true;
+}
+
+std::uint64_t UdpPort::receive_drops() const {
+  std::array<std::uint32_t, SK_MEMINFO_VARS> counts{};
+  socklen_t length = sizeof counts;
+  if (fd_ < 0 || ::getsockopt(fd_, SOL_SOCKET, SO_MEMINFO, counts.data(), &length) != 0) return 0;
+  return counts[SK_MEMINFO_DROPS];
 }
 
 void UdpPort::note_error(const Address& to, const std::string& text) {

@@ -53,6 +53,8 @@ class UdpPort {
   // Where it is bound, with the port that the kernel chose when 0 was asked for.
   const Address& local() const { return local_; }
   const LinkStats& stats() const { return stats_; }
+  // Datagrams that the kernel threw away because its buffer was full; asks it.
+  std::uint64_t receive_drops() const;
 
  private:
   struct Batch;

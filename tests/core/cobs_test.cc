@@ -100,6 +100,7 @@ TEST(CobsTest, OversizedIsCountedOnce) {
   longer.push_back(0);
   EXPECT_TRUE(frames_of(decoder, longer).empty());
   EXPECT_EQ(decoder.counters().oversized, 2U);
+  EXPECT_EQ(decoder.counters().noise_bytes, 1'000'000 + CobsDecoder::max_encoded + 1);
 }
 
 // What no sender makes: a run that goes beyond the end, and nothing at all.
@@ -111,6 +112,7 @@ TEST(CobsTest, MalformedIsCounted) {
   EXPECT_EQ(decoder.counters().malformed, 3U);
   EXPECT_TRUE(frames_of(decoder, Bytes(1000, 0)).empty());
   EXPECT_EQ(decoder.counters().malformed, 3U) << "zeros are an idle line";
+  EXPECT_EQ(decoder.counters().noise_bytes, 3U + 3U + 1U);
   EXPECT_EQ(decoder.counters().frames, 0U);
 }
 

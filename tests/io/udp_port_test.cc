@@ -65,6 +65,22 @@ Address nobody() {
   return address;
 }
 
+// Nobody reads while a flood comes: what the kernel throws away is counted, and only that.
+TEST(UdpPort, CountsWhatTheKernelDrops) {
+  Loop loop;
+  Seen seen;
+  UdpPort port(loop, seen.callbacks());
+  EXPECT_EQ(port.receive_drops(), 0U) << "not bound yet";
+  ASSERT_TRUE(port.bind(loopback));
+  const Sender sender;
+  sender.send(port.local(), bytes_of("one"));
+  EXPECT_EQ(port.receive_drops(), 0U);
+  // Far more than any receive buffer holds.
+  for (int i = 0; i < 100'000 && port.receive_drops() == 0; ++i)
+    sender.send(port.local(), Bytes(core::max_frame, 1));
+  EXPECT_GT(port.receive_drops(), 0U);
+}
+
 // Two ports talk; each sees the other's address as the sender.
 TEST(UdpPort, CarriesDatagramsBothWays) {
   Loop loop;
