@@ -54,6 +54,8 @@ Heartbeats::Heartbeats(io::Loop& loop, io::Log& log, const conf::Config& config,
       node_(config.heartbeat.node),
       listen_(config.heartbeat.listen),
       keepalive_(config.heartbeat.keepalive),
+      warntime_(config.heartbeat.warntime),
+      deadtime_(config.heartbeat.deadtime),
       keys_(std::move(keys)),
       callbacks_(std::move(callbacks)),
       udp_(loop, {.on_datagram =
@@ -120,6 +122,7 @@ void Heartbeats::stop() {
 
 void Heartbeats::reconfigure(const conf::Config& config, std::unique_ptr<io::AuthKeyring> keys) {
   keys_.replace(std::move(keys));
+  deadtime_ = config.heartbeat.deadtime;
   if (keepalive_ == config.heartbeat.keepalive) return;
   keepalive_ = config.heartbeat.keepalive;
   timer_.start_every(keepalive_);
@@ -162,6 +165,7 @@ void Heartbeats::hear(std::span<const std::uint8_t> bytes, core::LinkKind link, 
 void Heartbeats::take(Peer& peer, const core::LinkSession::Received& received, core::LinkKind link,
                       const std::string& from) {
   const core::Instant now = io::now();
+  peer.paces[core::index(link)].on_frame(now, warntime_, deadtime_);
   if (received.new_session) {
     peer.strange_at = {};
     log_.info("agent_heard", {{"backend", peer.name},
@@ -215,7 +219,9 @@ void Heartbeats::tell_unknown(std::span<const std::uint8_t> bytes, core::LinkKin
     unknown_ = {now, "an agent at " + from + " goes by the name " + frame->sender +
                          ", which no backend has: is heartbeat.node of its agent.toml right?"};
   }
-  const std::string reason = frame ? "unknown_sender" : core::to_string(frame.error());
+  const core::FrameRefusal refusal = frame ? core::FrameRefusal::unknown_sender : frame.error();
+  ++unknown_frames_[core::index(link)][core::index(refusal)];
+  const std::string reason = core::to_string(refusal);
   const auto held_back = limiter_.pass("unknown " + reason + core::to_string(link), now);
   if (!held_back) return;
   const auto claimed = core::claimed_sender(bytes);
@@ -329,33 +335,33 @@ std::vector<std::uint8_t> Heartbeats::seal(Peer& peer, core::LinkKind link) {
 // --- for people
 // -----------------------------------------------------------------------------------------------------
 
-nlohmann::json Heartbeats::link_json(core::BackendId backend, core::LinkKind link) const {
+std::optional<LinkReport> Heartbeats::link_report(core::BackendId backend, core::LinkKind link) const {
   const auto found = std::ranges::find_if(peers_, [&](const auto& peer) { return peer->id == backend; });
-  if (found == peers_.end()) return nlohmann::json::object();
+  if (found == peers_.end()) return std::nullopt;
   const Peer& peer = **found;
-  const auto& counters = peer.session.counters();
-  nlohmann::json refused = nlohmann::json::object();
-  for (std::size_t i = 0; i < core::frame_refusals; ++i) {
-    const std::uint64_t n = counters.refused[core::index(link)][i];
-    if (n != 0) refused[core::to_string(static_cast<core::FrameRefusal>(i))] = n;
-  }
-  nlohmann::json out = {{"sent", counters.sealed[core::index(link)]},
-                        {"received", counters.accepted[core::index(link)]},
-                        {"refused", std::move(refused)},
-                        {"last_error", ""}};
+  const core::LinkSession::Counters& counters = peer.session.counters();
+  const LinkPace& pace = peer.paces[core::index(link)];
+  LinkReport report{.sent = counters.sealed[core::index(link)],
+                    .received = counters.accepted[core::index(link)],
+                    .refused = counters.refused[core::index(link)],
+                    .late = pace.late(),
+                    .longest_gap = pace.longest_gap()};
   if (link == core::LinkKind::udp) {
-    out["last_error"] = peer.udp_error;
-  } else if (peer.serial) {
-    const io::LinkStats& stats = peer.serial->stats();
-    out["device"] = peer.serial->device();
-    out["line"] = peer.serial->words();
-    out["bytes_in"] = stats.bytes_in;
-    out["bytes_out"] = stats.bytes_out;
-    out["noise"] = stats.noise + stats.oversized;
-    out["dropped"] = stats.dropped_late;
-    out["last_error"] = stats.last_error;
+    if (peer.udp.empty()) return std::nullopt;
+    report.last_error = peer.udp_error;
+  } else {
+    if (!peer.serial) return std::nullopt;
+    report.line = {peer.serial->device(), peer.serial->words(), peer.serial->stats()};
+    report.last_error = report.line->stats.last_error;
   }
-  return out;
+  return report;
+}
+
+HeartbeatPortReport Heartbeats::port_report() const {
+  return {.bound = udp_.local().length > 0,
+          .stats = udp_.stats(),
+          .receive_drops = udp_.receive_drops(),
+          .unknown = unknown_frames_};
 }
 
 std::vector<std::string> Heartbeats::warnings() const {

@@ -10,8 +10,6 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "conf/config.h"
 #include "health/core/controller.h"
 #include "health/core/link_session.h"
@@ -23,6 +21,7 @@
 #include "health/io/serial_link.h"
 #include "health/io/timer.h"
 #include "health/io/udp_port.h"
+#include "proxy/link_report.h"
 
 namespace pointsman::proxy {
 
@@ -52,8 +51,9 @@ class Heartbeats {
   void reconfigure(const conf::Config& config, std::unique_ptr<io::AuthKeyring> keys);
   void stop();
 
-  // What a link has done, for `status`; the link's state is the core's to say.
-  nlohmann::json link_json(core::BackendId backend, core::LinkKind link) const;
+  // What a link has done; nullopt: no link to this backend is configured.
+  std::optional<LinkReport> link_report(core::BackendId backend, core::LinkKind link) const;
+  HeartbeatPortReport port_report() const;
   // What is wrong with frames or lines now, sentences.
   std::vector<std::string> warnings() const;
 
@@ -76,6 +76,7 @@ class Heartbeats {
     core::Instant strange_since{};
     core::Controller::AgentOrder sent{};
     std::array<core::Instant, core::link_kinds> sent_at{};
+    std::array<LinkPace, core::link_kinds> paces{};
     std::string udp_error{};
     Trouble wrong_key{};
     Trouble stranger{};
@@ -105,11 +106,14 @@ class Heartbeats {
   const std::string node_;
   const conf::HostPort listen_;
   core::Duration keepalive_;
+  const core::Duration warntime_;
+  core::Duration deadtime_;
   io::Keys keys_;
   const Callbacks callbacks_;
   io::LogLimiter limiter_{std::chrono::seconds(10)};
   std::vector<std::unique_ptr<Peer>> peers_;  // those that have an agent
   Trouble unknown_;                           // an agent that no backend has
+  std::array<std::array<std::uint64_t, core::frame_refusals>, core::link_kinds> unknown_frames_{};
   io::UdpPort udp_;
   io::Timer timer_;
   bool stopped_ = false;

@@ -63,13 +63,37 @@ json replication_json(const core::Server& server, const core::Cluster& cluster) 
   return out;
 }
 
+void add_report(json& out, const LinkReport& report) {
+  json refused = json::object();
+  for (std::size_t i = 0; i < report.refused.size(); ++i) {
+    if (report.refused[i] != 0)
+      refused[core::to_string(static_cast<core::FrameRefusal>(i))] = report.refused[i];
+  }
+  out["sent"] = report.sent;
+  out["received"] = report.received;
+  out["refused"] = std::move(refused);
+  out["late_frames"] = report.late;
+  out["longest_gap_ms"] = to_ms(report.longest_gap);
+  out["last_error"] = report.last_error;
+  if (!report.line) return;
+  const io::LinkStats& stats = report.line->stats;
+  out["device"] = report.line->device;
+  out["line"] = report.line->words;
+  out["bytes_in"] = stats.bytes_in;
+  out["bytes_out"] = stats.bytes_out;
+  out["noise"] = stats.noise + stats.oversized;
+  out["dropped"] = stats.dropped_late;
+}
+
 json link_json(const core::Server& server, core::LinkKind link, const StatusFacts& facts) {
   const core::LinkState state = server.links[core::index(link)];
   json out = {{"state", core::to_string(state)}, {"age_ms", nullptr}};
   if (state == core::LinkState::off) return out;
   if (const auto& heard = server.evidence.agent.heard[core::index(link)])
     out["age_ms"] = to_ms(facts.now - *heard);
-  if (facts.heartbeats != nullptr) out.update(facts.heartbeats->link_json(server.id, link));
+  const auto report =
+      facts.heartbeats != nullptr ? facts.heartbeats->link_report(server.id, link) : std::nullopt;
+  if (report) add_report(out, *report);
   return out;
 }
 
