@@ -106,6 +106,7 @@ void Control::feed(core::Event event) {
   // Traffic outranks a failed probe, so it must be known when the failure is judged.
   if (std::holds_alternative<core::ProbeFailed>(event) || std::holds_alternative<core::Tick>(event))
     feed_traffic(now);
+  if (on_event) on_event(event);
   perform(controller_.step(event, now));
   if (on_step) on_step();
   if (const core::State state = controller_.state(); state != state_) {
@@ -221,6 +222,7 @@ void Control::perform(core::AbortTakeBack& action) {
 
 void Control::perform(core::Record& action) {
   const core::HistoryRecord& record = action.record;
+  if (on_record) on_record(record);
   history_.append(event_json(record, wall_clock_ms()));
   std::string steps;
   for (const auto& step : record.steps) {

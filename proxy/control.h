@@ -54,6 +54,9 @@ class Control {
   core::Duration in_state() const;
   const conf::Config& config() const { return config_; }
   std::function<void()> on_state_change;
+  // Before the core sees it, and each record of the history: for those who count.
+  std::function<void(const core::Event&)> on_event;
+  std::function<void(const core::HistoryRecord&)> on_record;
   // Each step of the core may change what the agents are to be told.
   std::function<void()> on_step;
   // What an agent said.

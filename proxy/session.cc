@@ -45,7 +45,7 @@ void Session::start(int client_fd) {
 
 void Session::hold() {
   phase_ = Phase::held;
-  if (env_.holds.add(id_, accepted_, *this)) return;
+  if (env_.holds.add(id_, accepted_, *this)) return env_.stats.holds.add(1);
   env_.stats.refused_max_held.add(1);
   refuse(mysql_packet::too_many_connections,
          "Too many connections (pointsman: " +
@@ -121,6 +121,7 @@ void Session::server_greeted() {
 // The relay.
 
 void Session::client_sent(std::span<const char> bytes) {
+  env_.stats.bytes_from_clients.add(static_cast<std::int64_t>(bytes.size()));
   switch (server_->send(env_.filter.pass(Direction::to_server, bytes))) {
     case Sent::all:
       return;
@@ -132,6 +133,7 @@ void Session::client_sent(std::span<const char> bytes) {
 }
 
 void Session::server_sent(std::span<const char> bytes) {
+  env_.stats.bytes_from_servers.add(static_cast<std::int64_t>(bytes.size()));
   switch (client_.send(env_.filter.pass(Direction::to_client, bytes))) {
     case Sent::all:
       return;

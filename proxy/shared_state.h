@@ -66,6 +66,9 @@ struct alignas(cache_line) WorkerStats {
   Counter refused_max_held;
   Counter hold_timeouts;
   Counter accept_pauses;
+  Counter holds;
+  Counter bytes_from_clients;
+  Counter bytes_from_servers;
 };
 
 }  // namespace pointsman::proxy

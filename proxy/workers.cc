@@ -180,6 +180,9 @@ SessionCounts Workers::Impl::counts() const {
     sum.refused_max_held += stats.refused_max_held.get();
     sum.hold_timeouts += stats.hold_timeouts.get();
     sum.accept_pauses += stats.accept_pauses.get();
+    sum.holds += stats.holds.get();
+    sum.bytes_from_clients += stats.bytes_from_clients.get();
+    sum.bytes_from_servers += stats.bytes_from_servers.get();
     for (std::size_t b = 0; b < conf::max_backends; ++b)
       sum.active_by_backend[b] += stats.active_by_backend[b].get();
   }

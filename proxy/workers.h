@@ -36,6 +36,9 @@ struct SessionCounts {
   std::uint64_t refused_max_held = 0;
   std::uint64_t hold_timeouts = 0;  // clients that got an ERR packet because no server took them in time
   std::uint64_t accept_pauses = 0;  // times that accepting paused for want of file descriptors or memory
+  std::uint64_t holds = 0;          // times that a client had to wait for a server
+  std::uint64_t bytes_from_clients = 0;
+  std::uint64_t bytes_from_servers = 0;
   std::array<std::uint64_t, conf::max_backends> active_by_backend{};
 };
 
