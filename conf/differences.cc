@@ -93,11 +93,10 @@ std::expected<Config, std::vector<Problem>> reloaded(const Config& running, cons
   merged.monitor.account.password = read.monitor.account.password;
   merged.replication.account.password = read.replication.account.password;
 
-  // Each of the two is valid; the mixture can only fail where a relation has a key of both kinds, and those
-  // are the times.
+  // Each of the two is valid; the mixture can only fail where a relation has a key of both kinds.
   Positions positions(read.file);
-  for (const char* key :
-       {"heartbeat.deadtime", "heartbeat.keepalive", "monitor.interval", "monitor.timeout"}) {
+  for (const char* key : {"heartbeat.deadtime", "heartbeat.keepalive", "monitor.interval", "monitor.timeout",
+                          "admin.metrics", "proxy.listen"}) {
     positions.add(key, {});
   }
   std::vector<Problem> problems = validate(merged, positions);

@@ -142,7 +142,8 @@ constexpr std::array config_table{
                                   "an absolute path of at most 107 bytes", check_socket}},
     Key<Config>{"admin", "metrics",
                 TextField<Config>{in_config<&Config::admin, &Admin::metrics>(),
-                                  "\"host:port\", or \"\" for none", check_optional_address}},
+                                  "\"host:port\", or \"\" for none", check_optional_address},
+                on_reload},
 
     Key<Config>{"log", "level", word<&Config::log, &Log::level>(level_words), on_reload},
     Key<Config>{"log", "file",

@@ -22,6 +22,7 @@
 #include "proxy/control.h"
 #include "proxy/heartbeats.h"
 #include "proxy/history.h"
+#include "proxy/metrics.h"
 #include "proxy/state_dir.h"
 #include "proxy/workers.h"
 
@@ -57,6 +58,7 @@ class Daemon {
                [this](const nlohmann::json& request, const std::shared_ptr<Responder>& responder) {
                  requests_.handle(request, responder);
                }),
+        metrics_({loop_, background_, control_, workers_, admin_, history_, heartbeats_.get(), *log_}),
         watchdog_(loop_, [this] { systemd_.watchdog(); }),
         terminate_(loop_, SIGTERM, [this] { stop("SIGTERM"); }),
         interrupt_(loop_, SIGINT, [this] { stop("SIGINT"); }),
@@ -70,6 +72,7 @@ class Daemon {
     if (auto started = workers_.start(); !started) return refuse(started.error());
     for (const auto& address : workers_.listening())
       log_->info("listening", {{"address", conf::to_string(address)}});
+    if (auto started = metrics_.start(config_.admin.metrics); !started) return refuse(started.error());
     for (const auto& advice : conf::advice(config_)) log_->warn("advice", {{"text", advice}});
     if (heartbeats_) {
       control_.on_step = [this] { heartbeats_->send_changes(); };
@@ -86,6 +89,7 @@ class Daemon {
   void stop(const char* why) {
     log_->info("stopping", {{"why", why}});
     systemd_.stopping();
+    metrics_.stop();
     if (heartbeats_) heartbeats_->stop();
     control_.stop();
     workers_.stop();
@@ -127,6 +131,7 @@ class Daemon {
   std::unique_ptr<Heartbeats> heartbeats_;  // null: no backend has an agent
   AdminRequests requests_;
   AdminServer admin_;
+  Metrics metrics_;
   io::Timer watchdog_;
   io::Signal terminate_;
   io::Signal interrupt_;
@@ -159,6 +164,7 @@ std::expected<std::string, std::string> Daemon::reload() {
   log_->set_level(config_.log.level);
   control_.reconfigure(config_);
   if (heartbeats_) heartbeats_->reconfigure(config_, std::move(keys));
+  metrics_.reconfigure(config_.admin.metrics);
   if (text.empty()) text = "nothing has changed";
   log_->info("reloaded", {{"what", text}});
   return text;
