@@ -1,0 +1,46 @@
+#include "health/setup/accounts.h"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+namespace pointsman::setup {
+namespace {
+
+using core::Flavour;
+
+// What SHOW GRANTS of both products says is understood, and only what is missing is granted.
+TEST(Accounts, FindsWhatIsMissing) {
+  const auto wanted = monitor_privileges(Flavour::mysql, 90700);
+  const std::vector<std::string> grants{
+      "GRANT RELOAD, PROCESS, REPLICATION CLIENT, EVENT ON *.* TO `pointsman`@`%`",
+      "GRANT CONNECTION_ADMIN,REPLICATION_SLAVE_ADMIN,SET_ANY_DEFINER,SYSTEM_VARIABLES_ADMIN ON *.* TO "
+      "`pointsman`@`%`",
+      "GRANT SELECT ON `performance_schema`.* TO `pointsman`@`%`"};
+  EXPECT_EQ(missing_privileges(grants, wanted).global, std::vector<std::string>{"CLONE_ADMIN"});
+  EXPECT_TRUE(missing_privileges(grants, wanted).on_performance_schema.empty());
+  EXPECT_EQ(missing_privileges({"GRANT USAGE ON *.* TO `pointsman`@`%`"}, wanted).global, wanted.global);
+  const auto all =
+      missing_privileges({"GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION"}, wanted);
+  EXPECT_TRUE(all.global.empty());
+  EXPECT_TRUE(all.on_performance_schema.empty());
+}
+
+TEST(Accounts, ReadsTheNameOfADefiner) {
+  EXPECT_EQ(AccountName::parse("a@b@192.168.10.%"), (AccountName{"a@b", "192.168.10.%", false}));
+  EXPECT_EQ(AccountName::parse("o'hara@%").quoted(), "'o''hara'@'%'");
+  EXPECT_TRUE(AccountName::parse("role").role);
+}
+
+// Before MySQL 8.2 the privilege has another name, before 8.0.17 nobody can clone.
+TEST(Accounts, KnowsTheNamesOfTheVersion) {
+  const auto has = [](const Privileges& privileges, const std::string& name) {
+    return std::ranges::find(privileges.global, name) != privileges.global.end();
+  };
+  EXPECT_TRUE(has(monitor_privileges(Flavour::mysql, 80036), "SET_USER_ID"));
+  EXPECT_TRUE(has(monitor_privileges(Flavour::mysql, 80400), "SET_ANY_DEFINER"));
+  EXPECT_FALSE(has(monitor_privileges(Flavour::mysql, 80016), "CLONE_ADMIN"));
+}
+
+}  // namespace
+}  // namespace pointsman::setup
