@@ -116,7 +116,30 @@ void add_import(CLI::App& app, Invocation& into) {
 struct Raw {
   std::string on_off;
   double interval_s = 1;
+  unsigned restart_timeout_s = 900;
 };
+
+void add_setup(CLI::App& app, Invocation& into, Raw& raw) {
+  app.add_flag("--dry-run", into.dry_run, "print every statement, change nothing");
+  app.add_option("--primary", into.name, "the server whose data count (found out)")->type_name("NAME");
+  app.add_option("--overwrite", into.overwrite, "a server whose data may be thrown away;\nmay be repeated")
+      ->type_name("NAME");
+  app.add_option("--admin-user", into.admin_user, "who may do everything on the servers\n(root)")
+      ->type_name("USER");
+  app.add_option("--admin-password-file", into.admin_password_file,
+                 "its password, the first line of a private\nfile (asks on the terminal)")
+      ->type_name("FILE");
+  app.add_option("--admin-socket", into.admin_sockets,
+                 "reach a server of this host by its Unix\nsocket; may be repeated")
+      ->type_name("NAME=PATH");
+  app.add_option("--account-host", into.account_host,
+                 "from where the accounts that are made may\nlog in, as '192.168.10.%' (%)")
+      ->type_name("HOST");
+  app.add_option("--restart-timeout", raw.restart_timeout_s,
+                 "MySQL: how long a server may take to be back\nafter a clone (900)")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(1U, 86'400U));
+}
 
 void add_own_options(CLI::App& app, Command command, Invocation& into, Raw& raw) {
   switch (command) {
@@ -160,6 +183,8 @@ void add_own_options(CLI::App& app, Command command, Invocation& into, Raw& raw)
       return add_keys(app, into);
     case Command::import_heartbeat:
       return add_import(app, into);
+    case Command::setup:
+      return add_setup(app, into, raw);
     default:
       return;
   }
@@ -211,7 +236,12 @@ std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string
     invocations[i].command = manual.command;
     add_help(*command);
     add_own_options(*command, manual.command, invocations[i], raw);
-    if (talks_to_daemon(manual.command)) {
+    if (manual.command == Command::setup) {
+      add_config(*command, invocations[i]);
+      command->add_flag("--json", invocations[i].json, "the result as JSON");
+      command->add_option("--socket", invocations[i].socket, "the admin socket of a daemon that runs")
+          ->type_name("PATH");
+    } else if (talks_to_daemon(manual.command)) {
       add_common(*command, invocations[i]);
     } else if (reads_configuration(manual.command)) {
       add_config(*command, invocations[i]);
@@ -246,6 +276,12 @@ std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string
     return std::unexpected(usage_error("keygen", "--rotate and --add need a file that exists"));
   if (invocation.command == Command::events && invocation.json && command->count("-n") == 0)
     invocation.limit = max_limit;
+  for (const std::string& entry : invocation.admin_sockets) {
+    const auto split = entry.find("=/");
+    if (split == 0 || split == std::string::npos)
+      return std::unexpected(usage_error("setup", "--admin-socket takes NAME=PATH, the path from the root"));
+  }
+  invocation.restart_timeout = std::chrono::seconds(raw.restart_timeout_s);
   invocation.on = raw.on_off == "on";
   invocation.interval = std::chrono::milliseconds(static_cast<long long>(raw.interval_s * 1000));
   return invocation;

@@ -26,6 +26,7 @@ enum class Command {
   reload,
   keygen,
   import_heartbeat,
+  setup,
 };
 
 // What the operator typed, checked.
@@ -51,6 +52,12 @@ struct Invocation {
   std::string haresources;
   std::string authkeys;
   std::string output_dir = ".";
+  std::string admin_user = "root";  // setup, as all below
+  std::string admin_password_file;
+  std::vector<std::string> admin_sockets;  // "NAME=PATH"
+  std::vector<std::string> overwrite;      // names of servers
+  std::string account_host = "%";
+  std::chrono::seconds restart_timeout{900};
 };
 
 // Nothing to do but to print: help or version (done, to standard output), or what is wrong (usage, to

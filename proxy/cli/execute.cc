@@ -18,6 +18,7 @@
 #include "proxy/cli/render_answers.h"
 #include "proxy/cli/render_events.h"
 #include "proxy/cli/render_status.h"
+#include "proxy/cli/setup.h"
 #include "proxy/cli/terminal.h"
 #include "proxy/cli/watch.h"
 
@@ -202,6 +203,7 @@ ExitStatus execute(const Invocation& invocation, const RunDaemon& run_daemon) {
   if (invocation.command == Command::check) return check(invocation);
   if (invocation.command == Command::keygen) return make_keys(invocation);
   if (invocation.command == Command::import_heartbeat) return import_installation(invocation);
+  if (invocation.command == Command::setup) return set_up(invocation);
   const auto socket = socket_of(invocation);
   if (!socket) {
     complain("pointsman: " + socket.error() + '\n');

@@ -127,6 +127,36 @@ SIGTERM or SIGINT. SIGHUP reads the configuration again. Under systemd
 (Type=notify) it says when it is ready. If the configuration is wrong it says
 where, and does not start.)",
            "pointsman run -c /etc/pointsman/pointsman.toml"},
+    Manual{Command::setup, "setup", running,
+           "[--dry-run] [--primary NAME] [--overwrite NAME]...\n"
+           "         [--admin-user USER] [--admin-password-file FILE]\n"
+           "         [--admin-socket NAME=PATH]... [-c FILE] [--json]",
+           "makes replication from bare servers, and proves it",
+           R"(Takes the servers of the configuration from wherever they are to replication:
+looks at their settings and says all at once what to change in which my.cnf;
+makes the monitor and the replication account, with the passwords of the
+configuration; copies the primary's data to each server that has none; starts
+replication by GTID; writes a row on the primary and reads it on each replica.
+What is done already is left as it is: replication that runs is not touched,
+and after a failure or Ctrl-C the same command goes on from what it finds.
+
+The primary is the daemon's if one runs, else the server that others replicate
+from, else the one that has data, else the first of the configuration; or
+--primary NAME. A server that has data of its own is not overwritten without
+--overwrite NAME. --dry-run prints every statement.
+
+It talks to the servers itself, as an administrator: --admin-user, by the
+addresses of the configuration or, on this host, by --admin-socket. MariaDB's
+data are copied by mariadb-dump and mariadb (package mariadb-client) on this
+host, MySQL's by the clone plugin from server to server; that server restarts,
+or stops and has to be started, when it has the copy. A daemon may run; the
+servers that get a copy are in maintenance meanwhile.
+
+Clients: a server that becomes a replica is made read-only, and its sessions
+end. Those of the primary notice nothing.)",
+           R"(pointsman setup --dry-run
+pointsman setup --admin-password-file /root/admin.password
+pointsman setup --primary dbserv1 --overwrite dbserv2)"},
     Manual{Command::check, "check", running, "[-c FILE] [--json]", "validates a configuration file",
            R"(Reads the file and every file that it names, and reports all problems with their
 line and column. When there are none, it shows what the configuration means
