@@ -6,6 +6,7 @@
 #include "health/io/clock.h"
 #include "health/rescue/rescue.h"
 #include "health/rescue/server_call.h"
+#include "health/setup/copy.h"
 
 namespace pointsman::proxy {
 
@@ -80,10 +81,40 @@ class Errand {
     return copy(saved, why);
   }
 
-  std::expected<std::string, Failure> copy(const std::optional<rescue::Saved>&, const std::string& why) {
-    return std::unexpected(
-        Failure{FailureKind::unsupported, 0,
-                "it needs a fresh copy of the data of " + source_.name + " (" + why + ")"});
+  // MySQL copies from server to server, which our own accounts may order; a dump needs an administrator's.
+  std::expected<std::string, Failure> copy(const std::optional<rescue::Saved>& saved,
+                                           const std::string& why) {
+    if (rescue_.flavour == core::Flavour::mariadb) {
+      return std::unexpected(Failure{FailureKind::unsupported, 0,
+                                     "it needs a fresh copy of the data of " + source_.name + " (" + why +
+                                         "): `pointsman setup --overwrite " + server_.name + "` makes one"});
+    }
+    const auto account = rescue_.account;
+    setup::CopyOrder order{.donor = {source_.name, source_.address, account},
+                           .recipient = {server_.name, server_.address, account},
+                           .donor_address = source_.address,
+                           .donor_login = rescue_.reader,
+                           .overwrite = true};
+    mysql::Waker cancel;
+    const std::stop_callback ring(rescue_.stop, [&cancel] { cancel.ring(); });
+    auto last = setup::CopyProgress::Stage::preparing;
+    const auto copied = setup::copy_data(order, cancel, [&](const setup::CopyProgress& progress) {
+      if (std::exchange(last, progress.stage) != progress.stage)
+        note_(std::string("copy: ") + setup::to_string(progress.stage));
+    });
+    if (!copied) return std::unexpected(judged(copied.error()));
+    if (saved) {
+      if (auto settled = rescue::settle(*saved); !settled) return std::unexpected(settled.error());
+    }
+    return "by a fresh copy of the data of " + source_.name;
+  }
+
+  // What the server itself refuses before anything was changed, it will refuse again.
+  static Failure judged(const setup::CopyFailure& failure) {
+    Failure cause = failure.cause;
+    const bool untouched = failure.left == setup::CopyFailure::Left::untouched;
+    if (untouched && core::proves_life(cause.kind)) cause.kind = FailureKind::unsupported;
+    return cause;
   }
 
   Result look(std::string saved_in, std::string how) {

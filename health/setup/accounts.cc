@@ -81,7 +81,8 @@ std::expected<std::vector<AccountName>, core::Failure> read_account_names(Admin&
 Privileges monitor_privileges(core::Flavour flavour, unsigned version) {
   if (flavour == core::Flavour::mariadb) {
     return {.global = {"SLAVE MONITOR", "REPLICATION SLAVE ADMIN", "REPLICATION MASTER ADMIN",
-                       "READ_ONLY ADMIN", "CONNECTION ADMIN", "PROCESS", "RELOAD", "EVENT", "SET USER"},
+                       "READ_ONLY ADMIN", "CONNECTION ADMIN", "PROCESS", "RELOAD", "EVENT", "SET USER",
+                       "BINLOG MONITOR", "BINLOG REPLAY"},
             .on_performance_schema = {}};
   }
   Privileges wanted{.global = {"REPLICATION CLIENT", "REPLICATION_SLAVE_ADMIN", "SYSTEM_VARIABLES_ADMIN",

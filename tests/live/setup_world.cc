@@ -5,23 +5,6 @@ namespace pointsman::live {
 using namespace std::chrono_literals;
 using testbed::Server;
 
-Supervisor::Supervisor(Server& server)
-    : thread_([this, &server] {
-        while (!stop_) {
-          if (!server.running()) {
-            auto started = server.start();
-            if (started) ++restarts_;
-            EXPECT_TRUE(started) << started.error();
-          }
-          std::this_thread::sleep_for(20ms);
-        }
-      }) {}
-
-Supervisor::~Supervisor() {
-  stop_ = true;
-  thread_.join();
-}
-
 SetupWorld SetupWorld::make(Product product, std::vector<std::vector<std::string>> settings, Keys keys) {
   SetupWorld world;
   testbed::Daemon::Options options;

@@ -1,28 +1,16 @@
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "tests/live/world.h"
+#include "tests/testbed/supervisor.h"
 
 // Bare servers, and `pointsman setup` over them.
 namespace pointsman::live {
 
-// Starts a server again whenever it has ended, as systemd would; nobody else touches the object meanwhile.
-class Supervisor {
- public:
-  explicit Supervisor(testbed::Server& server);
-  ~Supervisor();
-  unsigned restarts() const { return restarts_; }
-
- private:
-  std::atomic<bool> stop_{false};
-  std::atomic<unsigned> restarts_{0};
-  std::thread thread_;
-};
+using testbed::Supervisor;
 
 struct SetupWorld {
   std::vector<std::unique_ptr<testbed::Server>> servers;
