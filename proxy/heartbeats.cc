@@ -136,6 +136,11 @@ Heartbeats::Peer* Heartbeats::find(std::string_view name) {
   return found == peers_.end() ? nullptr : found->get();
 }
 
+const Heartbeats::Peer* Heartbeats::find(core::BackendId backend) const {
+  const auto found = std::ranges::find_if(peers_, [&](const auto& peer) { return peer->id == backend; });
+  return found == peers_.end() ? nullptr : found->get();
+}
+
 // `line_of`: whose serial line it came on; null for UDP. Who says that he sent it is believed when the
 // session has checked it.
 void Heartbeats::hear(std::span<const std::uint8_t> bytes, core::LinkKind link, Peer* line_of,
@@ -166,6 +171,7 @@ void Heartbeats::take(Peer& peer, const core::LinkSession::Received& received, c
                       const std::string& from) {
   const core::Instant now = io::now();
   peer.paces[core::index(link)].on_frame(now, warntime_, deadtime_);
+  peer.lost.on_frame(received.frame.seq, received.new_session);
   if (received.new_session) {
     peer.strange_at = {};
     log_.info("agent_heard", {{"backend", peer.name},
@@ -336,9 +342,9 @@ std::vector<std::uint8_t> Heartbeats::seal(Peer& peer, core::LinkKind link) {
 // -----------------------------------------------------------------------------------------------------
 
 std::optional<LinkReport> Heartbeats::link_report(core::BackendId backend, core::LinkKind link) const {
-  const auto found = std::ranges::find_if(peers_, [&](const auto& peer) { return peer->id == backend; });
-  if (found == peers_.end()) return std::nullopt;
-  const Peer& peer = **found;
+  const Peer* found = find(backend);
+  if (found == nullptr) return std::nullopt;
+  const Peer& peer = *found;
   const core::LinkSession::Counters& counters = peer.session.counters();
   const LinkPace& pace = peer.paces[core::index(link)];
   LinkReport report{.sent = counters.sealed[core::index(link)],
@@ -355,6 +361,11 @@ std::optional<LinkReport> Heartbeats::link_report(core::BackendId backend, core:
     report.last_error = report.line->stats.last_error;
   }
   return report;
+}
+
+std::uint64_t Heartbeats::lost_frames(core::BackendId backend) const {
+  const Peer* peer = find(backend);
+  return peer == nullptr ? 0 : peer->lost.count();
 }
 
 HeartbeatPortReport Heartbeats::port_report() const {

@@ -53,6 +53,8 @@ class Heartbeats {
 
   // What a link has done; nullopt: no link to this backend is configured.
   std::optional<LinkReport> link_report(core::BackendId backend, core::LinkKind link) const;
+  // Of the agent's frames, on all links; see LostFrames.
+  std::uint64_t lost_frames(core::BackendId backend) const;
   HeartbeatPortReport port_report() const;
   // What is wrong with frames or lines now, sentences.
   std::vector<std::string> warnings() const;
@@ -77,6 +79,7 @@ class Heartbeats {
     core::Controller::AgentOrder sent{};
     std::array<core::Instant, core::link_kinds> sent_at{};
     std::array<LinkPace, core::link_kinds> paces{};
+    LostFrames lost{};
     std::string udp_error{};
     Trouble wrong_key{};
     Trouble stranger{};
@@ -87,6 +90,7 @@ class Heartbeats {
   void add_peer(core::BackendId id, const conf::Backend& backend);
   void open_line(Peer& peer, const conf::Backend& backend);
   Peer* find(std::string_view name);
+  const Peer* find(core::BackendId backend) const;
   void hear(std::span<const std::uint8_t> bytes, core::LinkKind link, Peer* line_of, const std::string& from);
   void take(Peer& peer, const core::LinkSession::Received& received, core::LinkKind link,
             const std::string& from);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -36,6 +37,39 @@ class LinkPace {
   std::optional<core::Instant> last_;
   std::uint64_t late_ = 0;
   core::Duration longest_gap_{};
+};
+
+// How many of an agent's frames never counted, on all its links together: its numbers have gaps.
+class LostFrames {
+ public:
+  // A frame may come so many numbers later than its successors: a serial line is slow.
+  static constexpr std::uint32_t patience = 64;
+
+  // A frame that counted. What a session sent before its first one that counted is not known.
+  void on_frame(std::uint32_t seq, bool new_session) {
+    if (new_session || !seen_) {
+      highest_ = seq;
+      seen_ = ~std::uint64_t{0};
+    } else if (seq <= highest_) {
+      if (highest_ - seq < patience) *seen_ |= std::uint64_t{1} << (highest_ - seq);
+    } else {
+      advance(seq - highest_);
+      highest_ = seq;
+    }
+  }
+  std::uint64_t count() const { return count_; }
+
+ private:
+  void advance(std::uint32_t by) {
+    const std::uint32_t leaving = std::min(by, patience);
+    const std::uint64_t gone = *seen_ >> (patience - leaving);
+    count_ += by - static_cast<unsigned>(std::popcount(gone));
+    *seen_ = (by < patience ? *seen_ << by : 0) | 1U;
+  }
+
+  std::uint32_t highest_ = 0;
+  std::optional<std::uint64_t> seen_;  // bit i: the frame highest_ - i came; nullopt: none came yet
+  std::uint64_t count_ = 0;
 };
 
 // One link to one agent.

@@ -1,73 +1,17 @@
 #include "proxy/metrics_families.h"
 
-#include <chrono>
 #include <limits>
 #include <span>
 #include <string>
 #include <utility>
 
-namespace pointsman::proxy {
+#include "proxy/metrics_family.h"
 
-using prometheus::ClientMetric;
-using prometheus::MetricFamily;
-using prometheus::MetricType;
+namespace pointsman::proxy {
 
 namespace {
 
-using Families = std::vector<MetricFamily>;
-using Labels = std::vector<ClientMetric::Label>;
 using Backend = MetricsSnapshot::Backend;
-using Link = MetricsSnapshot::Link;
-
-// Prometheus' own spelling of an instant or a time: a double of seconds.
-double seconds(core::Duration d) {
-  return std::chrono::duration<double>(d).count();
-}
-
-// One metric with all its series.
-class Family {
- public:
-  Family(Families& out, MetricType type, const char* name, const char* help) {
-    out.push_back({name, help, type, {}});
-    metric_ = &out.back();
-  }
-
-  Family& add(double value, Labels labels = {}) {
-    ClientMetric& one = series(std::move(labels));
-    (metric_->type == MetricType::Counter ? one.counter.value : one.gauge.value) = value;
-    return *this;
-  }
-  Family& add(std::uint64_t value, Labels labels = {}) {
-    return add(static_cast<double>(value), std::move(labels));
-  }
-  Family& add(bool value, Labels labels = {}) { return add(value ? 1.0 : 0.0, std::move(labels)); }
-
-  // A series for each of `values`; the one that holds is 1.
-  template <class E>
-  void add_states(E present, std::initializer_list<E> values, const char* label, const Labels& labels = {}) {
-    for (const E value : values) {
-      Labels all = labels;
-      all.push_back({label, core::to_string(value)});
-      add(value == present, std::move(all));
-    }
-  }
-
-  ClientMetric& series(Labels labels) {
-    metric_->metric.emplace_back();
-    metric_->metric.back().label = std::move(labels);
-    return metric_->metric.back();
-  }
-
- private:
-  MetricFamily* metric_;  // the last one of the list, until the next Family is made
-};
-
-Family gauge(Families& out, const char* name, const char* help) {
-  return {out, MetricType::Gauge, name, help};
-}
-Family counter(Families& out, const char* name, const char* help) {
-  return {out, MetricType::Counter, name, help};
-}
 
 // --- the daemon
 
@@ -264,119 +208,6 @@ void add_reports(Families& out, const MetricsSnapshot& s) {
   });
 }
 
-// --- agents and links
-
-void add_agents(Families& out, const MetricsSnapshot& s) {
-  const auto each = [&](const auto& add) {
-    for (const Backend& b : s.backends) {
-      if (b.agent) add(b.name, *b.agent);
-    }
-  };
-  Family held = gauge(out, "pointsman_agent_lease_held",
-                      "1 when the agent, by its newest word, holds the lease to let its server take writes.");
-  each([&](const auto& name, const auto& a) { held.add(a.lease_held, {{"backend", name}}); });
-  Family lost =
-      gauge(out, "pointsman_agent_lease_lost", "1 when the agent stopped writes as its lease ran out.");
-  each([&](const auto& name, const auto& a) { lost.add(a.lease_lost, {{"backend", name}}); });
-  Family fence =
-      gauge(out, "pointsman_agent_fence_failed", "1 when the agent could not carry out a fence order.");
-  each([&](const auto& name, const auto& a) { fence.add(a.fence_failed, {{"backend", name}}); });
-  Family epoch = gauge(out, "pointsman_agent_epoch", "The highest epoch that the agent was ever told.");
-  each([&](const auto& name, const auto& a) { epoch.add(a.epoch.value, {{"backend", name}}); });
-  Family mysqld = gauge(out, "pointsman_agent_mysqld_state",
-                        "What the agent sees of its server: the state that holds is 1.");
-  each([&](const auto& name, const auto& a) {
-    using enum core::MysqldState;
-    mysqld.add_states(a.mysqld, {unknown, absent, answers, silent, dying, exited}, "state",
-                      {{"backend", name}});
-  });
-}
-
-template <class Add>
-void each_link(const MetricsSnapshot& s, const Add& add) {
-  for (const Backend& b : s.backends) {
-    for (const Link& link : b.links)
-      add(link, Labels{{"backend", b.name}, {"link", core::to_string(link.kind)}});
-  }
-}
-
-void add_refusals(Family& family, const std::array<std::uint64_t, core::frame_refusals>& refused,
-                  const Labels& labels) {
-  for (std::size_t i = 0; i < refused.size(); ++i) {
-    Labels all = labels;
-    all.push_back({"reason", core::to_string(static_cast<core::FrameRefusal>(i))});
-    family.add(refused[i], std::move(all));
-  }
-}
-
-void add_links(Families& out, const MetricsSnapshot& s, core::Instant now) {
-  Family state = gauge(out, "pointsman_link_state", "State of a link to an agent: the one that holds is 1.");
-  each_link(s, [&](const Link& link, const Labels& labels) {
-    using enum core::LinkState;
-    state.add_states(link.state, {alive, late, dead}, "state", labels);
-  });
-  Family age = gauge(out, "pointsman_link_age_seconds", "Time since the last frame that counted.");
-  each_link(s, [&](const Link& link, Labels labels) {
-    if (link.heard) age.add(seconds(now - *link.heard), std::move(labels));
-  });
-  Family gap = gauge(out, "pointsman_link_longest_gap_seconds",
-                     "Longest time between two frames since the link came up.");
-  each_link(s, [&](const Link& link, Labels labels) {
-    gap.add(seconds(link.report.longest_gap), std::move(labels));
-  });
-  const auto count = [&](const char* name, const char* help, std::uint64_t LinkReport::* member) {
-    Family family = counter(out, name, help);
-    each_link(s,
-              [&](const Link& link, Labels labels) { family.add(link.report.*member, std::move(labels)); });
-  };
-  count("pointsman_link_sent_frames_total", "Frames to the agent.", &LinkReport::sent);
-  count("pointsman_link_received_frames_total", "Frames of the agent that counted.", &LinkReport::received);
-  count("pointsman_link_late_frames_total", "Frames that came more than warntime after the one before.",
-        &LinkReport::late);
-  Family refused = counter(out, "pointsman_link_refused_frames_total",
-                           "Frames in the agent's name that did not count, by reason.");
-  each_link(
-      s, [&](const Link& link, const Labels& labels) { add_refusals(refused, link.report.refused, labels); });
-}
-
-void add_lines(Families& out, const MetricsSnapshot& s) {
-  const auto count = [&](const char* name, const char* help, std::uint64_t io::LinkStats::* member) {
-    Family family = counter(out, name, help);
-    for (const Backend& b : s.backends) {
-      for (const Link& link : b.links) {
-        if (link.report.line) family.add(link.report.line->stats.*member, {{"backend", b.name}});
-      }
-    }
-  };
-  count("pointsman_serial_received_bytes_total", "Bytes from a serial line, noise included.",
-        &io::LinkStats::bytes_in);
-  count("pointsman_serial_sent_bytes_total", "Bytes to a serial line.", &io::LinkStats::bytes_out);
-  count("pointsman_serial_noise_bytes_total", "Bytes from a serial line that were no frame.",
-        &io::LinkStats::noise_bytes);
-  count("pointsman_serial_dropped_frames_total",
-        "Frames that were not sent: a newer one came first, or the line stood.",
-        &io::LinkStats::dropped_late);
-  count("pointsman_serial_reopened_total", "Times that a serial device came back.", &io::LinkStats::reopened);
-}
-
-void add_heartbeat_port(Families& out, const HeartbeatPortReport& port) {
-  Family unknown = counter(out, "pointsman_unknown_frames_total",
-                           "Frames that came in the name of no agent of ours, by kind of link and reason.");
-  for (const core::LinkKind kind : {core::LinkKind::udp, core::LinkKind::serial})
-    add_refusals(unknown, port.unknown[core::index(kind)], {{"link", core::to_string(kind)}});
-  if (!port.bound) return;
-  counter(out, "pointsman_udp_dropped_datagrams_total",
-          "Heartbeats over UDP: in: the kernel's buffer was full; out: could not be sent; oversized: too "
-          "long to be one.")
-      .add(port.receive_drops, {{"reason", "in"}})
-      .add(port.stats.dropped_late, {{"reason", "out"}})
-      .add(port.stats.oversized, {{"reason", "oversized"}});
-  counter(out, "pointsman_udp_received_bytes_total", "Bytes that came on the heartbeat port.")
-      .add(port.stats.bytes_in);
-  counter(out, "pointsman_udp_sent_bytes_total", "Bytes sent from the heartbeat port.")
-      .add(port.stats.bytes_out);
-}
-
 }  // namespace
 
 std::vector<MetricFamily> metric_families(const MetricsSnapshot& snapshot, core::Instant now) {
@@ -388,10 +219,7 @@ std::vector<MetricFamily> metric_families(const MetricsSnapshot& snapshot, core:
   add_backends(out, snapshot);
   add_probes(out, snapshot, now);
   add_reports(out, snapshot);
-  add_agents(out, snapshot);
-  add_links(out, snapshot, now);
-  add_lines(out, snapshot);
-  if (snapshot.heartbeats) add_heartbeat_port(out, *snapshot.heartbeats);
+  add_agent_families(out, snapshot, now);
   std::erase_if(out, [](const MetricFamily& family) { return family.metric.empty(); });
   return out;
 }

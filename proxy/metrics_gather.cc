@@ -31,6 +31,7 @@ std::optional<Snapshot::Agent> agent_of(const core::Server& server) {
 }
 
 void add_links(Snapshot::Backend& backend, const core::Server& server, const Heartbeats& heartbeats) {
+  backend.lost_frames = heartbeats.lost_frames(server.id);
   for (const core::LinkKind kind : {core::LinkKind::udp, core::LinkKind::serial}) {
     auto report = heartbeats.link_report(server.id, kind);
     if (!report) continue;
@@ -66,6 +67,7 @@ Snapshot gather_metrics(const MetricsSources& sources, const MetricsCounts& coun
                     .automatic = cluster.automatic,
                     .warnings = controller.warnings().size(),
                     .limits = sources.control.config().proxy,
+                    .times = sources.control.config().heartbeat,
                     .semi_sync = sources.control.config().replication.semi_sync,
                     .sessions = sources.workers.counts(),
                     .admin = sources.admin.counts(),

@@ -54,6 +54,7 @@ struct MetricsSnapshot {
     std::optional<Report> report{};
     std::optional<Agent> agent{};  // nullopt: it has none, or it was never heard
     std::vector<Link> links{};     // those that are configured
+    std::uint64_t lost_frames = 0;
   };
 
   core::Instant taken{};
@@ -63,6 +64,7 @@ struct MetricsSnapshot {
   bool automatic = false;
   std::size_t warnings = 0;
   conf::Proxy limits{};
+  conf::Heartbeat times{};
   conf::SemiSync semi_sync = conf::SemiSync::preferred;
   SessionCounts sessions{};
   AdminCounts admin{};

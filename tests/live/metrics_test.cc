@@ -125,8 +125,8 @@ TEST_P(Metrics, OneFailover) {
   wait_value("pointsman_backend_probe_ok{backend=\"db1\"}", 1);
 }
 
-// A frozen agent is silent for longer than warntime and less than deadtime, again and again: its frames are
-// counted as late, in status and metrics alike, and the longest gap is known.
+// An agent stands still for longer than warntime and less than deadtime: its next frame is counted as late,
+// in status and metrics alike, and the longest gap is known. Its serial line is cut: frames are lost.
 TEST_F(MetricsWorld, LateFrames) {
   ASSERT_NO_FATAL_FAILURE(
       start({.times = {.deadtime = testbed::Millis(30000), .lease = testbed::Millis(20000)}}));
@@ -142,6 +142,10 @@ TEST_F(MetricsWorld, LateFrames) {
   const Scrape s =
       wait([&](const Scrape& seen) { return seen.value(series) > static_cast<double>(before); }, series);
   EXPECT_GE(s.value("pointsman_link_longest_gap_seconds{backend=\"db2\",link=\"udp\"}").value_or(0), 0.4);
+
+  hosts_->cut_serial(1);
+  const std::string lost = "pointsman_agent_lost_frames_total{backend=\"db2\"}";
+  wait([&](const Scrape& seen) { return seen.value(lost) > s.value(lost).value_or(0) + 10; }, lost);
 }
 
 }  // namespace
