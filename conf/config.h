@@ -91,6 +91,7 @@ struct Failover {
   bool failback = false;
   bool allow_loss = false;
   Discard discard = Discard::unacknowledged;
+  std::string binlog_program;    // reads what a returning server has alone; "": the product's own, from PATH
   unsigned refused_confirm = 2;  // refused reconnects in a row that confirm a crash
   Duration catchup_timeout = 30s;
   Duration window = 10min;

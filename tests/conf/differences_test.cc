@@ -84,13 +84,13 @@ TEST(Differences, KeysThatAReloadApplies) {
     if (key.change == Change::on_reload) names.push_back(key.name);
   }
   EXPECT_THAT(
-      names,
-      ElementsAre("proxy.max_connections", "proxy.connect_timeout", "proxy.hold_timeout", "proxy.max_held",
-                  "proxy.release_rate", "admin.metrics", "log.level", "monitor.user", "monitor.password_file",
-                  "monitor.interval", "monitor.timeout", "replication.user", "replication.password_file",
-                  "replication.semi_sync", "heartbeat.deadtime", "failover.automatic", "failover.failback",
-                  "failover.allow_loss", "failover.discard", "failover.refused_confirm",
-                  "failover.catchup_timeout", "failover.window", "failover.max_in_window"));
+      names, ElementsAre("proxy.max_connections", "proxy.connect_timeout", "proxy.hold_timeout",
+                         "proxy.max_held", "proxy.release_rate", "admin.metrics", "log.level", "monitor.user",
+                         "monitor.password_file", "monitor.interval", "monitor.timeout", "replication.user",
+                         "replication.password_file", "replication.semi_sync", "heartbeat.deadtime",
+                         "failover.automatic", "failover.failback", "failover.allow_loss", "failover.discard",
+                         "failover.binlog_program", "failover.refused_confirm", "failover.catchup_timeout",
+                         "failover.window", "failover.max_in_window"));
 }
 
 // After a reload, what is left over is exactly what takes a restart.

@@ -78,6 +78,7 @@ automatic = false
 failback = true
 allow_loss = true
 discard = "always"
+binlog_program = "/b"
 refused_confirm = 1
 catchup_timeout = "1m"
 window = "1h"
@@ -132,6 +133,7 @@ address = "[::2]:1"
   EXPECT_TRUE(c.failover.failback);
   EXPECT_TRUE(c.failover.allow_loss);
   EXPECT_EQ(c.failover.discard, Discard::always);
+  EXPECT_EQ(c.failover.binlog_program, "/b");
   EXPECT_EQ(c.failover.refused_confirm, 1U);
   EXPECT_EQ(c.failover.catchup_timeout, 1min);
   EXPECT_EQ(c.failover.window, 1h);

@@ -3,8 +3,6 @@
 #include <fstream>
 #include <sstream>
 
-#include <sys/stat.h>
-
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/command_runner.h"
 #include "health/mysql/session.h"
@@ -35,17 +33,9 @@ void RescueTest::start(Product product, std::vector<std::string> settings) {
                                testbed::quote(accounts.monitor.user) + "@'%'");
   }
   if (product == Product::mysql) {
-    const auto installation = testbed::Installation::find(Product::mysql);
-    ASSERT_TRUE(installation) << installation.error();
     mysqlbinlog_ = state_dir() / "mysqlbinlog";
-    std::string script = "#!/bin/sh\nexec";
-    for (const auto& word : installation->command) {
-      const auto at = word.rfind("sbin/mysqld");
-      script += " " + (at == std::string::npos ? word : word.substr(0, at) + "bin/mysqlbinlog");
-    }
-    const auto written = testbed::write_file(mysqlbinlog_, script + " \"$@\"\n");
+    const auto written = testbed::write_mysqlbinlog(mysqlbinlog_);
     ASSERT_TRUE(written) << written.error();
-    ::chmod(mysqlbinlog_.c_str(), 0755);
   }
 }
 

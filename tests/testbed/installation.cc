@@ -170,4 +170,19 @@ std::expected<void, std::string> Installation::make_data_directory(const fs::pat
                      copy_timeout);
 }
 
+std::expected<void, std::string> write_mysqlbinlog(const fs::path& path) {
+  const auto found = find_mysql();
+  if (!found) return std::unexpected(found.error());
+  std::string script = "#!/bin/sh\nexec";
+  for (std::string word : found->command) {
+    if (word.ends_with("/sbin/mysqld")) word = fs::path(word).parent_path().parent_path() / "bin/mysqlbinlog";
+    script += " '" + word + "'";
+  }
+  if (auto written = write_file(path, script + " \"$@\"\n"); !written) return written;
+  std::error_code error;
+  fs::permissions(path, fs::perms::owner_all | fs::perms::group_exec | fs::perms::group_read, error);
+  if (error) return std::unexpected("cannot make " + path.string() + " executable: " + error.message());
+  return {};
+}
+
 }  // namespace pointsman::testbed

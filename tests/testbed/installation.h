@@ -32,4 +32,8 @@ struct Installation {
   std::vector<std::string> initialise_command(const std::filesystem::path& work) const;
 };
 
+// A script at `path` that runs the mysqlbinlog of the MySQL server that is used here, for
+// `failover.binlog_program`.
+std::expected<void, std::string> write_mysqlbinlog(const std::filesystem::path& path);
+
 }  // namespace pointsman::testbed
