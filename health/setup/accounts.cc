@@ -50,6 +50,7 @@ std::expected<std::vector<std::string>, core::Failure> read_grants(Admin& admin,
   const auto table = admin.ask("SHOW GRANTS FOR " + account.quoted());
   if (!table) return std::unexpected(table.error());
   std::vector<std::string> grants;
+  grants.reserve(table->rows());
   for (std::size_t row = 0; row < table->rows(); ++row) grants.emplace_back(table->at(row, 0).value_or(""));
   return grants;
 }
@@ -72,10 +73,15 @@ std::expected<std::vector<AccountName>, core::Failure> read_account_names(Admin&
                                        : "SELECT User, Host, 0 AS role FROM mysql.user");
   if (!table) return std::unexpected(table.error());
   std::vector<AccountName> names;
+  names.reserve(table->rows());
   for (std::size_t row = 0; row < table->rows(); ++row) {
     names.push_back({table->text(row, {"User"}), table->text(row, {"Host"}), table->flag(row, {"role"})});
   }
   return names;
+}
+
+bool can_clone(unsigned version) {
+  return version >= has_clone;
 }
 
 Privileges monitor_privileges(core::Flavour flavour, unsigned version) {
@@ -89,7 +95,7 @@ Privileges monitor_privileges(core::Flavour flavour, unsigned version) {
                                "CONNECTION_ADMIN", "PROCESS", "RELOAD", "EVENT",
                                version >= has_any_definer ? "SET_ANY_DEFINER" : "SET_USER_ID"},
                     .on_performance_schema = {"SELECT"}};
-  if (version >= has_clone) wanted.global.emplace_back("CLONE_ADMIN");
+  if (can_clone(version)) wanted.global.emplace_back("CLONE_ADMIN");
   return wanted;
 }
 

@@ -33,6 +33,9 @@ struct Privileges {
   std::vector<std::string> on_performance_schema;
 };
 
+// MySQL has had the clone plugin since 8.0.17.
+bool can_clone(unsigned version);
+
 // The account that probes and commands. README.md of this folder says what each is for.
 Privileges monitor_privileges(core::Flavour flavour, unsigned version);
 // The account that replicas connect with, and that a copy is fetched with on MySQL.

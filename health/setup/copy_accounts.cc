@@ -72,10 +72,14 @@ Outcome AccountsCopy::apply(Admin& recipient) const {
         recipient.run(concat("DROP ", entry.name.role ? "ROLE " : "USER ", entry.name.quoted()));
     if (!done) return done;
   }
+  // Only who has made a role may grant it, so with roles everything is made anew.
+  const bool roles = std::ranges::any_of(
+      entries_, [](const Entry& entry) { return entry.name.role && !is_public(entry.name); });
   std::vector<const Entry*> differ;
   for (const Entry& entry : entries_) {
     const Entry* twin = here->find(entry.name);
-    if (!is_ours(entry.name) && (twin == nullptr || *twin != entry)) differ.push_back(&entry);
+    const bool same = !roles && twin != nullptr && *twin == entry;
+    if (!is_ours(entry.name) && !same) differ.push_back(&entry);
   }
   // A password stands in the statements, if only as a hash.
   for (const Entry* entry : differ) {

@@ -357,6 +357,27 @@ std::expected<CopyResult, CopyFailure> copy_by_clone(const CopyEnds& ends, const
   return CloneCopy(ends, cancel, tell).run();
 }
 
+Outcome provide_clone_plugin(Admin& admin) {
+  const auto state = admin.ask(
+      "SELECT (SELECT COUNT(*) FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'clone') AS there,"
+      " @@global.super_read_only AS protected");
+  if (!state) return std::unexpected(state.error());
+  if (state->flag(0, {"there"})) return {};
+  const bool lift = state->flag(0, {"protected"});
+  Outcome done = lift ? admin.run("SET GLOBAL super_read_only = OFF") : Outcome();
+  if (done) done = admin.run(install_clone);
+  if (lift && admin.is_open()) {
+    const Outcome back = admin.run("SET GLOBAL super_read_only = ON");
+    if (done) done = back;
+  }
+  return done;
+}
+
+std::vector<std::string> clone_plugin_statements() {
+  return {"SET GLOBAL super_read_only = OFF (where it is ON, for the next)",
+          concat(install_clone, " (unless it is there)"), "SET GLOBAL super_read_only = ON (where it was)"};
+}
+
 std::vector<std::string> clone_statements(const CopyOrder& order) {
   return {"SET GLOBAL super_read_only = ON",
           "KILL each client's session",

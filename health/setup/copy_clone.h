@@ -14,4 +14,9 @@ std::expected<CopyResult, CopyFailure> copy_by_clone(const CopyEnds& ends, const
                                                      const OnProgress& tell);
 std::vector<std::string> clone_statements(const CopyOrder& order);
 
+// Installs the clone plugin on a MySQL server that lacks it, so that an account which may not do that can
+// make copies later. super_read_only is off for a moment, read_only stays.
+Outcome provide_clone_plugin(Admin& admin);
+std::vector<std::string> clone_plugin_statements();
+
 }  // namespace pointsman::setup

@@ -295,8 +295,9 @@ std::vector<std::string> dump_statements(const CopyOrder& order) {
   for (const char* sql :
        {"ALTER DEFINER = ... EVENT ... DISABLE ON SLAVE (each enabled event)",
         "DROP USER ... (each that the primary lacks)",
-        "CREATE OR REPLACE USER ... and GRANT ... (each of the primary's)", "FLUSH PRIVILEGES",
-        "RESET MASTER", "SET GLOBAL gtid_binlog_state = '...' (the primary's at the snapshot)",
+        "CREATE OR REPLACE USER ... (each that differs from the primary's)",
+        "GRANT ... TO ... (what these may do)", "FLUSH PRIVILEGES", "RESET MASTER",
+        "SET GLOBAL gtid_binlog_state = '...' (the primary's at the snapshot)",
         "SET GLOBAL gtid_slave_pos = '...' (the snapshot's)",
         "SET GLOBAL event_scheduler = ON (when it was ON)", "UPDATE of the mark in pointsman_copy.state"}) {
     list.emplace_back(sql);

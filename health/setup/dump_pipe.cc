@@ -99,6 +99,7 @@ std::expected<void, std::string> Child::start(const DumpPipe::Program& program, 
   if (!stream || !errors) return std::unexpected(stream ? errors.error() : stream.error());
   std::vector<std::string> copies = program.argv;
   std::vector<char*> argv;
+  argv.reserve(copies.size() + 1);
   for (auto& word : copies) argv.push_back(word.data());
   argv.push_back(nullptr);
 
@@ -186,7 +187,7 @@ std::expected<void, std::string> Relay::wait() {
     return std::unexpected(concat("no byte moved for ", core::to_ms(DumpPipe::longest_stall) / 1000,
                                   " s; a lock on the primary, or a server that hangs"));
   }
-  const bool full = buffer_.size() > 0;
+  const bool full = !buffer_.empty();
   std::array<pollfd, 5> fds{
       pollfd{cancel_.fd(), POLLIN, 0}, pollfd{full || end_of_dump_ ? -1 : dump_.data.get(), POLLIN, 0},
       pollfd{full ? load_.data.get() : -1, POLLOUT, 0}, pollfd{dump_.complaints.get(), POLLIN, 0},

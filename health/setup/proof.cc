@@ -98,7 +98,12 @@ Outcome prove_replication(Admin& primary, const std::vector<Admin*>& replicas, c
     if (outcome) outcome = read_row(*replica, number);
   }
   const Outcome removed = remove(primary);
-  return outcome ? removed : outcome;
+  if (outcome) outcome = removed;
+  // Whoever looks next finds it gone everywhere.
+  for (Admin* replica : replicas) {
+    if (outcome) outcome = wait_caught_up(primary, *replica, proof);
+  }
+  return outcome;
 }
 
 std::vector<std::string> proof_statements() {

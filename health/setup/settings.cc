@@ -9,6 +9,7 @@
 #include "health/mysql/concat.h"
 #include "health/mysql/dialect.h"
 #include "health/mysql/result_table.h"
+#include "health/setup/accounts.h"
 
 namespace pointsman::setup {
 namespace {
@@ -37,6 +38,7 @@ class Check {
     read_only();
     replication();
     semi_sync();
+    clone();
     contents();
   }
 
@@ -70,6 +72,7 @@ class Check {
   void replication();
   void semi_sync();
   void crash_recovery();
+  void clone();
   void contents();
 
   const Survey& server_;
@@ -164,6 +167,16 @@ void Check::replication() {
       add(Weight::advice, filter, "empty", "a replica that leaves something out is not fit to be promoted");
     }
   }
+}
+
+void Check::clone() {
+  if (mariadb() || server_.plugins.contains("clone") ||
+      !can_clone(mysql::version_number(server_.report.version))) {
+    return;
+  }
+  into_.push_back({Weight::advice, server_.name, "plugin_load_add", "the clone plugin not loaded",
+                   "mysql_clone.so", "a server that has to be rebuilt gets its copy by it",
+                   "plugin_load_add = mysql_clone.so"});
 }
 
 void Check::semi_sync() {
@@ -274,6 +287,13 @@ void check_likeness(const std::vector<Survey>& servers, std::vector<Finding>& in
       into.push_back({Weight::fatal, server.name, name, server.variable(name), first.variable(name),
                       concat("it must be the same as on ", first.name),
                       concat(name, " = ", first.variable(name))});
+    }
+    if (server.variable("max_allowed_packet") != first.variable("max_allowed_packet")) {
+      into.push_back({Weight::advice, server.name, "max_allowed_packet",
+                      server.variable("max_allowed_packet"), first.variable("max_allowed_packet"),
+                      concat("it should be the same as on ", first.name,
+                             ": a copy or a replica stops at a row that is larger"),
+                      concat("max_allowed_packet = ", first.variable("max_allowed_packet"))});
     }
     const unsigned mine = mysql::version_number(server.report.version) / 100;
     if (mine != mysql::version_number(first.report.version) / 100) {

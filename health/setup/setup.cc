@@ -5,6 +5,7 @@
 
 #include "health/mysql/command_runner.h"
 #include "health/mysql/concat.h"
+#include "health/setup/copy_clone.h"
 #include "health/setup/copy_events.h"
 #include "health/setup/copy_marker.h"
 #include "health/setup/proof.h"
@@ -150,7 +151,7 @@ void Setup::print_replica(const Assignment& assignment) {
   say(follow_statements(admin(assignment.server),
                         {backend(decision_.primary).address, config_.replication.semi_sync},
                         config_.replication.account));
-  if (flavour == core::Flavour::mariadb) say(drop_mark_statements());
+  say(flavour == core::Flavour::mariadb ? drop_mark_statements() : clone_plugin_statements());
 }
 
 void Setup::print_plan() {
@@ -173,6 +174,7 @@ void Setup::print_plan() {
     print_replica(assignment);
   }
   if (!something) return;
+  if (flavour == core::Flavour::mysql) say(clone_plugin_statements());
   say(writable_statements(flavour, config_.replication.semi_sync));
   say(proof_statements());
 }
@@ -284,21 +286,34 @@ Setup::Step Setup::finish() {
   for (const auto& assignment : decision_.replicas) {
     if (assignment.action != Action::adopt) replicas.push_back(&admin(assignment.server));
   }
-  if (replicas.empty()) return remove_marks();
+  const bool opened = servers_[decision_.primary].report.read_only;
+  if (replicas.empty() && !opened) return remove_marks();
   const Proof proof{.waiting = [&](const std::string& name, std::uint64_t missing) {
     listener_.on_catching_up(name, missing);
   }};
   for (Admin* replica : replicas) {
     if (auto done = wait_caught_up(primary(), *replica, proof); !done) return failed(done.error());
   }
+  if (auto done = provide_clone_plugins(replicas); !done) return done;
   const mysql::CommandRunner::Settings settings{config_.replication.account, order_.admin.user,
                                                 replication_heartbeat};
   const auto ready =
       mysql::CommandRunner(primary().session(), settings)(core::MakeWritable{config_.replication.semi_sync});
   if (!ready) return failed(primary().hidden(ready.error()));
-  if (auto done = remove_marks(); !done) return done;
+  if (auto done = remove_marks(); !done || replicas.empty()) return done;
   listener_.on_step(primary().name(), "a row is written, and read on each replica");
   if (auto done = prove_replication(primary(), replicas, proof); !done) return failed(done.error());
+  return {};
+}
+
+// The daemon's account may clone, and may not install what that takes.
+Setup::Step Setup::provide_clone_plugins(const std::vector<Admin*>& replicas) {
+  if (primary().flavour() != core::Flavour::mysql || !can_clone(primary().version())) return {};
+  auto servers = replicas;
+  servers.push_back(&primary());
+  for (Admin* server : servers) {
+    if (auto done = provide_clone_plugin(*server); !done) return failed(done.error());
+  }
   return {};
 }
 

@@ -93,6 +93,7 @@ class Setup {
   Step follow(const Assignment& assignment);
   Step finish();
   Step remove_marks();
+  Step provide_clone_plugins(const std::vector<Admin*>& replicas);
 
   CopyOrder copy_order(const Assignment& assignment) const;
   Endpoint admin_endpoint(const conf::Backend& backend) const;

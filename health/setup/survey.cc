@@ -73,6 +73,7 @@ std::expected<std::vector<std::string>, Failure> names(Admin& admin, const std::
   const auto rows = admin.ask(sql);
   if (!rows) return std::unexpected(rows.error());
   std::vector<std::string> list;
+  list.reserve(rows->rows());
   for (std::size_t row = 0; row < rows->rows(); ++row) list.emplace_back(column(*rows, row, 0));
   return list;
 }

@@ -78,7 +78,7 @@ std::string copy_line(const std::string& server, const setup::CopyProgress& prog
   text += "copying";
   if (!progress.what.empty()) text += " " + printable(progress.what);
   text += ", " + human_bytes(static_cast<double>(progress.bytes));
-  if (progress.expected_bytes > 0) {
+  if (progress.expected_bytes > progress.bytes) {
     text += " of about " + human_bytes(static_cast<double>(progress.expected_bytes));
   }
   return text;

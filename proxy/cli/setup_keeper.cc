@@ -39,7 +39,8 @@ std::expected<void, std::string> SetupKeeper::hold(const std::string& server) {
   }
   const auto done = ask_daemon({{"command", "maintenance"}, {"name", server}, {"on", true}});
   if (!done)
-    return std::unexpected("the daemon does not put " + server + " into maintenance: " + done.error());
+    return std::unexpected("the daemon does not put " + server + " into maintenance: " + done.error() +
+                           "\nIs it one of those that the daemon knows? pointsman reload");
   held_.push_back(server);
   return {};
 }

@@ -110,6 +110,53 @@ TEST_P(SetupTest, DryRunChangesNothing) {
   EXPECT_FALSE(has(done.out + done.err, "-secret")) << story(done);
 }
 
+// Three servers: both others become replicas of the first.
+TEST_P(SetupTest, TakesThreeServers) {
+  start({{}, {}, {}});
+  const Finished done = world.setup();
+  ASSERT_EQ(done.code, 0) << story(done);
+  EXPECT_EQ(why_not_following(world.db(1), world.db(0)), "") << story(done);
+  EXPECT_EQ(why_not_following(world.db(2), world.db(0)), "") << story(done);
+}
+
+// What a dry run prints is what is done: each statement that the servers then hear was told before.
+TEST_P(SetupTest, DoesWhatTheDryRunSays) {
+  start();
+  for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) {
+    world.tell(i, {"SET GLOBAL log_output = 'TABLE'", "SET GLOBAL general_log = ON"});
+  }
+  const Finished told = world.setup({"--dry-run"});
+  ASSERT_EQ(told.code, 0) << story(told);
+  const std::string changes =
+      "^(CREATE USER|GRANT|SET GLOBAL|CHANGE|START [^T]|STOP|RESET|INSERT|DROP DATABASE|CREATE DATABASE "
+      "IF|INSTALL)";
+  const std::string log =
+      "SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log WHERE command_type = 'Query'"
+      " AND user_host LIKE 'root[%'"
+      " AND argument REGEXP '" +
+      changes + "'";
+  for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) {
+    EXPECT_EQ(world.ask(i, "SELECT COUNT(*) FROM (" + log + ") l"), "0");
+  }
+  const Finished done = world.setup();
+  ASSERT_EQ(done.code, 0) << story(done);
+  for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) {
+    auto root = world.db(i).root();
+    ASSERT_TRUE(root);
+    const auto heard = root->query(log);
+    ASSERT_TRUE(heard) << heard.error().text;
+    EXPECT_FALSE(heard->rows.empty());
+    for (const auto& row : heard->rows) {
+      // Its first three words; the names and values behind them are known only when it is done.
+      std::size_t end = 0;
+      const int words = row[0]->starts_with("GRANT") ? 1 : 3;
+      for (int word = 0; word < words && end != std::string::npos; ++word) end = row[0]->find(' ', end + 1);
+      const std::string line = world.db(i).name() + "> " + row[0]->substr(0, end);
+      EXPECT_TRUE(has(told.out, line)) << *row[0] << "\n" << told.out;
+    }
+  }
+}
+
 // A server with data is refused with what it has and the word that would help; with that word it is done.
 TEST_P(SetupTest, OverwritesOnlyWhenTold) {
   start();

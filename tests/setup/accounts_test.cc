@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/testbed/accounts.h"
+
 namespace pointsman::setup {
 namespace {
 
@@ -24,6 +26,30 @@ TEST(Accounts, FindsWhatIsMissing) {
       missing_privileges({"GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION"}, wanted);
   EXPECT_TRUE(all.global.empty());
   EXPECT_TRUE(all.on_performance_schema.empty());
+}
+
+// The tests of the whole product run with the testbed's accounts, whose every privilege is needed there; what
+// `setup` gives beyond that is for copies.
+TEST(Accounts, GivesWhatTheTestsRunWith) {
+  const auto beyond = [](std::vector<std::string> given, const std::vector<std::string_view>& needed) {
+    for (const auto privilege : needed) {
+      EXPECT_EQ(std::erase(given, privilege), 1U) << privilege;
+    }
+    return given;
+  };
+  using testbed::Product;
+  EXPECT_TRUE(beyond(monitor_privileges(Flavour::mariadb, 101100).global,
+                     testbed::monitor_privileges(Product::mariadb))
+                  .empty());
+  EXPECT_TRUE(beyond(replication_privileges(Flavour::mariadb).global,
+                     testbed::replication_privileges(Product::mariadb))
+                  .empty());
+  EXPECT_EQ(
+      beyond(monitor_privileges(Flavour::mysql, 90700).global, testbed::monitor_privileges(Product::mysql)),
+      std::vector<std::string>{"CLONE_ADMIN"});
+  EXPECT_EQ(
+      beyond(replication_privileges(Flavour::mysql).global, testbed::replication_privileges(Product::mysql)),
+      std::vector<std::string>{"BACKUP_ADMIN"});
 }
 
 TEST(Accounts, ReadsTheNameOfADefiner) {

