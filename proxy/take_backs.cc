@@ -33,6 +33,7 @@ class Errand {
     rescue_.keep = order.keep;
     rescue_.reign = order.reign;
     rescue_.state_dir = state_dir;
+    rescue_.binlog_program = config.failover.binlog_program;
     rescue_.stop = stop;
     rescue_.progress = [this](rescue::Stage stage) { note_(rescue::to_string(stage)); };
   }
@@ -90,6 +91,7 @@ class Errand {
                                          "): `pointsman setup --overwrite " + server_.name + "` makes one"});
     }
     const auto account = rescue_.account;
+    if (auto free = source_is_free(); !free) return std::unexpected(free.error());
     setup::CopyOrder order{.donor = {source_.name, source_.address, account},
                            .recipient = {server_.name, server_.address, account},
                            .donor_address = source_.address,
@@ -107,6 +109,22 @@ class Errand {
       if (auto settled = rescue::settle(*saved); !settled) return std::unexpected(settled.error());
     }
     return "by a fresh copy of the data of " + source_.name;
+  }
+
+  // A clone ends with a moment at which nothing commits, and such commits end only when there is a replica.
+  Step source_is_free() {
+    rescue::Order at = rescue_;
+    at.address = source_.address;
+    rescue::ServerCall call(at);
+    if (auto opened = call.open(); !opened) return opened;
+    const auto report = call.report();
+    if (!report) return std::unexpected(report.error());
+    const auto& semi_sync = report->semi_sync;
+    if (!semi_sync.source_insists || semi_sync.source_clients > 0 || semi_sync.source_waiting == 0) return {};
+    return std::unexpected(Failure{FailureKind::timeout, 0,
+                                   std::to_string(semi_sync.source_waiting) + " commits on " + source_.name +
+                                       " wait for a replica, and a copy of its data would wait for them: end "
+                                       "those clients, and it goes on"});
   }
 
   // What the server itself refuses before anything was changed, it will refuse again.

@@ -45,7 +45,7 @@ json request_of(const Invocation& invocation) {
       break;
     case Command::rejoin:
       request["name"] = invocation.name;
-      request["discard"] = invocation.discard;
+      if (invocation.discard) request["discard"] = true;
       break;
     case Command::maintenance:
       request["name"] = invocation.name;

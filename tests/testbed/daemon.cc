@@ -6,6 +6,8 @@
 #include <thread>
 #include <utility>
 
+#include "tests/testbed/installation.h"
+
 namespace pointsman::testbed {
 
 namespace fs = std::filesystem;
@@ -33,6 +35,10 @@ Daemon::Options Daemon::options_for(Cluster& cluster) {
   }
   options.monitor = cluster.accounts().monitor;
   options.replication = cluster.accounts().replication;
+  // Debian has MariaDB's in PATH.
+  const auto program = cluster.directory() / "mysqlbinlog";
+  if (cluster.size() > 0 && cluster.server(0).product() == Product::mysql && write_mysqlbinlog(program))
+    options.keys["failover"]["binlog_program"] = "\"" + program.string() + "\"";
   return options;
 }
 

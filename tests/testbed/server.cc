@@ -35,7 +35,7 @@ constexpr const char* mysql_settings = R"(gtid_mode = ON
 enforce_gtid_consistency = ON
 log_replica_updates = ON
 super_read_only = 1
-plugin_load_add = semisync_source.so;semisync_replica.so
+plugin_load_add = semisync_source.so;semisync_replica.so;mysql_clone.so
 )";
 
 // What only makes throwaway servers small and quick. Durability is above, and untouched.
