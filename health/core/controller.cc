@@ -178,8 +178,7 @@ void Controller::try_adoption(Instant now) {
   // By what it was found, it is also known from now on.
   if (primary.writable() && !ledger_.has_samples()) {
     const Evidence& evidence = primary.evidence;
-    ledger_.on_report(primary.report(), *evidence.report_from, *evidence.report_until,
-                      cluster_.config.monitor.interval * 4);
+    ledger_.on_report(primary.report(), *evidence.report_from, *evidence.report_until, PrimaryLedger::span);
     ledger_of_ = primary.id;
   }
   const bool same = durable_.primary == primary.name() && !durable_.change && cluster_.epoch.value > 0;

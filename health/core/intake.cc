@@ -72,7 +72,7 @@ void Controller::absorb_probe(const ProbeSucceeded& event) {
   server.evidence.on_probe_ok(event.report, event.started, event.finished, event.finished - event.started);
   if (first) note("seen", &server, server.name() + " answers: " + event.report.version);
   if (cluster_.primary == event.backend && server.writable()) {
-    ledger_.on_report(event.report, event.started, event.finished, cluster_.config.monitor.interval * 4);
+    ledger_.on_report(event.report, event.started, event.finished, PrimaryLedger::span);
     ledger_of_ = event.backend;
   }
 }

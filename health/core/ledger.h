@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <optional>
 
@@ -14,6 +15,10 @@ namespace pointsman::core {
 // by the probes that found it writable.
 class PrimaryLedger {
  public:
+  // How far back it looks. Less than a commit waits under `preferred`, or the oldest would prove nothing; and
+  // long enough for a loaded server to commit two groups.
+  static constexpr Duration span = std::chrono::seconds(2);
+
   void forget() {
     samples_.clear();
     began_with_ = {};

@@ -177,6 +177,7 @@ void BinlogPicker::judge_rows(const RowsEvent& rows) {
 
 std::vector<BinlogPicker::Table> BinlogPicker::tables() const {
   std::vector<Table> list;
+  list.reserve(tables_.size());
   for (const auto& [name, only_inserts] : tables_) list.push_back({name.first, name.second, only_inserts});
   return list;
 }

@@ -208,7 +208,7 @@ std::optional<std::string> in_path(const std::string& name) {
   std::string_view rest = path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin";
   while (true) {
     const auto colon = rest.find(':');
-    const auto file = std::string(rest.substr(0, colon)) + "/" + name;
+    auto file = std::string(rest.substr(0, colon)) + "/" + name;
     if (::access(file.c_str(), X_OK) == 0) return file;
     if (colon == std::string_view::npos) return std::nullopt;
     rest.remove_prefix(colon + 1);

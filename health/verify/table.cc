@@ -47,7 +47,7 @@ std::string digest(const std::string& expression) {
 // A column's value for the checksum: its bytes, not what a character set or a display width makes of them.
 // Long ones as a digest, as a row's text is limited by max_allowed_packet and NULL beyond it.
 std::string value_of(const Table::Column& column) {
-  const auto name = quote_name(column.name);
+  auto name = quote_name(column.name);
   const std::string_view type = column.type;
   if (type.ends_with("text") || type.ends_with("blob") || type == "json" || type == "vector")
     return digest(name);
@@ -144,6 +144,7 @@ std::expected<void, Failure> read_keys(Peer& peer, Tables& tables) {
 
 std::string Table::definition() const {
   std::vector<std::string> parts;
+  parts.reserve(columns.size());
   for (const auto& column : columns)
     parts.push_back(column.name + " " + column.definition + (column.nullable ? "" : " NOT NULL"));
   return join(parts, ", ");

@@ -141,6 +141,17 @@ void add_setup(CLI::App& app, Invocation& into, Raw& raw) {
       ->check(CLI::Range(1U, 86'400U));
 }
 
+void add_verify(CLI::App& app, Invocation& into) {
+  into.admin_user.clear();
+  auto* user =
+      app.add_option("--user", into.admin_user, "an account that may read all tables (the\nmonitor account)")
+          ->type_name("USER");
+  app.add_option("--password-file", into.admin_password_file,
+                 "its password, the first line of a private\nfile")
+      ->type_name("FILE")
+      ->needs(user);
+}
+
 void add_own_options(CLI::App& app, Command command, Invocation& into, Raw& raw) {
   switch (command) {
     case Command::status:
@@ -185,6 +196,8 @@ void add_own_options(CLI::App& app, Command command, Invocation& into, Raw& raw)
       return add_import(app, into);
     case Command::setup:
       return add_setup(app, into, raw);
+    case Command::verify:
+      return add_verify(app, into);
     default:
       return;
   }
@@ -195,7 +208,8 @@ bool reads_configuration(Command command) {
 }
 
 bool talks_to_daemon(Command command) {
-  return command != Command::run && command != Command::check && reads_configuration(command);
+  return command != Command::run && command != Command::check && command != Command::verify &&
+         reads_configuration(command);
 }
 
 Stop usage_error(const std::string& command, const std::string& text) {
@@ -245,7 +259,7 @@ std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string
       add_common(*command, invocations[i]);
     } else if (reads_configuration(manual.command)) {
       add_config(*command, invocations[i]);
-      if (manual.command == Command::check)
+      if (manual.command == Command::check || manual.command == Command::verify)
         command->add_flag("--json", invocations[i].json, "the result as JSON");
     }
     commands.push_back(command);

@@ -27,6 +27,7 @@ enum class Command {
   keygen,
   import_heartbeat,
   setup,
+  verify,
 };
 
 // What the operator typed, checked.
@@ -52,7 +53,7 @@ struct Invocation {
   std::string haresources;
   std::string authkeys;
   std::string output_dir = ".";
-  std::string admin_user = "root";  // setup, as all below
+  std::string admin_user = "root";  // setup, as all below; verify: "", the monitor account
   std::string admin_password_file;
   std::vector<std::string> admin_sockets;  // "NAME=PATH"
   std::vector<std::string> overwrite;      // names of servers

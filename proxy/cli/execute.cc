@@ -20,6 +20,7 @@
 #include "proxy/cli/render_status.h"
 #include "proxy/cli/setup.h"
 #include "proxy/cli/terminal.h"
+#include "proxy/cli/verify.h"
 #include "proxy/cli/watch.h"
 
 namespace pointsman::proxy::cli {
@@ -204,6 +205,7 @@ ExitStatus execute(const Invocation& invocation, const RunDaemon& run_daemon) {
   if (invocation.command == Command::keygen) return make_keys(invocation);
   if (invocation.command == Command::import_heartbeat) return import_installation(invocation);
   if (invocation.command == Command::setup) return set_up(invocation);
+  if (invocation.command == Command::verify) return verify_data(invocation);
   const auto socket = socket_of(invocation);
   if (!socket) {
     complain("pointsman: " + socket.error() + '\n');

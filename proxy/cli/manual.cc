@@ -48,6 +48,23 @@ and how much was sent each way. A held client waits for a primary.
 
 Clients notice nothing.)",
            "pointsman sessions -n 50"},
+    Manual{Command::verify, "verify", looking, "[--user USER --password-file FILE] [-c FILE] [--json]",
+           "compares the rows of all servers by checksums",
+           R"(Reads all user tables of the primary and of each replica, in chunks of a few
+thousand rows, and compares their checksums, each chunk at one GTID position.
+Writes and replication go on meanwhile. It says which table of which server
+differs, and where in it; the exit status is 1 then, and also when something
+could not be compared, as with a replica that is too far behind.
+
+It talks to the servers itself and only reads, with the monitor account or with
+--user; the account needs SELECT ON *.*. No daemon has to run. Sequences, and
+the system's own schemas, are left out.
+
+Clients notice the load of reading. Rows that change all the time may be locked
+for writing for the moment that a replica needs to catch up, 2 s at most.)",
+           R"(pointsman verify
+pointsman verify --user checker --password-file /root/checker.password
+pointsman verify --json | jq .differences)"},
     Manual{Command::switchover, "switchover", acting, "[--to NAME] [--dry-run] [--json]",
            "makes another server the primary, as planned",
            R"(Moves the primary's role to a healthy replica without losing a transaction.

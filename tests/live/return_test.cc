@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "health/core/ledger.h"
 #include "tests/live/world.h"
 #include "tests/live/writer.h"
 #include "tests/testbed/supervisor.h"
@@ -78,7 +79,11 @@ void expect_semi_sync(World& world, Load& load) {
       },
       Millis(soon));
   ASSERT_TRUE(caught_up.has_value()) << caught_up.error() << world.story();
-  ASSERT_TRUE(load.wait_for(150)) << world.story();
+  // As far as the ledger looks back.
+  const auto known = std::chrono::steady_clock::now() + core::PrimaryLedger::span + 500ms;
+  while (std::chrono::steady_clock::now() < known) {
+    ASSERT_TRUE(load.wait_for(10)) << world.story();
+  }
 }
 
 bool taken_back(const nlohmann::json& event) {
@@ -104,7 +109,7 @@ TEST_P(Return, ATailThatNobodyWasToldOfIsTakenBack) {
   ASSERT_NE(world.daemon, nullptr);
   Load load(world);
   unsigned tails = 0;
-  for (unsigned round = 0; round < 3 || (tails == 0 && round < 12); ++round) {
+  for (unsigned round = 0; round < 2 || (tails == 0 && round < 12); ++round) {
     const std::string victim = round % 2 == 0 ? "db1" : "db2";
     const std::string heir = round % 2 == 0 ? "db2" : "db1";
     expect_semi_sync(world, load);
@@ -116,10 +121,25 @@ TEST_P(Return, ATailThatNobodyWasToldOfIsTakenBack) {
     ASSERT_TRUE(moved.has_value()) << moved.error() << world.story();
     const auto before = world.last_event("discard");
     const Supervisor supervisor(server);
-    world.expect_in_order(heir, Millis(180s));
+    // On an overloaded machine the primary may have stood still for so long that nothing is proved; then it
+    // says so.
+    const auto role = [&](const nlohmann::json& status) {
+      for (const auto& backend : status["backends"]) {
+        if (backend["name"] == victim) return backend["role"].get<std::string>();
+      }
+      return std::string();
+    };
+    const auto back = world.daemon->wait_status(
+        [&](const auto& s) { return role(s) == "replica" || role(s) == "quarantined"; }, Millis(120s));
+    ASSERT_TRUE(back.has_value()) << back.error() << world.story();
+    const bool proved = role(*back) == "replica";
+    if (!proved) {
+      ASSERT_TRUE(world.daemon->command({"rejoin", victim, "--discard"}).has_value());
+    }
+    world.expect_in_order(heir, Millis(120s));
     if (HasFailure()) return;
     const auto event = world.last_event("discard");
-    if (event == before) continue;
+    if (event == before || !proved) continue;
     ++tails;
     EXPECT_TRUE(taken_back(event)) << event.dump();
     EXPECT_FALSE(event["lost"].empty()) << event.dump();

@@ -11,6 +11,8 @@
 #include <gtest/gtest.h>
 
 #include "tests/testbed/cluster.h"
+#include "tests/testbed/daemon.h"
+#include "tests/testbed/files.h"
 
 namespace pointsman::verify {
 namespace {
@@ -212,6 +214,41 @@ TEST_P(VerifyTest, TheAccountMustSeeAll) {
   ASSERT_FALSE(report);
   EXPECT_EQ(report.error().kind, core::FailureKind::denied);
   EXPECT_NE(report.error().text.find("GRANT SELECT ON *.*"), std::string::npos) << report.error().text;
+}
+
+// The operator's command: by its exit status, for people, and as JSON.
+TEST_P(VerifyTest, Command) {
+  const auto& account = cluster_->accounts().application;
+  auto daemon = testbed::Daemon::prepare(testbed::Daemon::options_for(*cluster_));
+  ASSERT_TRUE(daemon) << daemon.error();
+  const auto password = (*daemon)->directory() / "verify.password";
+  ASSERT_TRUE(testbed::write_file(password, account.password + "\n", 0600));
+  const std::vector<std::string> words{"verify", "--user", account.user, "--password-file", password};
+  const auto equal = (*daemon)->command(words);
+  ASSERT_TRUE(equal) << equal.error();
+  EXPECT_EQ(equal->code, 0) << equal->err << equal->out;
+  EXPECT_TRUE(equal->out.starts_with("equal: db2 and db1 (8 tables, ")) << equal->out;
+
+  spoil({"UPDATE app.counter SET n = 77"});
+  const auto other = (*daemon)->command(words);
+  ASSERT_TRUE(other) << other.error();
+  EXPECT_EQ(other->code, 1);
+  EXPECT_NE(other->out.find("differs db2: app.counter: other contents in 1 rows\n"), std::string::npos)
+      << other->out;
+
+  auto as_json = words;
+  as_json.emplace_back("--json");
+  const auto told = (*daemon)->command(as_json);
+  ASSERT_TRUE(told) << told.error();
+  const auto json = nlohmann::json::parse(told->out, nullptr, false);
+  ASSERT_FALSE(json.is_discarded()) << told->out;
+  EXPECT_EQ(json["equal"], false);
+  EXPECT_EQ(json["differences"][0]["table"], "app.counter");
+
+  const auto blind = (*daemon)->command({"verify"});  // the monitor account
+  ASSERT_TRUE(blind) << blind.error();
+  EXPECT_EQ(blind->code, 1);
+  EXPECT_NE(blind->err.find("GRANT SELECT ON *.*"), std::string::npos) << blind->err;
 }
 
 INSTANTIATE_TEST_SUITE_P(Products, VerifyTest, testing::Values(Product::mariadb, Product::mysql),
