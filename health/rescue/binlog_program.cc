@@ -111,6 +111,7 @@ class Child {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::signal(SIGPIPE, SIG_DFL);
   const int nothing = ::open("/dev/null", O_RDWR);
+  if (nothing < 0) ::_exit(127);
   ::dup2(nothing, 0);
   ::dup2(out >= 0 ? out : nothing, 1);
   ::dup2(err, 2);
