@@ -49,8 +49,9 @@ void SetupKeeper::release_all() {
   for (const std::string& server : held_) {
     const auto done = ask_daemon({{"command", "maintenance"}, {"name", server}, {"on", false}});
     if (!done) {
-      left_.push_back(server + " is still in maintenance (" + done.error() + "): pointsman maintenance " +
-                      server + " off");
+      left_.push_back(server);
+      left_.back().append(" is still in maintenance (").append(done.error());
+      left_.back().append("): pointsman maintenance ").append(server).append(" off");
     }
   }
   held_.clear();
