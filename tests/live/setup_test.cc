@@ -58,7 +58,7 @@ class SetupTest : public LiveTest {
 // Two servers without anything: one command, and the daemon that starts with the accounts that it made finds
 // a primary and a replica, and can switch them.
 TEST_P(SetupTest, BringsTwoBareServersIntoOrder) {
-  start();
+  ASSERT_NO_FATAL_FAILURE(start());
   const Finished done = world.setup_supervised(1);
   ASSERT_EQ(done.code, 0) << story(done);
   EXPECT_EQ(why_not_following(world.db(1), world.db(0)), "") << story(done);
@@ -78,7 +78,7 @@ TEST_P(SetupTest, BringsTwoBareServersIntoOrder) {
 // The second server has data, the first is empty: the data win, all of them arrive, with what belongs to
 // them.
 TEST_P(SetupTest, CopiesWhatThePrimaryHas) {
-  start();
+  ASSERT_NO_FATAL_FAILURE(start());
   world.fill(1, 2000);
   const Finished done = world.setup_supervised(0);
   ASSERT_EQ(done.code, 0) << story(done);
@@ -97,7 +97,7 @@ TEST_P(SetupTest, CopiesWhatThePrimaryHas) {
 
 // A dry run prints what would be done and changes nothing on any server.
 TEST_P(SetupTest, DryRunChangesNothing) {
-  start();
+  ASSERT_NO_FATAL_FAILURE(start());
   world.fill(0, 10);
   const std::string before = state(0) + state(1);
   const Finished done = world.setup({"--dry-run"});
@@ -112,7 +112,7 @@ TEST_P(SetupTest, DryRunChangesNothing) {
 
 // Three servers: both others become replicas of the first.
 TEST_P(SetupTest, TakesThreeServers) {
-  start({{}, {}, {}});
+  ASSERT_NO_FATAL_FAILURE(start({{}, {}, {}}));
   const Finished done = world.setup();
   ASSERT_EQ(done.code, 0) << story(done);
   EXPECT_EQ(why_not_following(world.db(1), world.db(0)), "") << story(done);
@@ -121,7 +121,7 @@ TEST_P(SetupTest, TakesThreeServers) {
 
 // What a dry run prints is what is done: each statement that the servers then hear was told before.
 TEST_P(SetupTest, DoesWhatTheDryRunSays) {
-  start();
+  ASSERT_NO_FATAL_FAILURE(start());
   for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) {
     world.tell(i, {"SET GLOBAL log_output = 'TABLE'", "SET GLOBAL general_log = ON"});
   }
@@ -159,7 +159,7 @@ TEST_P(SetupTest, DoesWhatTheDryRunSays) {
 
 // A server with data is refused with what it has and the word that would help; with that word it is done.
 TEST_P(SetupTest, OverwritesOnlyWhenTold) {
-  start();
+  ASSERT_NO_FATAL_FAILURE(start());
   world.fill(0, 100);
   world.fill(1, 10);
   world.tell(1, {"CREATE TABLE app.errant (id INT PRIMARY KEY)", "CREATE DATABASE other",
@@ -233,7 +233,7 @@ TEST_P(SetupTest, NamesWrongSettings) {
 // The command is killed in the middle of the copy. Nothing serves, nothing follows, and the same command
 // again ends well.
 TEST_P(SetupTest, GoesOnAfterItsDeath) {
-  start_with_slow_copies();
+  ASSERT_NO_FATAL_FAILURE(start_with_slow_copies());
   world.fill(0, 20000);
   const auto log = world.daemon->directory() / "setup.log";
   {
@@ -259,7 +259,7 @@ TEST_P(SetupTest, GoesOnAfterItsDeath) {
 
 // Ctrl-C in the middle of the copy: it is tidied up, and said so.
 TEST_P(SetupTest, TidiesUpWhenItIsEnded) {
-  start_with_slow_copies();
+  ASSERT_NO_FATAL_FAILURE(start_with_slow_copies());
   world.fill(0, 20000);
   const auto log = world.daemon->directory() / "setup.log";
   auto process = world.start_setup(log);
@@ -284,7 +284,7 @@ TEST_P(SetupTest, TidiesUpWhenItIsEnded) {
 // A daemon runs already over two bare servers, idle: it does not get in the way, and takes over when all is
 // done, in the strictest mode.
 TEST_P(SetupTest, WorksBesideADaemon) {
-  start({{}, {}}, {{"replication", {{"semi_sync", "\"required\""}}}});
+  ASSERT_NO_FATAL_FAILURE(start({{}, {}}, {{"replication", {{"semi_sync", "\"required\""}}}}));
   world.fill(0, 2000);
   world.tell(0, {mariadb() ? "SET GLOBAL read_only = ON" : "SET GLOBAL super_read_only = ON"});
   ASSERT_TRUE(world.daemon->start());
