@@ -63,10 +63,11 @@ Agent::Agent(io::Loop& loop, io::Log& log, conf::AgentConfig config, std::unique
       log_(log),
       config_(std::move(config)),
       keys_(std::move(keys)),
-      role_file_(config_.fence.state_dir),
+      role_file_(std::make_shared<const RoleFile>(config_.fence.state_dir)),
+      background_(loop),
       mailbox_(loop),
       guard_({.kill_hung = config_.fence.kill_hung, .kill_clients = config_.fence.kill_clients},
-             remembered(role_file_, log), io::now()),
+             remembered(*role_file_, log), io::now()),
       kept_(guard_.memory()),
       told_epoch_(guard_.epoch()),
       told_role_(guard_.role()),
@@ -81,7 +82,7 @@ Agent::~Agent() = default;
 
 std::expected<void, std::string> Agent::start() {
   // Proved now: a role that cannot be kept is not enforced after a restart of the agent.
-  if (auto saved = role_file_.save(kept_); !saved) log_.error("role_not_kept", {{"why", saved.error()}});
+  if (auto saved = role_file_->save(kept_); !saved) log_.error("role_not_kept", {{"why", saved.error()}});
   if (auto started = links_.start(); !started) return started;
   if (kept_.primary) {
     log_.info("role", {{"role", "primary"},
@@ -243,7 +244,7 @@ void Agent::on_keepalive() {
   watch_.check();
   links_.look();
   act();
-  send(guard_.word(io::now()));
+  send(word_at(io::now()));
 }
 
 void Agent::act() {
@@ -251,7 +252,7 @@ void Agent::act() {
   const core::Instant now = io::now();
   for (const Order order : guard_.step(now)) carry_out(order, now);
   keep_memory();
-  const core::AgentWord word = guard_.word(now);
+  const core::AgentWord word = word_at(now);
   if (without_flux(word) != told_ || guard_.epoch() != told_epoch_) {
     tell_changes(word);
     told_ = without_flux(word);
@@ -294,12 +295,38 @@ void Agent::kill(core::Instant now) {
     log_.error("kill", {{"done", false}, {"why", killed.error()}, {"suppressed", *held_back}});
 }
 
+// In another thread, one after the other: where fence.state_dir is on a disk, the replacing of a file was
+// seen to take half a second (ext4 that discards), and the proxy must not take a host for dead because of
+// that.
 void Agent::keep_memory() {
-  if (kept_ == guard_.memory()) return;
-  const auto saved = role_file_.save(guard_.memory());
-  // Tried again with the next change only: each try may take time.
-  kept_ = guard_.memory();
-  if (!saved) log_.error("role_not_kept", {{"why", saved.error()}});
+  if (keeping_ || kept_ == guard_.memory()) return;
+  struct Job {
+    core::GuardMemory memory;
+    std::expected<void, std::string> saved;
+  };
+  auto job = std::make_shared<Job>(guard_.memory());
+  keeping_ = background_.submit([job, file = role_file_] { job->saved = file->save(job->memory); },
+                                [this, job] {
+                                  keeping_ = false;
+                                  // One that failed is tried again with the next change only.
+                                  kept_ = job->memory;
+                                  if (!job->saved) log_.error("role_not_kept", {{"why", job->saved.error()}});
+                                  act();
+                                });
+}
+
+// A restarted agent would go on with the lease of now. That the lease itself was prolonged since then it need
+// not know: what it has ends earlier.
+bool Agent::lease_is_kept() const {
+  const core::GuardMemory& memory = guard_.memory();
+  return kept_.epoch == memory.epoch && kept_.primary == memory.primary && kept_.lease == memory.lease;
+}
+
+// Nobody is told of a lease that a restart of the agent would forget.
+core::AgentWord Agent::word_at(core::Instant now) const {
+  core::AgentWord word = guard_.word(now);
+  word.lease_held = word.lease_held && lease_is_kept();
+  return word;
 }
 
 void Agent::send(const core::AgentWord& word) {

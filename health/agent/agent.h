@@ -12,6 +12,7 @@
 #include "health/agent/process_watch.h"
 #include "health/agent/role_file.h"
 #include "health/core/agent_guard.h"
+#include "health/io/background.h"
 #include "health/io/keys.h"
 #include "health/io/log.h"
 #include "health/io/log_limiter.h"
@@ -67,6 +68,8 @@ class Agent {
   void carry_out(Order order, core::Instant now);
   void kill(core::Instant now);
   void keep_memory();
+  bool lease_is_kept() const;
+  core::AgentWord word_at(core::Instant now) const;
   void tell_changes(const core::AgentWord& word);
   void tell_mysqld(const core::AgentWord& word);
   void send(const core::AgentWord& word);
@@ -75,13 +78,15 @@ class Agent {
   io::Log& log_;
   const conf::AgentConfig config_;
   io::Keys keys_;
-  RoleFile role_file_;
+  const std::shared_ptr<const RoleFile> role_file_;  // shared with the thread that writes it
+  io::Background background_;
   io::Mailbox mailbox_;
   io::LogLimiter limiter_{std::chrono::seconds(10)};
 
   core::AgentGuard guard_;
-  core::GuardMemory kept_;
-  core::AgentWord told_;  // without what changes all the time
+  core::GuardMemory kept_;  // in the file
+  bool keeping_ = false;    // a newer one is being written
+  core::AgentWord told_;    // without what changes all the time
   core::Epoch told_epoch_;
   core::GrantedRole told_role_ = core::GrantedRole::none;
   std::string told_summary_;

@@ -10,8 +10,8 @@ namespace pointsman::agent {
 
 // What the guard remembers over a restart of the agent, as a file. It is worth nothing after a reboot: then
 // the server starts anew as well, and is made read-only. So the file names the boot that it is of, and is
-// replaced by rename(), but not synced. Used by the agent's loop; writes a few bytes to what should be a
-// tmpfs.
+// replaced by rename(), but not synced. Any thread, one save() at a time; it may take as long as the file
+// system does, which should be a tmpfs.
 class RoleFile {
  public:
   // `directory` is made when it is missing.

@@ -1,8 +1,14 @@
 // A primary that hears no proxy stops writing, and goes on when it may.
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <thread>
+#include <utility>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "health/io/clock.h"
 #include "tests/agent/agent_world.h"
@@ -77,6 +83,36 @@ TEST_P(AgentLease, IsEnforcedByARestartedAgent) {
   EXPECT_TRUE(logs("kept from before the agent was restarted"));
   EXPECT_TRUE(until([&] { return read_only(); }));
   EXPECT_TRUE(logs("lease_lost"));
+}
+
+// fence.state_dir is on a file system that stands still for seconds (a pipe in the place of the new file does
+// that): the agent goes on telling and hearing, so that its lease goes on, and only what a restart of it
+// would forget it does not claim to have.
+TEST_P(AgentLease, GoesOnWhileTheDiskStands) {
+  ASSERT_NO_FATAL_FAILURE(start_all());
+  be_primary();
+  const auto pipe = (file("state") / "role.new").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const core::Instant stands = io::now();
+  run_for(3s);  // five times as long as the lease
+  EXPECT_FALSE(read_only());
+  EXPECT_EQ(log().find("lease_lost"), std::string::npos) << log();
+  core::Duration longest{};
+  core::Instant before = stands;
+  for (const auto& heard : proxy_->heard()) {
+    if (heard.at < stands || heard.link != LinkKind::udp) continue;  // the slow line tells of the past
+    longest = std::max(longest, heard.at - std::exchange(before, heard.at));
+    EXPECT_TRUE(heard.word.lease_held);
+  }
+  EXPECT_LT(longest, 600ms) << "and keepalive is 100 ms";
+
+  proxy_->grant(GrantedRole::primary, 2);
+  ASSERT_TRUE(until([&] { return proxy_->heard().back().epoch == core::Epoch{2}; }));
+  EXPECT_FALSE(proxy_->heard().back().word.lease_held) << "of epoch 2 it would know nothing after a restart";
+  const int reader = ::open(pipe.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // now the disk goes on
+  ASSERT_GE(reader, 0);
+  EXPECT_TRUE(hears(io::now(), [](const AgentWord& word) { return word.lease_held; }));
+  ::close(reader);
 }
 
 // The agent is stopped: the server stays as it is, and the log says what that means.
