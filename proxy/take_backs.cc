@@ -76,7 +76,7 @@ class Errand {
     if (saved) {
       const auto outcome = rescue::take_back(rescue_, *saved);
       if (!outcome) return std::unexpected(outcome.error());
-      if (std::holds_alternative<rescue::Undone>(*outcome)) return "undone by flashback";
+      if (std::holds_alternative<rescue::Undone>(*outcome)) return "undone row by row";
       why = std::get<rescue::NeedsCopy>(*outcome).why;
     }
     return copy(saved, why);

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "health/rescue/byte_reader.h"
+
 namespace pointsman::rescue {
 namespace {
 
@@ -9,50 +11,8 @@ constexpr std::string_view magic(
     "\xfe"
     "bin",
     4);
-constexpr std::size_t header_bytes = 19;
 constexpr std::size_t size_at = 9;
 constexpr std::size_t checksum_bytes = 4;
-
-// Reads little-endian numbers and texts from the front. After the first that does not fit everything yields
-// nothing, so that callers look once, at the end.
-class Bytes {
- public:
-  explicit Bytes(std::string_view rest) : rest_(rest) {}
-
-  std::uint64_t number(std::size_t bytes) {
-    const auto part = take(bytes);
-    std::uint64_t value = 0;
-    for (std::size_t i = part.size(); i > 0; --i) {
-      value = value << 8U | static_cast<unsigned char>(part[i - 1]);
-    }
-    return value;
-  }
-  // Length-encoded integer (protocol, "Integer Types"): 251 and 255 begin none.
-  std::uint64_t packed() {
-    const auto first = number(1);
-    if (first < 251) return first;
-    if (first == 252) return number(2);
-    if (first == 253) return number(3);
-    if (first == 254) return number(8);
-    ok_ = false;
-    return 0;
-  }
-  std::string_view take(std::uint64_t bytes) {
-    if (!ok_ || bytes > rest_.size()) {
-      ok_ = false;
-      return {};
-    }
-    const auto part = rest_.substr(0, static_cast<std::size_t>(bytes));
-    rest_.remove_prefix(static_cast<std::size_t>(bytes));
-    return part;
-  }
-  std::string_view rest() const { return ok_ ? rest_ : std::string_view(); }
-  bool ok() const { return ok_; }
-
- private:
-  std::string_view rest_;
-  bool ok_ = true;
-};
 
 // The first `bits` bits of a bitmap are all set.
 bool all_set(std::string_view bitmap, std::uint64_t bits) {
@@ -65,7 +25,8 @@ bool all_set(std::string_view bitmap, std::uint64_t bits) {
 
 // A format description ends with the kind of checksum of what follows, and has one itself in any case.
 std::optional<std::size_t> checksum_after(std::string_view format_description) {
-  if (format_description.size() < header_bytes + 2 + 50 + 4 + 1 + 1 + checksum_bytes) return std::nullopt;
+  if (format_description.size() < event_header_bytes + 2 + 50 + 4 + 1 + 1 + checksum_bytes)
+    return std::nullopt;
   const char kind = format_description[format_description.size() - checksum_bytes - 1];
   if (kind == 0) return 0;
   if (kind == 1) return checksum_bytes;
@@ -83,9 +44,9 @@ std::expected<void, std::string> BinlogReader::feed(std::string_view bytes, cons
     rest.remove_prefix(magic.size());
     begun_ = true;
   }
-  while (rest.size() >= header_bytes) {
-    const auto size = static_cast<std::uint32_t>(Bytes(rest.substr(size_at)).number(4));
-    if (size < header_bytes || size > max_event_bytes) {
+  while (rest.size() >= event_header_bytes) {
+    const auto size = static_cast<std::uint32_t>(ByteReader(rest.substr(size_at)).number(4));
+    if (size < event_header_bytes || size > max_event_bytes) {
       return std::unexpected("an event of " + std::to_string(size) + " bytes in the binary log");
     }
     if (rest.size() < size) break;
@@ -97,7 +58,7 @@ std::expected<void, std::string> BinlogReader::feed(std::string_view bytes, cons
 }
 
 std::expected<void, std::string> BinlogReader::one(std::string_view bytes, const Take& take) {
-  Bytes header(bytes);
+  ByteReader header(bytes);
   header.take(4);
   Event event;
   event.bytes = bytes;
@@ -110,8 +71,8 @@ std::expected<void, std::string> BinlogReader::one(std::string_view bytes, const
     checksum_ = *told;
     checksum = checksum_bytes;
   }
-  if (bytes.size() < header_bytes + checksum) return std::unexpected("an event without its checksum");
-  event.body = bytes.substr(header_bytes, bytes.size() - header_bytes - checksum);
+  if (bytes.size() < event_header_bytes + checksum) return std::unexpected("an event without its checksum");
+  event.body = bytes.substr(event_header_bytes, bytes.size() - event_header_bytes - checksum);
   return take(event);
 }
 
@@ -121,7 +82,7 @@ std::string MariaDbGtid::text() const {
 
 std::optional<MariaDbGtid> read_mariadb_gtid(const Event& event) {
   if (event.type != EventType::mariadb_gtid) return std::nullopt;
-  Bytes in(event.body);
+  ByteReader in(event.body);
   MariaDbGtid gtid;
   gtid.server = event.server_id;
   gtid.sequence = in.number(8);
@@ -134,7 +95,7 @@ std::optional<MariaDbGtid> read_mariadb_gtid(const Event& event) {
 std::optional<std::string> read_mysql_gtid(const Event& event) {
   if (event.type != EventType::mysql_gtid) return std::nullopt;
   constexpr std::array digits{'0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'};
-  Bytes in(event.body);
+  ByteReader in(event.body);
   in.take(1);
   const auto uuid = in.take(16);
   const auto number = in.number(8);
@@ -151,7 +112,7 @@ std::optional<std::string> read_mysql_gtid(const Event& event) {
 
 std::optional<TableMap> read_table_map(const Event& event) {
   if (event.type != EventType::table_map) return std::nullopt;
-  Bytes in(event.body);
+  ByteReader in(event.body);
   TableMap map;
   map.id = in.number(6);
   in.take(2);
@@ -183,26 +144,27 @@ std::optional<RowsEvent> read_rows(const Event& event) {
   const auto order = static_cast<unsigned>(event.type) -
                      static_cast<unsigned>(extra ? EventType::write_rows : EventType::write_rows_v1);
   rows.kind = static_cast<Kind>(order);
-  Bytes in(event.body);
+  ByteReader in(event.body);
   rows.table_id = in.number(6);
-  in.take(2);
+  rows.flags = static_cast<std::uint16_t>(in.number(2));
   if (extra) {
     const auto length = in.number(2);  // counts itself
     if (length < 2) return std::nullopt;
     in.take(length - 2);
   }
-  const auto columns = in.packed();
-  const auto bitmap_bytes = columns / 8 + (columns % 8 == 0 ? 0 : 1);
+  rows.columns = in.packed();
+  const auto bitmap_bytes = rows.columns / 8 + (rows.columns % 8 == 0 ? 0 : 1);
   const auto before = in.take(bitmap_bytes);
   const auto after = rows.kind == Kind::update ? in.take(bitmap_bytes) : before;
   if (!in.ok()) return std::nullopt;
-  rows.full_image = all_set(before, columns) && all_set(after, columns);
+  rows.full_image = all_set(before, rows.columns) && all_set(after, rows.columns);
+  rows.rows = in.rest();
   return rows;
 }
 
 std::optional<QueryEvent> read_query(const Event& event) {
   if (event.type != EventType::query) return std::nullopt;
-  Bytes in(event.body);
+  ByteReader in(event.body);
   in.take(8);
   const auto database_bytes = in.number(1);
   in.take(2);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -23,12 +24,16 @@ enum class EventType : std::uint8_t {
   update_rows_v1 = 24,
   delete_rows_v1 = 25,
   heartbeat = 27,
+  rows_query = 29,
   write_rows = 30,
   update_rows = 31,
   delete_rows = 32,
   mysql_gtid = 33,
   mysql_anonymous_gtid = 34,
   previous_gtids = 35,
+  xa_prepare = 38,
+  partial_update_rows = 39,
+  transaction_payload = 40,
   heartbeat_v2 = 41,
   mysql_gtid_tagged = 42,
   annotate_rows = 160,
@@ -37,6 +42,8 @@ enum class EventType : std::uint8_t {
   mariadb_gtid_list = 163,
   start_encryption = 164,
 };
+
+inline constexpr std::size_t event_header_bytes = 19;
 
 // One event; the views are valid during the call that hands it out.
 struct Event {
@@ -98,7 +105,16 @@ struct RowsEvent {
   enum class Kind { write, update, remove };
   Kind kind{};
   std::uint64_t table_id = 0;
+  std::uint16_t flags = 0;
+  std::uint64_t columns = 0;
   bool full_image = false;  // every column, before and after
+  std::string_view rows;    // one after another; of an update each before and after
+
+  static constexpr std::uint16_t statement_end = 1;
+  static constexpr std::uint16_t no_foreign_key_checks = 2;
+  static constexpr std::uint16_t relaxed_unique_checks = 4;
+  // MySQL from 9.6 on: what followed these rows by foreign keys has events of its own.
+  static constexpr std::uint16_t cascades_logged = 16;
 };
 std::optional<RowsEvent> read_rows(const Event& event);
 

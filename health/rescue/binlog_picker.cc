@@ -59,6 +59,10 @@ std::string shown(std::string_view sql) {
 
 }  // namespace
 
+bool BinlogPicker::has_tags(const core::GtidSet& set) {
+  return std::ranges::any_of(set.newest(), [](const auto& newest) { return newest.first.contains(':'); });
+}
+
 std::expected<void, std::string> BinlogPicker::feed(std::string_view bytes) {
   return reader_.feed(bytes, [this](const Event& event) { return on(event); });
 }
@@ -107,10 +111,12 @@ std::expected<void, std::string> BinlogPicker::begin_group(const Event& event) {
     if (!gtid) return std::unexpected("a GTID event that cannot be read in the binary log");
     exact = gtid_ = *gtid;
   } else {
-    // Those with a tag are not read: the server chose what to send.
-    taking_ = event.type == EventType::mysql_gtid_tagged;
-    gtid_ = "a transaction with a tag";
+    // Those with a tag are not read: when some are wanted, the server chose what to send.
+    taking_ = event.type == EventType::mysql_gtid_tagged && has_tags_;
+    gtid_ = event.type == EventType::mysql_gtid_tagged ? "a transaction with a tag"
+                                                       : "a transaction without a GTID";
     if (taking_) ++transactions_;
+    if (!taking_ && transactions_ > 0) object(gtid_ + ", which the primary has, was written after them");
     return {};
   }
   const auto one = core::GtidSet::parse(flavour_, exact);
@@ -144,7 +150,6 @@ void BinlogPicker::object(const std::string& why) {
 }
 
 void BinlogPicker::judge(const Event& event) {
-  if (flavour_ == core::Flavour::mysql) return object("MySQL has no flashback");
   if (const auto gtid = read_mariadb_gtid(event)) {
     if ((gtid->flags & MariaDbGtid::xa) != 0) return object(gtid_ + " is part of an XA transaction");
     return;  // a statement of its own is told better by its text, which follows
@@ -159,16 +164,34 @@ void BinlogPicker::judge(const Event& event) {
     if (query->sql == "COMMIT") return object(gtid_ + " changed a table that has no transactions");
     return object(gtid_ + " is a statement, not a change of rows: " + shown(query->sql));
   }
-  if (event.type == EventType::xid || event.type == EventType::annotate_rows) return;
-  object(gtid_ + " has something else than changes of rows (event type " +
-         std::to_string(static_cast<unsigned>(event.type)) + ")");
+  switch (event.type) {
+    case EventType::mysql_gtid:
+    case EventType::xid:
+    case EventType::annotate_rows:
+    case EventType::rows_query:
+      return;
+    case EventType::mysql_gtid_tagged:
+      return object("their GTIDs have tags");
+    case EventType::xa_prepare:
+      return object(gtid_ + " is part of an XA transaction");
+    case EventType::partial_update_rows:
+      return object(gtid_ +
+                    " has only a part of the JSON documents that it changed (binlog_row_value_options)");
+    case EventType::transaction_payload:
+      return object(gtid_ + " is compressed (binlog_transaction_compression)");
+    default:
+      object(gtid_ + " has something else than changes of rows (event type " +
+             std::to_string(static_cast<unsigned>(event.type)) + ")");
+  }
 }
 
 void BinlogPicker::judge_rows(const RowsEvent& rows) {
   const auto map = maps_.find(rows.table_id);
   if (map == maps_.end()) return object(gtid_ + " changes rows of a table that it does not name");
   bool& only_inserts = tables_.try_emplace(map->second, true).first->second;
-  if (rows.kind != RowsEvent::Kind::write) only_inserts = false;
+  const bool cascades_logged =
+      flavour_ == core::Flavour::mysql && (rows.flags & RowsEvent::cascades_logged) != 0;
+  if (rows.kind != RowsEvent::Kind::write && !cascades_logged) only_inserts = false;
   if (!rows.full_image) {
     object(gtid_ + " has not all columns of the rows that it changed in " + map->second.first + "." +
            map->second.second + " (binlog_row_image was not FULL)");

@@ -16,8 +16,8 @@
 namespace pointsman::rescue {
 
 // Takes given transactions out of a server's binary logs, in their order, and writes them as one binary log
-// file; and judges on the way whether flashback could undo them. Fed with whole files, one after another,
-// that begin before the first of them. One thread.
+// file; and judges on the way whether they could be undone row by row. Fed with whole files, one after
+// another, that begin before the first of them. One thread.
 class BinlogPicker {
  public:
   // What it says ends the picking.
@@ -25,15 +25,17 @@ class BinlogPicker {
   struct Table {
     std::string database;
     std::string name;
+    // Nothing can have followed its rows by foreign keys that is not in the binary log: nothing was updated
+    // or deleted, or MySQL says that it has written what followed.
     bool only_inserts = true;
     auto operator<=>(const Table&) const = default;
   };
 
   BinlogPicker(core::Flavour flavour, const core::GtidSet& wanted, Write write)
-      : flavour_(flavour), wanted_(wanted), write_(std::move(write)) {}
+      : flavour_(flavour), wanted_(wanted), has_tags_(has_tags(wanted)), write_(std::move(write)) {}
 
-  // MySQL: the events of transactions with a tag are not read, so those are picked by the server, or not at
-  // all.
+  // MySQL: the GTID events of transactions with a tag are not read, so when some are wanted the server has to
+  // choose what it sends, and everything that it sends is taken.
   static bool has_tags(const core::GtidSet& set);
 
   std::expected<void, std::string> feed(std::string_view bytes);
@@ -44,7 +46,7 @@ class BinlogPicker {
   std::uint64_t bytes() const { return bytes_; }
   // Which of them were seen. MySQL: without those that have a tag, which are counted only.
   const core::GtidSet& found() const { return found_; }
-  // Why flashback could not undo them, for the operator; "": nothing seen that speaks against it. Table
+  // Why they could not be undone, for the operator; "": nothing seen that speaks against it. Table
   // engines are not in the binary log; that they are InnoDB's is for the caller to ask.
   const std::string& why_not() const { return why_not_; }
   std::vector<Table> tables() const;
@@ -64,6 +66,7 @@ class BinlogPicker {
 
   const core::Flavour flavour_;
   const core::GtidSet wanted_;
+  const bool has_tags_;
   const Write write_;
   BinlogReader reader_;
   std::string format_;          // the format description of the present file

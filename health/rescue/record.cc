@@ -82,7 +82,8 @@ const char* to_string(Record::Phase phase) {
 }
 
 GtidSet marker_set(const std::string& marker) {
-  return GtidSet::parse(core::Flavour::mariadb, marker).value_or(GtidSet());
+  const auto flavour = marker.find(':') == std::string::npos ? core::Flavour::mariadb : core::Flavour::mysql;
+  return GtidSet::parse(flavour, marker).value_or(GtidSet());
 }
 
 fs::path rescue_root(const fs::path& state_dir) {

@@ -27,7 +27,7 @@ struct Record {
   core::GtidSet errant;
   std::uint64_t transactions = 0;
   std::uint64_t bytes = 0;
-  std::string why_not;  // why flashback cannot undo them, as far as the binary log tells; "": it can
+  std::string why_not;  // why they cannot be undone row by row, as far as the binary log tells; "": they can
   std::vector<BinlogPicker::Table> tables;
   Phase phase = Phase::saved;
   std::string marker;    // GTID of the undo, from `undoing` on
@@ -51,7 +51,7 @@ std::expected<Record, core::Failure> load(const std::filesystem::path& directory
 std::expected<std::vector<Record>, core::Failure> list(const std::filesystem::path& state_dir,
                                                        const std::string& server);
 
-// What a server's GTID state says after the undo with this GTID (MariaDB): all numbers up to it.
+// What a server's GTID state says after the undo with this GTID. MariaDB: all numbers up to it.
 core::GtidSet marker_set(const std::string& marker);
 
 // state_dir/rescue

@@ -18,7 +18,7 @@
 // and then taken back, so that the server can follow the primary. Two steps, in this order:
 //
 //   save()       writes them to a directory of their own under `state_dir`, for people to read;
-//   take_back()  undoes them on the server by flashback (MariaDB), or says why a fresh copy is needed.
+//   take_back()  undoes them on the server, row by row, or says why a fresh copy is needed.
 //
 // Both block for seconds to minutes: for a pool thread, never for the loop. No state but the files and the
 // server. One call per server at a time is the caller's business; an orphan of a killed daemon is kept out
@@ -27,31 +27,36 @@
 //
 // What the server must be: read-only, no replication running (receiver and applier stopped or none), so
 // that nothing is committed there but by us. save() asks nothing of that, and changes nothing on the server.
+// On MySQL nobody at all can write under super_read_only, so for the undo it is off; read_only stays on, and
+// only those pass who could always lift both. That nobody did is seen afterwards, under super_read_only, in
+// the GTIDs.
 //
 // Two accounts: the monitor's, and one that may read the binary log, which is what replicas connect with. So
 // the monitor's still sees no data. Privileges beyond those in the README:
 //   MariaDB  monitor: BINLOG MONITOR (names of the binary logs), BINLOG REPLAY (take_back)
-//   MySQL    none
+//   MySQL    monitor: BINLOG_ADMIN (take_back); without it a copy is needed
 // The replication account must be let in from this host as well.
 //
 // Why a crash anywhere is harmless. The undo is one InnoDB transaction, written to the server's own binary
-// log like any other, with a GTID of a domain that is kept for this purpose (marker_domain). So at each
+// log like any other, with a GTID that is kept for this purpose (marker_domain, marker_uuid). So at each
 // moment the server's GTID state says truly what its data are: with the marker, the undo is committed, rows
 // and marker together (that is what the server's own two-phase commit is for); without, no row is undone.
 // Only then is the binary log thrown away and the state set to what the primary knows:
 //
-//   died while/before              on the server                        the next call does
-//   save: fetching, writing        nothing                              removes the half directory, begins
-//   anew save: renamed                  nothing                              finds the directory, returns it
-//   undo, not committed            rolled back                          the undo, from the start
-//   undo committed, not noted      state has errant + marker            sees the marker, goes on below
-//   "undone" noted                 state has errant + marker            goes on below
-//   gtid_slave_pos set             the same; a replica would start right  again, harmless
-//   binary log reset, state not set  state empty, gtid_slave_pos right  sets the state (see unfinished())
-//   state set, "done" not noted    as if it had never had them          notes "done"
+//   died while/before                on the server                      the next call does
+//   save: fetching, writing          nothing                            removes the half directory, begins
+//   anew save: renamed                    nothing                            finds the directory, returns it
+//   undo, not committed              rolled back                        the undo, from the start
+//   undo committed, not noted        state has errant + marker          sees the marker, goes on below
+//   "undone" noted                   state has errant + marker          goes on below
+//   MariaDB: gtid_slave_pos set      the same; a replica starts right   again, harmless
+//   binary log reset, state not set  state empty                        sets the state (see unfinished())
+//   state set, "done" not noted      as if it had never had them        notes "done"
 //
-// The last step but one is given to the server as one compound statement, so that only the server's own end
-// can come between its two halves.
+// On MariaDB the last step but one is given to the server as one compound statement, so that only the
+// server's own end can come between its two halves, and gtid_slave_pos is right even then. MySQL has no such
+// statement, and a replica that starts with an empty state asks for everything: there the whole order, which
+// ends with a look at unfinished(), has to be given again before the server is told to follow.
 namespace pointsman::rescue {
 
 // What may be used up.
@@ -60,7 +65,7 @@ struct Limits {
   core::Duration silence = std::chrono::seconds(30);     // of a program that reads from the server
   std::uint64_t saved_bytes = std::uint64_t{4} << 30U;   // binary log and SQL, each
   std::uint64_t spare_bytes = std::uint64_t{64} << 20U;  // what is left free on the file system of state_dir
-  // Flashback is held in memory by the program and undone in one transaction; more than this needs a copy.
+  // The undo is made in memory and is one transaction; more than this needs a copy.
   std::uint64_t undo_bytes = std::uint64_t{256} << 20U;
 };
 
@@ -73,7 +78,8 @@ enum class Stage {
   undo_noted,
   undo_committed,
   undone,
-  position_set,
+  position_set,  // MariaDB
+  emptied,       // MySQL: the binary log, and with it the state
   reset,
   done
 };
@@ -103,7 +109,7 @@ struct Order {
 //   transactions.binlog  exactly the errant transactions, as one binary log file
 //   transactions.sql     the same for people: --base64-output=decode-rows -v
 //   rescue.json          what it is, and how far take_back() has come
-//   undo.sql             MariaDB, after take_back(): what was applied to undo them
+//   undo.sql             after take_back(): what was applied to undo them
 struct Saved {
   std::filesystem::path directory;
   core::GtidSet errant;            // as ordered
@@ -130,7 +136,7 @@ std::expected<Saved, core::Failure> save(const Order& order);
 
 // Undoes what was saved. Fails with kind `unsupported`, nothing changed, when the server has other errant
 // transactions than those saved (save again), is writable, or replicates. A failure after the undo leaves a
-// state from which the same call goes on (table above). On MySQL always NeedsCopy: it has no flashback.
+// state from which the same call goes on (table above).
 std::expected<TakenBack, core::Failure> take_back(const Order& order, const Saved& saved);
 
 // The server was given a fresh copy instead: the saved transactions stay for people to read and are of no
@@ -146,5 +152,7 @@ std::expected<std::optional<Saved>, core::Failure> unfinished(const std::filesys
 
 // The GTID domain of undo transactions on MariaDB, "pmre" in ASCII. No server may use it for anything else.
 inline constexpr std::uint32_t marker_domain = 0x706d7265;
+// On MySQL the origin of such GTIDs, the UUID of no server: "pmresc" and "undo" in ASCII.
+inline constexpr const char* marker_uuid = "706d7265-7363-4000-8000-0000756e646f";
 
 }  // namespace pointsman::rescue

@@ -213,24 +213,27 @@ std::expected<void, Failure> Attempt::fetch(const core::ServerReport& report) {
 }
 
 // The programs have whole logs only, which may be a thousand times what we want. So they write into named
-// pipes, one for each log, and nothing else of them touches the disk. MySQL's server moreover leaves out what
-// it is told that we have, which is how transactions with a tag are picked.
+// pipes, one for each log, and nothing else of them touches the disk. What came after the wanted is read for
+// the sake of the verdict on an undo. Only for transactions with a tag MySQL's server is told what we have,
+// and leaves it out.
 std::expected<Logs, Failure> Attempt::read_logs(BinlogPicker& picker, const core::ServerReport& report) {
   auto found = find_logs(call_, order_, last_of_reign(order_, report));
   if (!found) return found;
   const auto* logs = &found->names;
   std::vector<std::string> arguments{"--raw", "--result-file=" + (directory_ / "pipe-").string()};
-  if (order_.flavour == Flavour::mariadb) {
-    arguments.emplace_back("--read-from-remote-server");
-  } else {
+  if (order_.flavour == Flavour::mysql) {
     const auto own = program_.is_mysqls(call_.soon(), order_.stop);
     if (!own) return std::unexpected(own.error());
     if (!*own)
       return std::unexpected(about(program_.path() +
                                    " is MariaDB's, which does not read from a MySQL server; "
                                    "Oracle's mysql-client has the right one"));
+  }
+  if (BinlogPicker::has_tags(order_.errant)) {
     arguments.emplace_back("--read-from-remote-source=BINLOG-DUMP-GTIDS");
     arguments.push_back("--exclude-gtids=" + report.executed.minus(order_.errant).to_string());
+  } else {
+    arguments.emplace_back("--read-from-remote-server");
   }
   arguments.insert(arguments.end(), logs->begin(), logs->end());
   BinlogProgram::Run run{.arguments = std::move(arguments),

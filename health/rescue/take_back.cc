@@ -4,12 +4,12 @@
 
 #include "health/mysql/concat.h"
 #include "health/mysql/quote.h"
-#include "health/rescue/binlog_program.h"
 #include "health/rescue/files.h"
 #include "health/rescue/record.h"
 #include "health/rescue/rescue.h"
 #include "health/rescue/server_call.h"
 #include "health/rescue/undo.h"
+#include "health/rescue/undo_obstacles.h"
 
 namespace pointsman::rescue {
 
@@ -25,10 +25,12 @@ namespace {
 
 // How long an orphan of a killed daemon may still hold the server's lock, in seconds.
 constexpr unsigned lock_wait = 10;
+constexpr unsigned has_binary_logs_and_gtids = 80200;  // until then RESET MASTER
 
 std::string fresh_marker(const ServerReport& report) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto sequence = std::chrono::duration_cast<std::chrono::microseconds>(now).count();
+  if (report.flavour == Flavour::mysql) return concat(marker_uuid, ":", sequence);
   return concat(marker_domain, "-", report.server_id, "-", sequence);
 }
 
@@ -69,6 +71,7 @@ class TakeBack {
   using Outcome = std::expected<void, Failure>;
 
   Outcome open();
+  Outcome protect();
   std::expected<bool, Failure> is_undone(const ServerReport& report) const;
   bool moved_on(const ServerReport& report) const;
   Outcome note(Phase phase);
@@ -77,7 +80,10 @@ class TakeBack {
   }
   std::expected<TakenBack, Failure> needs_copy(const std::string& why);
   std::expected<std::string, Failure> undo(const ServerReport& report);
+  std::expected<std::string, Failure> apply();
   Outcome forget();
+  Outcome forget_on_mariadb();
+  Outcome forget_on_mysql();
   Failure refuse(const std::string& text) const { return unsupported(order_.server + " " + text); }
 
   const Order& order_;
@@ -86,7 +92,6 @@ class TakeBack {
 };
 
 std::expected<TakenBack, Failure> TakeBack::operator()() {
-  if (order_.flavour == Flavour::mysql) return needs_copy("MySQL has no flashback");
   if (auto opened = open(); !opened) return std::unexpected(opened.error());
   const auto report = call_.report();
   if (!report) return std::unexpected(report.error());
@@ -118,12 +123,24 @@ TakeBack::Outcome TakeBack::open() {
   if (auto opened = call_.open(); !opened) return opened;
   const auto locked = call_.query(concat("SELECT GET_LOCK('pointsman.rescue', ", lock_wait, ")"));
   if (!locked) return std::unexpected(locked.error());
-  if (mysql::to_number(locked->at(0, 0).value_or("0")) == 1) return {};
-  return std::unexpected(refuse("is being rescued by another session"));
+  if (mysql::to_number(locked->at(0, 0).value_or("0")) != 1)
+    return std::unexpected(refuse("is being rescued by another session"));
+  return protect();
+}
+
+// MySQL: an undo that came to no end has left super_read_only off. A server that accepts writes is not ours
+// to stop.
+TakeBack::Outcome TakeBack::protect() {
+  if (order_.flavour != Flavour::mysql) return {};
+  const auto now = call_.query("SELECT @@global.read_only AND NOT @@global.super_read_only");
+  if (!now) return std::unexpected(now.error());
+  if (mysql::to_number(now->at(0, 0).value_or("0")) == 0) return {};
+  return call_.run("SET GLOBAL super_read_only = ON");
 }
 
 std::expected<bool, Failure> TakeBack::is_undone(const ServerReport& report) const {
-  if (report.flavour != Flavour::mariadb) return std::unexpected(refuse("is not a MariaDB server"));
+  if (report.flavour != order_.flavour)
+    return std::unexpected(refuse(concat("is no ", core::to_string(order_.flavour), " server any more")));
   if (!report.read_only) return std::unexpected(refuse("accepts writes; nothing is taken back meanwhile"));
   if (report.replica && (report.replica->sql || report.replica->io != core::ReplicaStatus::Io::no))
     return std::unexpected(refuse("replicates; nothing is taken back meanwhile"));
@@ -160,12 +177,9 @@ std::expected<TakenBack, Failure> TakeBack::needs_copy(const std::string& why) {
 }
 
 std::expected<std::string, Failure> TakeBack::undo(const ServerReport& report) {
-  auto why = why_no_flashback(call_, record_, order_.limits);
+  auto why = why_no_undo(call_, record_, order_.limits);
+  if (why && why->empty()) why = write_undo(call_, record_, order_);
   if (!why || !why->empty()) return why;
-  const auto program = BinlogProgram::find(order_.binlog_program, order_.flavour);
-  if (!program) return std::unexpected(program.error());
-  if (auto written = write_undo(record_, order_, *program, call_.deadline()); !written)
-    return std::unexpected(written.error());
   reached(Stage::undo_written);
   // The commit of a semi-synchronous source would wait for a replica.
   if (auto resigned = call_.session().dialect().resign_source(call_.session().connection(), call_.soon());
@@ -175,15 +189,55 @@ std::expected<std::string, Failure> TakeBack::undo(const ServerReport& report) {
   if (record_.marker.empty()) record_.marker = fresh_marker(report);
   if (auto noted = note(Phase::undoing); !noted) return std::unexpected(noted.error());
   reached(Stage::undo_noted);
+  return apply();
+}
+
+// On MySQL somebody may have written in the moment without super_read_only. That is seen when there is no
+// more such moment.
+std::expected<std::string, Failure> TakeBack::apply() {
+  if (order_.flavour != Flavour::mysql) {
+    auto applied = apply_undo(call_, record_);
+    if (applied && applied->empty()) reached(Stage::undo_committed);
+    return applied;
+  }
+  if (auto lifted = call_.run("SET GLOBAL super_read_only = OFF"); !lifted)
+    return std::unexpected(lifted.error());
   auto applied = apply_undo(call_, record_);
   if (applied && applied->empty()) reached(Stage::undo_committed);
+  // What this does not do, the next call does.
+  const auto back = call_.session().is_open() ? protect() : open();
+  if (!applied) return applied;
+  if (!back) return std::unexpected(back.error());
+  if (!applied->empty()) return applied;
+  const auto after = call_.report();
+  if (!after) return std::unexpected(after.error());
+  if (auto undone = is_undone(*after); !undone) return std::unexpected(undone.error());
   return applied;
+}
+
+TakeBack::Outcome TakeBack::forget() {
+  auto forgotten = order_.flavour == Flavour::mysql ? forget_on_mysql() : forget_on_mariadb();
+  if (!forgotten) return forgotten;
+  reached(Stage::reset);
+  const auto after = call_.report();
+  if (!after) return std::unexpected(after.error());
+  if (after->executed == record_.target) return {};
+  return std::unexpected(refuse(
+      concat("has ", after->executed.to_string(), " after the rescue, not ", record_.target.to_string())));
+}
+
+TakeBack::Outcome TakeBack::forget_on_mysql() {
+  const auto version = mysql::version_number(call_.session().connection().server_version());
+  const auto* reset = version >= has_binary_logs_and_gtids ? "RESET BINARY LOGS AND GTIDS" : "RESET MASTER";
+  if (auto emptied = call_.run_long(reset, reset); !emptied) return emptied;
+  reached(Stage::emptied);
+  return call_.run("SET GLOBAL gtid_purged = " + quote(record_.target.to_string()));
 }
 
 // The position first: whatever comes between, a replica would start at the right place. In strict mode the
 // server would not hear of one that lies before its binary log. Then both halves of the rest in one
 // statement, which the server carries out also when we are gone.
-TakeBack::Outcome TakeBack::forget() {
+TakeBack::Outcome TakeBack::forget_on_mariadb() {
   if (auto set =
           call_.run_long(concat("BEGIN NOT ATOMIC DECLARE strict BOOL DEFAULT @@global.gtid_strict_mode; "
                                 "DECLARE EXIT HANDLER FOR"
@@ -195,18 +249,9 @@ TakeBack::Outcome TakeBack::forget() {
     return set;
   }
   reached(Stage::position_set);
-  if (auto reset = call_.run_long(concat("BEGIN NOT ATOMIC RESET MASTER; SET GLOBAL gtid_binlog_state = ",
-                                         quote(binlog_state(record_.target)), "; END"),
-                                  "RESET MASTER and SET GLOBAL gtid_binlog_state");
-      !reset) {
-    return reset;
-  }
-  reached(Stage::reset);
-  const auto after = call_.report();
-  if (!after) return std::unexpected(after.error());
-  if (after->executed == record_.target) return {};
-  return std::unexpected(refuse(
-      concat("has ", after->executed.to_string(), " after the rescue, not ", record_.target.to_string())));
+  return call_.run_long(concat("BEGIN NOT ATOMIC RESET MASTER; SET GLOBAL gtid_binlog_state = ",
+                               quote(binlog_state(record_.target)), "; END"),
+                        "RESET MASTER and SET GLOBAL gtid_binlog_state");
 }
 
 }  // namespace
@@ -229,6 +274,8 @@ const char* to_string(Stage stage) {
       return "undone";
     case Stage::position_set:
       return "position set";
+    case Stage::emptied:
+      return "binary log emptied";
     case Stage::reset:
       return "binary log reset";
     case Stage::done:

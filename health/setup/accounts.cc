@@ -92,7 +92,7 @@ Privileges monitor_privileges(core::Flavour flavour, unsigned version) {
             .on_performance_schema = {}};
   }
   Privileges wanted{.global = {"REPLICATION CLIENT", "REPLICATION_SLAVE_ADMIN", "SYSTEM_VARIABLES_ADMIN",
-                               "CONNECTION_ADMIN", "PROCESS", "RELOAD", "EVENT",
+                               "CONNECTION_ADMIN", "PROCESS", "RELOAD", "EVENT", "BINLOG_ADMIN",
                                version >= has_any_definer ? "SET_ANY_DEFINER" : "SET_USER_ID"},
                     .on_performance_schema = {"SELECT"}};
   if (can_clone(version)) wanted.global.emplace_back("CLONE_ADMIN");

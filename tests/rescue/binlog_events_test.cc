@@ -7,26 +7,10 @@
 #include <gtest/gtest.h>
 
 #include "health/rescue/binlog_picker.h"
+#include "tests/rescue/event_bytes.h"
 
 namespace pointsman::rescue {
 namespace {
-
-std::string little(std::uint64_t value, int bytes) {
-  std::string text;
-  for (int i = 0; i < bytes; ++i, value >>= 8U) text += static_cast<char>(value & 0xffU);
-  return text;
-}
-
-std::string event(unsigned type, const std::string& body, std::uint32_t server = 1, bool checksum = true) {
-  const auto size = 19 + body.size() + (checksum ? 4 : 0);
-  return little(0, 4) + little(type, 1) + little(server, 4) + little(size, 4) + little(0, 4) + little(0, 2) +
-         body + (checksum ? "csum" : "");
-}
-
-std::string format(char kind = 1) {
-  return event(15, little(4, 2) + std::string(50, 'v') + little(0, 4) + little(19, 1) +
-                       std::string(40, '\x08') + kind);
-}
 
 std::string gtid(std::uint64_t sequence, unsigned flags = MariaDbGtid::transactional,
                  std::uint32_t server = 1) {
@@ -40,21 +24,13 @@ std::string map_of(std::uint64_t id, const std::string& database, const std::str
 
 std::string rows(unsigned type, std::uint64_t id, unsigned char columns = 2, char bitmap = '\x03') {
   std::string body = little(id, 6) + little(1, 2) + little(columns, 1) + bitmap;
-  if (type == 24) body += bitmap;
+  if (type >= 30) body.insert(8, little(2, 2));
+  if (type == 24 || type == 31) body += bitmap;
   return event(type, body + "data");
 }
 
 std::string xid() {
   return event(16, little(7, 8));
-}
-
-const std::string magic(
-    "\xfe"
-    "bin",
-    4);
-
-core::GtidSet set(const std::string& text) {
-  return *core::GtidSet::parse(core::Flavour::mariadb, text);
 }
 
 struct Picked {
@@ -65,9 +41,10 @@ struct Picked {
   std::vector<BinlogPicker::Table> tables;
 };
 
-Picked pick(const std::string& log, const std::string& wanted, std::size_t piece = 1 << 20) {
+Picked pick(const std::string& log, const std::string& wanted, std::size_t piece = 1 << 20,
+            core::Flavour flavour = core::Flavour::mariadb) {
   Picked out;
-  BinlogPicker picker(core::Flavour::mariadb, set(wanted), [&](std::string_view bytes) {
+  BinlogPicker picker(flavour, *core::GtidSet::parse(flavour, wanted), [&](std::string_view bytes) {
     out.file += bytes;
     return std::expected<void, std::string>();
   });
@@ -119,6 +96,39 @@ TEST(BinlogPicker, SaysWhatFlashbackCannotDo) {
   EXPECT_EQ(why(gtid(5) + event(5, "intvar") + xid()),
             "0-1-5 has something else than changes of rows (event type 5)");
   EXPECT_EQ(why(ok + gtid(6, 4, 2) + xid()), "0-2-6, which the primary has, was written after them");
+}
+
+// MySQL: what cannot be inverted is named, and cascades count only when they are not in the log themselves.
+TEST(BinlogPicker, SaysWhatCannotBeUndoneOnMySql) {
+  const std::string uuid(16, '\x11');
+  const auto gtid_of = [&](std::uint64_t number) {
+    return event(33, little(1, 1) + uuid + little(number, 8) + std::string(18, '\0'));
+  };
+  const std::string name = "11111111-1111-1111-1111-111111111111";
+  const auto begin =
+      event(2, little(0, 8) + little(2, 1) + little(0, 2) + little(0, 2) + "db" + '\0' + "BEGIN");
+  const auto picked = [&](const std::string& events, const std::string& wanted) {
+    return pick(magic + format() + gtid_of(5) + begin + events, wanted, 1 << 20, core::Flavour::mysql);
+  };
+  const auto why = [&](const std::string& events) { return picked(events, name + ":5").why_not; };
+  const auto inserted = event(29, "\x05query") + map_of(9, "db", "a") + rows(30, 9) + xid();
+  EXPECT_EQ(why(inserted), "");
+  EXPECT_EQ(why(inserted + gtid_of(6) + begin + xid()),
+            name + ":6, which the primary has, was written after them");
+  EXPECT_EQ(why(event(38, "xa")), name + ":5 is part of an XA transaction");
+  EXPECT_EQ(why(event(39, "json")),
+            name + ":5 has only a part of the JSON documents that it changed (binlog_row_value_options)");
+  EXPECT_EQ(why(event(40, "zstd")), name + ":5 is compressed (binlog_transaction_compression)");
+  EXPECT_EQ(why(inserted + event(42, "tagged") + begin + xid()),
+            "a transaction with a tag, which the primary has, was written after them");
+  EXPECT_EQ(picked(event(42, "tagged") + inserted, name + ":5," + name + ":tag:1").why_not,
+            "their GTIDs have tags");
+  const auto deleted = [](unsigned flags) {
+    return map_of(9, "db", "a") +
+           event(32, little(9, 6) + little(flags, 2) + little(2, 2) + "\x02\x03" + "data") + xid();
+  };
+  EXPECT_FALSE(picked(deleted(1), name + ":5").tables.at(0).only_inserts);
+  EXPECT_TRUE(picked(deleted(1 | 16), name + ":5").tables.at(0).only_inserts);
 }
 
 // Bytes that no server would send are errors or are not understood, and nothing is read beyond their end.

@@ -101,6 +101,15 @@ Order RescueTest::order() {
   return order;
 }
 
+std::string RescueTest::why_copy(const Order& ordered) {
+  const auto saved = save(ordered);
+  if (!saved) return "not saved: " + saved.error().text;
+  const auto taken = take_back(ordered, *saved);
+  if (!taken) return "failed: " + taken.error().text;
+  const auto* copy = std::get_if<NeedsCopy>(&*taken);
+  return copy != nullptr ? copy->why : "undone";
+}
+
 void RescueTest::follow() {
   const auto& accounts = cluster_->accounts();
   const mysql::Waker waker;

@@ -36,6 +36,9 @@ class RescueTest : public testing::Test {
   core::ServerReport report(testbed::Server& server);
   // With the errant set as the audit would see it now.
   Order order();
+  // Saves and takes back: why a copy is needed, or "undone", or "failed: ..." and the like.
+  static std::string why_copy(const Order& ordered);
+  std::string why_copy() { return why_copy(order()); }
   // The old primary follows the primary by the daemon's own command, and catches up.
   void follow();
   void expect_equal_data();

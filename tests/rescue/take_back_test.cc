@@ -32,16 +32,6 @@ class TakeBackTest : public RescueTest {
          "INSERT INTO app.parts SELECT seq, seq FROM app.seq_1_to_30",
          "INSERT INTO app.parent VALUES (1, 1), (2, 2)", "INSERT INTO app.child VALUES (1, 1)"});
   }
-
-  std::string why_copy() {
-    const auto ordered = order();
-    const auto saved = save(ordered);
-    if (!saved) return "not saved: " + saved.error().text;
-    const auto taken = take_back(ordered, *saved);
-    if (!taken) return "failed: " + taken.error().text;
-    const auto* copy = std::get_if<NeedsCopy>(&*taken);
-    return copy != nullptr ? copy->why : "undone";
-  }
 };
 
 // The old primary comes back with inserts, updates and deletes in several tables that nobody else has: rows

@@ -16,7 +16,8 @@ TEST(Accounts, FindsWhatIsMissing) {
   const auto wanted = monitor_privileges(Flavour::mysql, 90700);
   const std::vector<std::string> grants{
       "GRANT RELOAD, PROCESS, REPLICATION CLIENT, EVENT ON *.* TO `pointsman`@`%`",
-      "GRANT CONNECTION_ADMIN,REPLICATION_SLAVE_ADMIN,SET_ANY_DEFINER,SYSTEM_VARIABLES_ADMIN ON *.* TO "
+      "GRANT BINLOG_ADMIN,CONNECTION_ADMIN,REPLICATION_SLAVE_ADMIN,SET_ANY_DEFINER,SYSTEM_VARIABLES_ADMIN ON "
+      "*.* TO "
       "`pointsman`@`%`",
       "GRANT SELECT ON `performance_schema`.* TO `pointsman`@`%`"};
   EXPECT_EQ(missing_privileges(grants, wanted).global, std::vector<std::string>{"CLONE_ADMIN"});

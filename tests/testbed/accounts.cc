@@ -51,6 +51,7 @@ const std::vector<std::string_view>& monitor_privileges(Product product) {
       "RELOAD",                   // RESET REPLICA ALL
       "EVENT",                    // ALTER EVENT ... ENABLE on the new primary
       "SET_ANY_DEFINER",          // and leave the event its definer; SET_USER_ID before MySQL 8.2
+      "BINLOG_ADMIN",             // to undo a returned primary's own transactions
   };
   return product == Product::mariadb ? mariadb : mysql;
 }

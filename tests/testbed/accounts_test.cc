@@ -36,28 +36,22 @@ std::vector<std::string> statements(Product product) {
         "SELECT 1/COUNT(*) FROM information_schema.events WHERE event_name = 'nightly'",
         "ALTER DEFINER = 'app'@'%' EVENT app.nightly ENABLE"};
   }
-  return {"SHOW REPLICA STATUS",
-          "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%'",
+  return {"SHOW REPLICA STATUS", "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%'",
           "SELECT @@gtid_executed, @@server_uuid",
           "SELECT * FROM performance_schema.replication_connection_status",
-          "SELECT 1/COUNT(*) FROM performance_schema.processlist WHERE user = 'app'",
-          "KILL $",
-          "STOP REPLICA",
-          "RESET REPLICA ALL",
+          "SELECT 1/COUNT(*) FROM performance_schema.processlist WHERE user = 'app'", "KILL $",
+          "STOP REPLICA", "RESET REPLICA ALL",
           "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=1, SOURCE_AUTO_POSITION=1",
-          "START REPLICA",
-          "STOP REPLICA IO_THREAD",
-          "SELECT WAIT_FOR_EXECUTED_GTID_SET(@@gtid_executed, 1)",
+          "START REPLICA", "STOP REPLICA IO_THREAD", "SELECT WAIT_FOR_EXECUTED_GTID_SET(@@gtid_executed, 1)",
           "STOP REPLICA",
           "SET GLOBAL rpl_semi_sync_source_enabled = ON, GLOBAL rpl_semi_sync_source_timeout = 1000",
-          "SET GLOBAL rpl_semi_sync_replica_enabled = ON",
-          "SET GLOBAL super_read_only = ON",
-          "SET GLOBAL offline_mode = ON",
-          "SET GLOBAL offline_mode = OFF",
-          "SET GLOBAL super_read_only = OFF",
+          "SET GLOBAL rpl_semi_sync_replica_enabled = ON", "SET GLOBAL super_read_only = ON",
+          "SET GLOBAL offline_mode = ON", "SET GLOBAL offline_mode = OFF", "SET GLOBAL super_read_only = OFF",
           "SET GLOBAL read_only = OFF",
           "SELECT 1/COUNT(*) FROM information_schema.events WHERE event_name = 'nightly'",
-          "ALTER DEFINER = 'app'@'%' EVENT app.nightly ENABLE"};
+          "ALTER DEFINER = 'app'@'%' EVENT app.nightly ENABLE",
+          // Asks for the same privilege as BINLOG, which takes events of this very version.
+          "PURGE BINARY LOGS BEFORE '2000-01-01'"};
 }
 
 class AccountsTest : public testing::TestWithParam<Product> {
