@@ -16,6 +16,8 @@ class FalseDeathCommand : public Command {
         ->check(CLI::Range(0.05, 1440.0))
         ->capture_default_str();
     app->add_flag("--load,!--no-load", options_.load, "all cores busy meanwhile (default)");
+    app->add_flag("--flood", options_.flood,
+                  "forged heartbeats and noise on the daemon's UDP port, as fast as they can be sent");
     app->add_option("--threads", options_.threads, "busy threads; default one a core")
         ->check(CLI::Range(1, 1024));
     app->add_option("--clients", options_.clients, "writers through the proxy; default none")

@@ -10,6 +10,7 @@
 #include "bench/statistics.h"
 #include "bench/table.h"
 #include "proxy/admin_client.h"
+#include "tests/testbed/datagram_flood.h"
 
 namespace pointsman::bench {
 
@@ -59,15 +60,20 @@ class Watcher {
   }
 
   void poll() {
+    const Moment asked = Clock::now();
     const auto status = ask_status(stage_.daemon().admin_socket());
     const Moment now = Clock::now();
     if (!status.is_object()) return;
     ++result_.polls;
+    result_.polls_ms.push_back(to_ms(now - asked));
     if (last_poll_) result_.longest_poll_ms = std::max(result_.longest_poll_ms, to_ms(now - *last_poll_));
     last_poll_ = now;
+    result_.refused = 0;
     for (const auto& backend : status.value("backends", nlohmann::json::array())) {
       const auto links = backend.value("links", nlohmann::json::object());  // items() looks at it
       for (const auto& [kind, link] : links.items()) {
+        for (const auto& [reason, count] : link.value("refused", nlohmann::json::object()).items())
+          result_.refused += count.get<std::uint64_t>();
         if (!link.contains("received") || !link["age_ms"].is_number()) continue;
         auto [found, added] = result_.links.try_emplace(backend.value("name", "") + " " + kind, late_after_);
         found->second.see(now, link["received"].get<std::uint64_t>(),
@@ -167,6 +173,16 @@ FalseDeathResult watch_for_false_death(const FalseDeathOptions& options, const S
   if (!watcher.begin()) return result;
   const Moment began = Clock::now();
   std::optional<BusyThreads> busy;
+  std::optional<testbed::DatagramFlood> flood;
+  if (options.flood) {
+    auto started =
+        testbed::DatagramFlood::start({.to = {(*stage)->hosts().heartbeat()}, .max_time = options.time});
+    if (!started) {
+      result.error = started.error();
+      return result;
+    }
+    flood.emplace(std::move(*started));
+  }
   if (options.load)
     busy.emplace(options.threads != 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency()));
   std::jthread([&] {
@@ -183,6 +199,10 @@ FalseDeathResult watch_for_false_death(const FalseDeathOptions& options, const S
     }
   }).join();
   busy.reset();
+  if (flood) {
+    flood->stop();
+    result.flooded = flood->sent();
+  }
   const Moment ended = Clock::now();
   result.watched_s = to_ms(ended - began) / 1000;
   for (const auto& writer : writers) writer->stop();
@@ -195,10 +215,10 @@ FalseDeathResult watch_for_false_death(const FalseDeathOptions& options, const S
 
 std::string false_death_text(const FalseDeathOptions& options, const Setup& setup,
                              const FalseDeathResult& result) {
-  std::string text = std::string(testbed::to_string(options.product)) + ", " +
-                     format_number(result.watched_s, 1) + " s, " +
-                     (options.load ? "all cores busy" : "no load") + ", " + std::to_string(options.clients) +
-                     " writers\n  " + describe(setup) + "\n";
+  std::string text =
+      std::string(testbed::to_string(options.product)) + ", " + format_number(result.watched_s, 1) + " s, " +
+      (options.load ? "all cores busy" : "no load") + (options.flood ? ", a flood of datagrams" : "") + ", " +
+      std::to_string(options.clients) + " writers\n  " + describe(setup) + "\n";
   Table table({"between two frames (ms)", "frames", "median", "p95", "max", "late"});
   for (const auto& [name, link] : result.links) {
     const auto gaps = summarise(link.gaps_ms());
@@ -210,6 +230,15 @@ std::string false_death_text(const FalseDeathOptions& options, const Setup& setu
   text += "  late: more than two keepalives after the one before; looked " +
           format_number(static_cast<double>(result.polls)) + " times, at the longest " +
           format_number(result.longest_poll_ms, 1) + " ms apart\n";
+  if (const auto polls = summarise(result.polls_ms))
+    text += "  the daemon answered within " + format_number(polls->median, 1) + " ms at the median, " +
+            format_number(polls->p95, 1) + " ms at the 95th percentile, " + format_number(polls->max, 1) +
+            " ms at the longest\n";
+  if (options.flood)
+    text += "  flood: " + format_number(static_cast<double>(result.flooded) / result.watched_s) +
+            " datagrams/s sent; " + format_number(static_cast<double>(result.refused)) +
+            " frames refused of " + format_number(static_cast<double>(result.flooded)) +
+            " datagrams, the kernel dropped others\n";
   if (options.clients > 0)
     text += "  longest time without a commit: " + format_number(result.longest_pause_ms, 1) + " ms\n";
   for (const auto* list : {&result.verdicts, &result.link_changes, &result.failovers}) {
@@ -228,9 +257,13 @@ nlohmann::json to_json(const FalseDeathResult& result) {
                    {"longest_ms", link.longest_ms()},
                    {"gap_ms", gaps ? to_json(*gaps) : nlohmann::json()}};
   }
+  const auto answers = summarise(result.polls_ms);
   return {{"watched_s", result.watched_s},
           {"polls", result.polls},
           {"longest_poll_ms", result.longest_poll_ms},
+          {"answer_ms", answers ? to_json(*answers) : nlohmann::json()},
+          {"flooded", result.flooded},
+          {"refused", result.refused},
           {"links", links},
           {"verdict_changes", result.verdicts},
           {"link_changes", result.link_changes},

@@ -23,6 +23,7 @@ struct FalseDeathOptions {
   testbed::Product product = testbed::Product::mariadb;
   std::chrono::seconds time{600};
   bool load = true;
+  bool flood = false;    // of datagrams on the daemon's heartbeat port, as fast as one thread sends
   unsigned threads = 0;  // that do nothing but compute; 0: one a core
   unsigned clients = 0;  // writers through the proxy beside them
   Wishes wishes{};       // on top of setup_for_heartbeats(fast_times)
@@ -56,7 +57,10 @@ class LinkWatch {
 struct FalseDeathResult {
   double watched_s = 0;
   std::uint64_t polls = 0;
-  double longest_poll_ms = 0;  // between two answers of the daemon; shorter gaps than this may be missed
+  std::vector<double> polls_ms{};  // how long the daemon took to answer
+  std::uint64_t flooded = 0;       // datagrams that were sent
+  std::uint64_t refused = 0;       // frames that the daemon read and refused, as it said last
+  double longest_poll_ms = 0;      // between two answers of the daemon; shorter gaps than this may be missed
   std::map<std::string, LinkWatch> links;  // "db1 udp"
   std::vector<nlohmann::json> verdicts;    // the daemon's events of these kinds, from begin to end
   std::vector<nlohmann::json> link_changes;

@@ -1,6 +1,12 @@
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
 #include <gtest/gtest.h>
 
 #include "tests/live/hosts_world.h"
+#include "tests/testbed/datagram_flood.h"
 
 // Agents that are not what the daemon's configuration says, and devices that are not there: each time it is
 // said in words where an operator looks, and nothing else happens.
@@ -100,6 +106,40 @@ TEST_F(HostsBadInput, SerialDeviceAppearsLater) {
   ASSERT_TRUE(hosts_->line(1).plug(Side::b));
   ASSERT_NO_FATAL_FAILURE(expect_well());
   wait_no_warning();
+}
+
+// Somebody on the network floods the heartbeat ports of the daemon and of the primary's agent with forged
+// frames and noise. Nobody is taken for dead, writes go on, and the control loop answers: the longest answer
+// of a hundred is far below the time that it would take a loop that worked off the flood first.
+TEST_F(HostsBadInput, FloodOfDatagrams) {
+  ASSERT_NO_FATAL_FAILURE(start({}));
+  const auto writer = write_through();
+  {
+    const auto inside = hosts_->network()->inside("db2");
+    ASSERT_TRUE(inside) << inside.error();
+    auto flood = testbed::DatagramFlood::start(
+        {.to = {hosts_->heartbeat(), {hosts_->network()->address("db1"), 694}}});
+    ASSERT_TRUE(flood) << flood.error();
+    std::chrono::milliseconds longest{};
+    for (int i = 0; i < 100; ++i) {
+      const auto asked = std::chrono::steady_clock::now();
+      ASSERT_TRUE(status().is_object());
+      longest = std::max(
+          longest, std::chrono::round<std::chrono::milliseconds>(std::chrono::steady_clock::now() - asked));
+      std::this_thread::sleep_for(30ms);
+    }
+    EXPECT_LT(longest, 1s);
+    expect_writes(*writer);
+    flood->stop();
+    std::printf("%llu datagrams sent, longest answer %lld ms\n",
+                static_cast<unsigned long long>(flood->sent()), static_cast<long long>(longest.count()));
+    EXPECT_GT(flood->sent(), 10'000U);
+    const json refused = status()["backends"][0]["links"]["udp"]["refused"];
+    EXPECT_GT(refused.value("bad_mac", 0), 1000) << refused.dump();
+  }
+  EXPECT_TRUE(has_words(daemon().log(), {"frame_refused", "bad_mac", "suppressed"})) << daemon().log_tail();
+  expect_no_failover();
+  ASSERT_NO_FATAL_FAILURE(expect_well());
 }
 
 }  // namespace

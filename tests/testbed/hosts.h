@@ -84,8 +84,9 @@ class Hosts {
   const std::string& name(std::size_t db) { return server(db).name(); }
   bool has_agent() const { return !agents_.empty(); }
   Agent& agent(std::size_t db) { return *agents_.at(db); }
-  SerialLine& line(std::size_t db) { return *lines_.at(db); }  // its side a is the proxy's
-  Network* network() { return network_.get(); }                // nullptr: none
+  SerialLine& line(std::size_t db) { return *lines_.at(db); }     // its side a is the proxy's
+  Network* network() { return network_.get(); }                   // nullptr: none
+  const conf::HostPort& heartbeat() const { return heartbeat_; }  // where the daemon hears agents by UDP
   const std::filesystem::path& directory() const { return directory_.path(); }
   // The ends of all logs, for people.
   std::string story(std::size_t lines = 60) const;
