@@ -110,7 +110,7 @@ TEST_F(MetricsDaemon, TakenAtStart) {
   ASSERT_TRUE(daemon_->start());
   const auto end = daemon_->process().wait(soon);
   ASSERT_TRUE(end);
-  EXPECT_EQ(end->code, 1);
+  EXPECT_EQ(end->code, 1) << daemon_->log_tail();
   EXPECT_TRUE(daemon_->log().contains("pointsman: admin.metrics: cannot listen on " +
                                       taken.address().to_string() + ": Address already in use"))
       << daemon_->log_tail();
