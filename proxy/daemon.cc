@@ -69,15 +69,16 @@ class Daemon {
     history_.on_event = [this](const nlohmann::json& event) { requests_.publish(event); };
     control_.on_state_change = [this] { tell_systemd(); };
     if (auto started = admin_.start(); !started) return refuse(started.error());
-    if (auto started = workers_.start(); !started) return refuse(started.error());
-    for (const auto& address : workers_.listening())
-      log_->info("listening", {{"address", conf::to_string(address)}});
     if (auto started = metrics_.start(config_.admin.metrics); !started) return refuse(started.error());
-    for (const auto& advice : conf::advice(config_)) log_->warn("advice", {{"text", advice}});
     if (heartbeats_) {
       control_.on_step = [this] { heartbeats_->send_changes(); };
       if (auto started = heartbeats_->start(); !started) return refuse(started.error());
     }
+    // Last, so that no client ever connects to a daemon that does not start.
+    if (auto started = workers_.start(); !started) return refuse(started.error());
+    for (const auto& address : workers_.listening())
+      log_->info("listening", {{"address", conf::to_string(address)}});
+    for (const auto& advice : conf::advice(config_)) log_->warn("advice", {{"text", advice}});
     control_.begin();
     systemd_.ready("looking for the primary");
     if (const auto interval = systemd_.watchdog_interval()) watchdog_.start_every(*interval);
