@@ -72,8 +72,8 @@ class Watcher {
     for (const auto& backend : status.value("backends", nlohmann::json::array())) {
       const auto links = backend.value("links", nlohmann::json::object());  // items() looks at it
       for (const auto& [kind, link] : links.items()) {
-        for (const auto& [reason, count] : link.value("refused", nlohmann::json::object()).items())
-          result_.refused += count.get<std::uint64_t>();
+        const auto refused = link.value("refused", nlohmann::json::object());
+        for (const auto& [reason, count] : refused.items()) result_.refused += count.get<std::uint64_t>();
         if (!link.contains("received") || !link["age_ms"].is_number()) continue;
         auto [found, added] = result_.links.try_emplace(backend.value("name", "") + " " + kind, late_after_);
         found->second.see(now, link["received"].get<std::uint64_t>(),
