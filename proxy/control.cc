@@ -34,7 +34,7 @@ Control::Control(Parts parts, conf::Config config, core::DurableState stored, st
       config_(std::move(config)),
       writer_(background_, mailbox_, log_, state_dir,
               [this](core::StateStored stored_now) { feed(std::move(stored_now)); }),
-      controller_(config_, std::move(stored), io::now()),
+      controller_(config_, std::move(stored), io::now(), wall_clock_ms()),
       take_backs_(
           mailbox_, std::move(state_dir), [this](core::TookBack took) { feed(std::move(took)); },
           [this, names = names_of(config_)](core::BackendId backend, const std::string& text) {

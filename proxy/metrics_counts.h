@@ -55,10 +55,11 @@ struct ChangeCounts {
 
 struct MetricsCounts {
   // The kinds of events that there are, "step" excepted; what is none of them is counted as the last one.
-  static constexpr std::array<std::string_view, 23> event_kinds{
-      "adopted",    "automatic", "discard",   "epoch",      "failover", "fenced",     "link",   "maintenance",
-      "no_primary", "outran",    "paused",    "quarantine", "refused",  "reinstated", "rejoin", "reloaded",
-      "resumed",    "seen",      "semi_sync", "switchover", "trouble",  "verdict",    "other"};
+  static constexpr std::array<std::string_view, 25> event_kinds{
+      "adopted",    "automatic",   "degraded",   "discard",  "epoch",   "failover",   "fenced",
+      "link",       "maintenance", "no_primary", "outran",   "paused",  "quarantine", "refused",
+      "reinstated", "rejoin",      "reloaded",   "restored", "resumed", "seen",       "semi_sync",
+      "switchover", "trouble",     "verdict",    "other"};
 
   std::vector<ProbeCounts> probes = std::vector<ProbeCounts>(conf::max_backends);  // index == BackendId
   ChangeCounts failovers{};

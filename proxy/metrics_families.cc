@@ -36,6 +36,13 @@ void add_daemon(Families& out, const MetricsSnapshot& s, core::Instant now) {
   mode.add(s.semi_sync == conf::SemiSync::required, {{"mode", "required"}});
   mode.add(s.semi_sync == conf::SemiSync::preferred, {{"mode", "preferred"}});
   mode.add(s.semi_sync == conf::SemiSync::off, {{"mode", "off"}});
+  using enum core::SemiSyncState;
+  gauge(out, "pointsman_semi_sync_state",
+        "Whether the primary's commits wait for a replica: the state that holds is 1.")
+      .add_states(s.semi_sync_state, {unknown, off, waits, degraded, catching_up}, "state");
+  gauge(out, "pointsman_at_stake_transactions",
+        "Transactions that were answered and that no replica has, as far as is known; at most so many.")
+      .add(s.at_stake);
   gauge(out, "pointsman_warnings", "Number of warnings that `pointsman status` shows.")
       .add(static_cast<double>(s.warnings));
   counter(out, "pointsman_history_dropped_lines_total", "Lines of history.jsonl that the disk did not take.")

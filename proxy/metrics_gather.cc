@@ -69,6 +69,8 @@ Snapshot gather_metrics(const MetricsSources& sources, const MetricsCounts& coun
                     .limits = sources.control.config().proxy,
                     .times = sources.control.config().heartbeat,
                     .semi_sync = sources.control.config().replication.semi_sync,
+                    .semi_sync_state = controller.semi_sync().state(),
+                    .at_stake = controller.at_stake().count(),
                     .sessions = sources.workers.counts(),
                     .admin = sources.admin.counts(),
                     .history_dropped = sources.history.dropped(),

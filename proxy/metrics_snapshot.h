@@ -66,6 +66,8 @@ struct MetricsSnapshot {
   conf::Proxy limits{};
   conf::Heartbeat times{};
   conf::SemiSync semi_sync = conf::SemiSync::preferred;
+  core::SemiSyncState semi_sync_state = core::SemiSyncState::unknown;
+  std::uint64_t at_stake = 0;  // transactions that only the primary has and its clients were answered
   SessionCounts sessions{};
   AdminCounts admin{};
   std::uint64_t history_dropped = 0;

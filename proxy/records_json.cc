@@ -117,6 +117,27 @@ json agent_json(const core::Server& server, const StatusFacts& facts) {
   return out;
 }
 
+const char* mode_name(conf::SemiSync mode) {
+  return mode == conf::SemiSync::required    ? "required"
+         : mode == conf::SemiSync::preferred ? "preferred"
+                                             : "off";
+}
+
+json semi_sync_json(const core::Controller& controller) {
+  const core::SemiSyncPhase& phase = controller.semi_sync();
+  json out = {{"mode", mode_name(controller.cluster().config.replication.semi_sync)},
+              {"state", core::to_string(phase.state())},
+              {"degraded_since", nullptr},
+              {"degraded_at", nullptr},
+              {"at_stake", nullptr}};
+  if (phase.state() != core::SemiSyncState::unknown) out["at_stake"] = controller.at_stake().count();
+  if (const auto& mark = phase.mark()) {
+    out["degraded_since"] = iso_time(mark->unix_ms);
+    out["degraded_at"] = mark->since.to_string();
+  }
+  return out;
+}
+
 std::vector<std::string> warnings_of(const StatusFacts& facts) {
   std::vector<std::string> list = facts.controller.warnings();
   if (facts.heartbeats == nullptr) return list;
@@ -188,6 +209,7 @@ json event_json(const core::HistoryRecord& record, std::int64_t unix_ms) {
     out["to"] = record.to;
   }
   if (!record.lost.empty()) out["lost"] = record.lost;
+  if (!record.gtid.empty()) out["gtid"] = record.gtid;
   if (record.is_change()) {
     out["from"] = record.from;
     out["to"] = record.to;
@@ -219,6 +241,7 @@ json status_json(const StatusFacts& facts) {
       {"listen", std::move(listen)},
       {"sessions",
        {{"active", facts.sessions.active}, {"held", facts.sessions.held}, {"total", facts.sessions.total}}},
+      {"semi_sync", semi_sync_json(controller)},
       {"backends", std::move(backends)},
       {"warnings", warnings_of(facts)},
       {"reason", routed ? "" : controller.reason()},
@@ -230,9 +253,13 @@ json status_json(const StatusFacts& facts) {
 }
 
 json explain_json(const core::Controller::Explanation& explanation) {
-  json out = {{"candidate", nullptr},         {"verdict_needed", explanation.verdict_needed},
-              {"expected_ms", nullptr},       {"loss", explanation.loss},
-              {"vetoes", explanation.vetoes}, {"text", explanation.text}};
+  json out = {{"candidate", nullptr},
+              {"verdict_needed", explanation.verdict_needed},
+              {"expected_ms", nullptr},
+              {"loss", explanation.loss},
+              {"at_stake", explanation.at_stake},
+              {"vetoes", explanation.vetoes},
+              {"text", explanation.text}};
   if (!explanation.candidate.empty()) out["candidate"] = explanation.candidate;
   if (explanation.expected) out["expected_ms"] = rounded_ms(*explanation.expected);
   return out;

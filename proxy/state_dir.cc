@@ -98,6 +98,19 @@ core::Promise promise_from_json(const nlohmann::json& in) {
   return promise;
 }
 
+nlohmann::json to_json(const core::Degraded& degraded) {
+  return {{"primary", degraded.primary},
+          {"flavour", flavour_word(degraded.known)},
+          {"since", degraded.since.to_string()},
+          {"known", degraded.known.to_string()},
+          {"unix_ms", degraded.unix_ms}};
+}
+
+core::Degraded degraded_from_json(const nlohmann::json& in) {
+  return {in.at("primary").get<std::string>(), gtids_from_json(in, "since"), gtids_from_json(in, "known"),
+          in.at("unix_ms").get<std::int64_t>()};
+}
+
 nlohmann::json to_json(const core::DurableState& state) {
   nlohmann::json out = {{"format", format_version},         {"epoch", state.epoch.value},
                         {"primary", state.primary},         {"paused", state.paused},
@@ -109,6 +122,7 @@ nlohmann::json to_json(const core::DurableState& state) {
                                 {"reign", begun.reign.to_string()}};
   }
   for (const auto& [name, promise] : state.promises) out["promises"][name] = to_json(promise);
+  if (state.degraded) out["degraded"] = to_json(*state.degraded);
   if (state.automatic) out["automatic"] = *state.automatic;
   if (state.change)
     out["change"] = {{"kind", state.change->kind}, {"from", state.change->from}, {"to", state.change->to}};
@@ -133,6 +147,7 @@ core::DurableState from_json(const nlohmann::json& in) {
     for (const auto& [name, promise] : in["promises"].items())
       state.promises[name] = promise_from_json(promise);
   }
+  if (in.contains("degraded")) state.degraded = degraded_from_json(in["degraded"]);
   if (in.contains("automatic")) state.automatic = in["automatic"].get<bool>();
   if (in.contains("change")) {
     const auto& change = in["change"];

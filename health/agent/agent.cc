@@ -32,6 +32,7 @@ conf::HostPort by_socket(const conf::AgentConfig& config) {
 core::AgentWord without_flux(core::AgentWord word) {
   word.silent_ms = 0;
   word.gtids.clear();
+  word.received.clear();
   return word;
 }
 
@@ -332,7 +333,10 @@ core::AgentWord Agent::word_at(core::Instant now) const {
 void Agent::send(const core::AgentWord& word) {
   const bool with_gtids = guard_.role() == core::GrantedRole::fence || frames_++ % gtids_every == 0;
   core::AgentWord sent = word;
-  if (!with_gtids) sent.gtids.clear();
+  if (!with_gtids) {
+    sent.gtids.clear();
+    sent.received.clear();
+  }
   links_.send(sent, guard_.epoch());
 }
 

@@ -213,6 +213,7 @@ AgentWord AgentGuard::word(Instant now) const {
     word.io_running = report_->replica && report_->replica->io == ReplicaStatus::Io::yes;
     word.sql_running = report_->replica && report_->replica->sql;
     word.gtids = own_gtids(*report_);
+    word.received = received_gtids(*report_);
   }
   if (silent_since_ && !process_gone())
     word.silent_ms =
@@ -232,26 +233,58 @@ std::string AgentGuard::why() const {
   return text;
 }
 
+namespace {
+
+FrameGtid mariadb_gtid(const std::string& origin, std::uint64_t last) {
+  const auto dash = origin.find('-');
+  MariaDbGtid gtid;
+  gtid.sequence = last;
+  std::from_chars(origin.data(), origin.data() + dash, gtid.domain);
+  std::from_chars(origin.data() + dash + 1, origin.data() + origin.size(), gtid.server);
+  return gtid;
+}
+
+// nullopt: with a tag.
+std::optional<FrameGtid> mysql_gtid(const std::string& origin, std::uint64_t last) {
+  MySqlGtid gtid;
+  gtid.number = last;
+  std::string digits;
+  std::ranges::copy_if(origin, std::back_inserter(digits), [](char c) { return c != '-'; });
+  if (digits.size() != 2 * gtid.uuid.size()) return std::nullopt;
+  for (std::size_t i = 0; i < gtid.uuid.size(); ++i)
+    std::from_chars(digits.data() + 2 * i, digits.data() + 2 * i + 2, gtid.uuid[i], 16);
+  return gtid;
+}
+
+}  // namespace
+
 std::vector<FrameGtid> own_gtids(const ServerReport& report) {
   std::vector<FrameGtid> list;
   for (const auto& [origin, last] : report.executed.newest()) {
     if (list.size() == max_frame_gtids) break;
     if (report.flavour == Flavour::mariadb) {
-      const auto dash = origin.find('-');
-      MariaDbGtid gtid;
-      gtid.sequence = last;
-      std::from_chars(origin.data(), origin.data() + dash, gtid.domain);
-      std::from_chars(origin.data() + dash + 1, origin.data() + origin.size(), gtid.server);
-      if (gtid.server == report.server_id) list.emplace_back(gtid);
+      const FrameGtid gtid = mariadb_gtid(origin, last);
+      if (std::get<MariaDbGtid>(gtid).server == report.server_id) list.push_back(gtid);
     } else if (origin == report.server_uuid) {
-      MySqlGtid gtid;
-      gtid.number = last;
-      std::string digits;
-      std::ranges::copy_if(origin, std::back_inserter(digits), [](char c) { return c != '-'; });
-      if (digits.size() != 2 * gtid.uuid.size()) continue;
-      for (std::size_t i = 0; i < gtid.uuid.size(); ++i)
-        std::from_chars(digits.data() + 2 * i, digits.data() + 2 * i + 2, gtid.uuid[i], 16);
-      list.emplace_back(gtid);
+      if (const auto gtid = mysql_gtid(origin, last)) list.push_back(*gtid);
+    }
+  }
+  return list;
+}
+
+std::vector<FrameGtid> received_gtids(const ServerReport& report) {
+  std::vector<FrameGtid> list;
+  if (!report.replica) return list;
+  const GtidSet all = report.executed.united(report.replica->received);
+  const bool mariadb = report.flavour == Flavour::mariadb;
+  for (const auto& [origin, last] : mariadb ? report.replica->received.newest() : all.newest()) {
+    if (list.size() == max_frame_gtids) break;
+    if (mariadb) {
+      list.push_back(mariadb_gtid(origin, last));
+    } else if (origin == report.replica->source_uuid) {
+      const auto gtid = mysql_gtid(origin, last);
+      // A frame can only say that all up to this one is there.
+      if (gtid && all.contains(gtids_of({*gtid}))) list.push_back(*gtid);
     }
   }
   return list;

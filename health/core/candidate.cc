@@ -1,10 +1,17 @@
 #include "health/core/candidate.h"
 
+#include "health/core/agent_guard.h"
+
 namespace pointsman::core {
 
 GtidSet holdings(const Server& server) {
   const ReplicaStatus* replica = server.replica();
   return replica != nullptr ? server.report().executed.united(replica->received) : server.report().executed;
+}
+
+GtidSet last_known_holdings(const Server& server) {
+  const GtidSet reported = server.answered() ? holdings(server) : GtidSet{};
+  return reported.united(gtids_of(server.evidence.agent.received));
 }
 
 GtidSet replicated(const Server& server) {

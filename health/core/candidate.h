@@ -37,6 +37,8 @@ struct ChoiceRules {
 
 // All that a replica will have after applying its relay log.
 GtidSet holdings(const Server& server);
+// The same by the newest word of anybody, also of a server that does not answer any more.
+GtidSet last_known_holdings(const Server& server);
 // The same without what the primary never had.
 GtidSet replicated(const Server& server);
 

@@ -71,6 +71,7 @@ class Caretaker {
   void reinstate(Server& primary, Instant now);
   void care_for_stray(Server& server, const Server& primary, Instant now);
   void watch_replica(Server& server, const Server& primary, Instant now);
+  void make_exact(Server& server, const Server& primary);
   void care_for_diverged(Server& server, const Server& primary, Instant now);
   bool ordered_to_discard(const Server& server) const;
   Discard may_discard(const Server& server) const;

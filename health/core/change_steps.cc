@@ -168,9 +168,7 @@ void Change::settle_choice(Instant now) {
 // Weighed when nothing more can come to the successor and nothing more be answered by the old primary.
 Promise Change::promise_of_old(const Shortfall& shortfall) const {
   const Server& old = cluster_.at(*order_.from);
-  const AgentEvidence& agent = old.evidence.agent;
-  GtidSet last_word = fenced_at_;
-  if (agent.word) last_word = last_word.united(gtids_of(agent.word->gtids));
+  const GtidSet last_word = fenced_at_.united(gtids_of(old.evidence.agent.committed));
   Promise promise = weigh({.ledger = ledger_,
                            .received = target_,
                            .missing = shortfall.missing.minus(target_),
@@ -228,6 +226,8 @@ void Change::enter_route(Instant now) {
   candidate.being_turned = false;
   candidate.taking_back.reset();
   candidate.promise.reset();
+  // What the old one answered without a replica is in its promise now.
+  if (durable_.degraded && durable_.degraded->primary != candidate.name()) durable_.degraded.reset();
   cluster_.primary = candidate_;
   outbox_.route(cluster_.epoch, cluster_.paused ? RouteMode::holding : RouteMode::open, candidate_,
                 cluster_.paused ? "paused by the operator" : "");

@@ -63,16 +63,21 @@ const char* to_string(RouteMode mode) {
   return "?";
 }
 
-Controller::Controller(conf::Config config, DurableState stored, Instant now)
+Controller::Controller(conf::Config config, DurableState stored, Instant now, std::int64_t unix_ms)
     : cluster_(std::move(config), now),
       durable_(std::move(stored)),
       caretaker_(cluster_, outbox_),
       reason_("starting: no server has answered yet"),
       started_(now),
+      unix_ms_at_start_(unix_ms),
       promised_(now) {
   cluster_.epoch = durable_.epoch;
   outbox_.begin_with(durable_.epoch);
   cluster_.paused = durable_.paused;
+  if (durable_.degraded && durable_.degraded->primary == durable_.primary) {
+    ledger_of_ = cluster_.find(durable_.primary);
+    ledger_.phase().resume(*durable_.degraded);
+  }
   if (durable_.automatic) cluster_.automatic = *durable_.automatic;
   for (auto& server : cluster_.servers) {
     const auto listed = [&](const std::vector<std::string>& names) {
@@ -175,9 +180,11 @@ void Controller::try_adoption(Instant now) {
   // After a promotion that failed the old primary is the primary again: what it was known to have still
   // counts.
   if (ledger_of_ != primary.id) ledger_.forget();
+  if (!ledger_.has_samples() && !ledger_.phase().mark()) ledger_.phase().begin(primary.name());
   // By what it was found, it is also known from now on.
-  if (primary.writable() && !ledger_.has_samples()) {
-    const Evidence& evidence = primary.evidence;
+  const Evidence& evidence = primary.evidence;
+  const bool found_writable = primary.writable() && !ledger_.has_samples();
+  if (found_writable) {
     ledger_.on_report(primary.report(), *evidence.report_from, *evidence.report_until, PrimaryLedger::span);
     ledger_of_ = primary.id;
   }
@@ -194,6 +201,7 @@ void Controller::try_adoption(Instant now) {
   }
   if (!same) persist();
   note("adopted", &primary, primary.name() + " is the primary: " + adoption.why);
+  if (found_writable) watch_semi_sync(primary, *evidence.report_from, *evidence.report_until);
   decide(now);
 }
 
@@ -234,8 +242,8 @@ void Controller::conclude_change(Instant now) {
   if (ended->succeeded()) {
     reason_.clear();
     adopting_ = false;
-    ledger_.begin(cluster_.primary_server()->report().executed);
-    ledger_of_ = cluster_.primary;
+    // While the others were repointed it was seen to serve already.
+    if (!order.from || ledger_of_ != cluster_.primary) begin_ledger(*cluster_.primary_server());
     retry_pause_ = {};
     if (order.kind == Change::Kind::failover) last_failover_took_ = record.total;
     if (order.automatic && order.kind == Change::Kind::failover) {
@@ -248,6 +256,9 @@ void Controller::conclude_change(Instant now) {
     outage_since_.reset();
     refusal_recorded_ = false;
     persist();  // nobody is being turned round any more
+    const Server& primary = *cluster_.primary_server();
+    if (primary.writable())
+      watch_semi_sync(primary, *primary.evidence.report_from, *primary.evidence.report_until);
   } else {
     if (order.kind == Change::Kind::failover) {
       retry_pause_ = std::clamp(retry_pause_ * 2, first_retry_pause, longest_retry_pause);
@@ -271,6 +282,11 @@ void Controller::conclude_change(Instant now) {
     Reply reply{*order.request, ended->succeeded(), record.message, record, {}, {}};
     outbox_.reply(std::move(reply));
   }
+}
+
+void Controller::begin_ledger(const Server& primary) {
+  ledger_.begin(primary.name(), primary.report().executed);
+  ledger_of_ = primary.id;
 }
 
 void Controller::keep_route(Instant) {
@@ -336,6 +352,7 @@ void Controller::persist() {
   if (cluster_.primary && !change_) {
     durable_.primary = cluster_.primary_server()->name();
     durable_.change.reset();
+    durable_.degraded = ledger_.phase().mark();
   }
   durable_.paused = cluster_.paused;
   remember_servers(durable_, cluster_);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -33,8 +34,9 @@ const char* to_string(State state);
 
 class Controller {
  public:
-  // `stored` is what an earlier daemon left, default when there was none.
-  Controller(conf::Config config, DurableState stored, Instant now);
+  // `stored` is what an earlier daemon left, default when there was none. `unix_ms`: what the clock on the
+  // wall says at `now`, for what people read; nothing is decided by it.
+  Controller(conf::Config config, DurableState stored, Instant now, std::int64_t unix_ms = 0);
 
   // Actions to perform at once, before the first event.
   Actions begin();
@@ -62,12 +64,17 @@ class Controller {
   bool store_failing() const { return !store_error_.empty(); }
   std::vector<std::string> warnings() const;
 
+  // Whether the primary's commits wait for a replica, and what is lost with it if they do not.
+  const SemiSyncPhase& semi_sync() const { return ledger_.phase(); }
+  GtidSet at_stake() const { return pointsman::core::at_stake(cluster_, ledger_); }
+
   // What would happen if the primary died now.
   struct Explanation {
     std::string candidate;
     std::string verdict_needed;
     std::optional<Duration> expected;  // of the last failover from evidence to route; nullopt: none yet
     std::string loss;
+    std::uint64_t at_stake = 0;  // transactions; as in Controller::at_stake()
     std::vector<std::string> vetoes;
     std::string text;
   };
@@ -78,12 +85,17 @@ class Controller {
   void absorb_probe(const ProbeSucceeded& event);
   void absorb_frame(const AgentHeard& event, Instant now);
   void absorb_failure(const ProbeFailed& event);
+  void begin_ledger(const Server& primary);
+  void watch_semi_sync(const Server& server, Instant started, Instant finished);
+  void tell_semi_sync(SemiSyncPhase::News news, const std::optional<Degraded>& before, const Server& server);
+  std::int64_t unix_ms(Instant at) const { return unix_ms_at_start_ + to_ms(at - started_); }
   void judge_all(Instant now);
   void notice_isolation(Instant now);
   GrantedRole role_for(const Server& server) const;
   void watch_links(Instant now);
   void learn_epoch(Server& server, Epoch epoch, Instant now);
   std::string verdict_needed(const Server& primary) const;
+  void add_applier_warnings(std::vector<std::string>& list) const;
   void add_agent_warnings(const Server& server, std::vector<std::string>& list) const;
   void decide(Instant now);
   void try_adoption(Instant now);
@@ -131,6 +143,10 @@ class Controller {
   bool cut_off_ = false;                 // every server was silent at once
   std::optional<BackendId> fail_back_to_;
   const Instant started_;
+  const std::int64_t unix_ms_at_start_;
+  // How often it becomes durable how far a primary has come that commits without a replica.
+  static constexpr Duration mark_pause{std::chrono::seconds(1)};
+  Instant mark_due_ = Instant::min();
   Instant links_due_ = Instant::min();  // when the state of a link changes if nothing is heard
   Instant promised_;                    // next_deadline() of the last step
 };

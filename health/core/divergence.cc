@@ -58,7 +58,18 @@ Caretaker::Discard Caretaker::may_discard(const Server& server) const {
           "replica"};
 }
 
+// What may be lost was a guess while the old primary was away; now it shows what it has. What it was known to
+// have and came back without stays lost.
+void Caretaker::make_exact(Server& server, const Server& primary) {
+  if (!server.promise || server.promise->kept) return;
+  GtidSet exact = server.promise->at_stake.united(server.errant).minus(primary.report().executed);
+  if (exact == server.promise->at_stake) return;
+  server.promise->at_stake = std::move(exact);
+  dirty_ = true;
+}
+
 void Caretaker::care_for_diverged(Server& server, const Server& primary, Instant now) {
+  make_exact(server, primary);
   const auto refused = refused_.find(server.id);
   if (refused != refused_.end() && refused->second.errant == server.errant)
     return quarantine(server, primary, refused->second.why);

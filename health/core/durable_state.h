@@ -7,6 +7,7 @@
 
 #include "health/core/ids.h"
 #include "health/core/promise.h"
+#include "health/core/semi_sync_phase.h"
 
 // What outlives the daemon. Written whole, atomically and durably, before it is relied upon.
 namespace pointsman::core {
@@ -35,6 +36,7 @@ struct DurableState {
   std::vector<std::string> leased;
   std::map<std::string, TakingBack> taking_back;  // by name of the server
   std::map<std::string, Promise> promises;        // by name of the former primary
+  std::optional<Degraded> degraded;               // of the primary
 
   bool operator==(const DurableState&) const = default;
 };

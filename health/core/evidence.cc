@@ -84,11 +84,15 @@ void AgentEvidence::on_frame(const Arrival& arrival, const AgentWord& said, Dura
   const bool of_this_one = !started || (ran_after && *ran_after >= *started);
   if (gone && !saw_end_at && word && runs(*word) && of_this_one) saw_end_at = at;
   if (runs(said)) {
+    // Another run may have lost some of them.
+    if (saw_end_at) committed.clear(), received.clear();
     saw_end_at.reset();
     ran_after = arrival.ack_sent_at;
   }
   word = said;
   word_at = at;
+  if (!said.gtids.empty()) committed = said.gtids;
+  if (!said.received.empty()) received = said.received;
 }
 
 std::optional<Instant> AgentEvidence::last_heard() const {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <optional>
+#include <vector>
 
 #include "health/core/frame.h"
 #include "health/core/server_report.h"
@@ -15,6 +16,9 @@ struct AgentEvidence {
   std::array<std::optional<Instant>, link_kinds> heard;  // last frame that counted as life, by kind of link
   std::optional<AgentWord> word;                         // of the newest frame
   std::optional<Instant> word_at;
+  // The last transactions that it said its server has: not every frame has room for them.
+  std::vector<FrameGtid> committed;  // of its own
+  std::vector<FrameGtid> received;   // from its source
   // First frame that said that mysqld is dying or has exited, after frames that said that it runs. An agent
   // that never saw it run may be looking at the wrong socket: its word proves nothing.
   std::optional<Instant> saw_end_at;

@@ -27,6 +27,7 @@ constexpr unsigned fence_failed_flag = 128;
 
 constexpr std::uint8_t mariadb_kind = 1;
 constexpr std::uint8_t mysql_kind = 2;
+constexpr std::uint8_t received_kinds = 2;  // added to the above
 
 class Writer {
  public:
@@ -86,15 +87,15 @@ void put_word(Writer& out, const ProxyWord& word) {
   out.put(word.lease_ms);
 }
 
-void put_gtid(Writer& out, const MariaDbGtid& gtid) {
-  out.put(mariadb_kind);
+void put_gtid(Writer& out, const MariaDbGtid& gtid, std::uint8_t kinds) {
+  out.put(static_cast<std::uint8_t>(mariadb_kind + kinds));
   out.put(gtid.domain);
   out.put(gtid.server);
   out.put(gtid.sequence);
 }
 
-void put_gtid(Writer& out, const MySqlGtid& gtid) {
-  out.put(mysql_kind);
+void put_gtid(Writer& out, const MySqlGtid& gtid, std::uint8_t kinds) {
+  out.put(static_cast<std::uint8_t>(mysql_kind + kinds));
   out.put(std::span<const std::uint8_t>(gtid.uuid));
   out.put(gtid.number);
 }
@@ -109,11 +110,14 @@ void put_word(Writer& out, const AgentWord& word) {
   out.put(static_cast<std::uint8_t>(flags));
   out.put(word.silent_ms);
   out.put(word.fenced.value);
-  const std::size_t count = std::min(word.gtids.size(), max_frame_gtids);
-  out.put(static_cast<std::uint8_t>(count));
-  for (std::size_t i = 0; i < count; ++i) {
-    std::visit([&out](const auto& gtid) { put_gtid(out, gtid); }, word.gtids[i]);
-  }
+  const std::size_t received = std::min(word.received.size(), max_frame_gtids);
+  const std::size_t own = std::min(word.gtids.size(), max_frame_gtids - received);
+  out.put(static_cast<std::uint8_t>(own + received));
+  const auto put = [&out](const FrameGtid& one, std::uint8_t kinds) {
+    std::visit([&](const auto& gtid) { put_gtid(out, gtid, kinds); }, one);
+  };
+  for (std::size_t i = 0; i < own; ++i) put(word.gtids[i], 0);
+  for (std::size_t i = 0; i < received; ++i) put(word.received[i], received_kinds);
 }
 
 std::optional<ProxyWord> take_proxy_word(Reader& in) {
@@ -127,8 +131,8 @@ std::optional<ProxyWord> take_proxy_word(Reader& in) {
   return word;
 }
 
-std::optional<FrameGtid> take_gtid(Reader& in) {
-  switch (in.take<std::uint8_t>()) {
+std::optional<FrameGtid> take_gtid(Reader& in, std::uint8_t kind) {
+  switch (kind) {
     case mariadb_kind: {
       MariaDbGtid gtid;
       gtid.domain = in.take<std::uint32_t>();
@@ -167,9 +171,11 @@ std::optional<AgentWord> take_agent_word(Reader& in) {
   const std::size_t count = in.take<std::uint8_t>();
   if (count > max_frame_gtids) return std::nullopt;
   for (std::size_t i = 0; i < count; ++i) {
-    const auto gtid = take_gtid(in);
+    const auto kind = in.take<std::uint8_t>();
+    const bool received = kind > received_kinds;
+    const auto gtid = take_gtid(in, static_cast<std::uint8_t>(received ? kind - received_kinds : kind));
     if (!gtid) return std::nullopt;
-    word.gtids.push_back(*gtid);
+    (received ? word.received : word.gtids).push_back(*gtid);
   }
   return word;
 }

@@ -32,7 +32,8 @@
 //     proxy's word: role u8, flags u8, lease in ms u32
 //     agent's word: mysqld u8, flags u8, silence in ms u16, fenced epoch u64, number of GTIDs u8 (0 to 2),
 //     and each
-//       kind u8: 1 MariaDB: domain u32, server u32, sequence number u64; 2 MySQL: uuid 16 bytes, number u64
+//       kind u8: 1 MariaDB: domain u32, server u32, sequence number u64; 2 MySQL: uuid 16 bytes, number u64;
+//       3 and 4 the same, not committed by the server itself but received from its source
 //   then the MAC over all before it: 16 bytes, or 4 for the method crc.
 //
 // Without GTIDs a frame has at most 82 bytes, with two of them 132.
@@ -99,7 +100,9 @@ struct AgentWord {
   bool fence_failed = false;
   std::uint16_t silent_ms = 0;  // of mysqld's answers; 65535: so long or longer
   Epoch fenced{};               // the highest whose fence order was carried out and is still in force; 0 none
-  std::vector<FrameGtid> gtids{};  // at most max_frame_gtids; further ones are not sent
+  std::vector<FrameGtid> gtids{};     // the last of its own, committed
+  std::vector<FrameGtid> received{};  // of a replica: the last from its source, applied or not
+  // Of both together at most max_frame_gtids are sent, what was received first.
   bool operator==(const AgentWord&) const = default;
 };
 

@@ -28,6 +28,7 @@ struct HistoryRecord {
   std::optional<Duration> total;  // from the evidence to the opened route
   std::vector<std::string> lost;  // GTIDs that may be lost
   std::string safe;               // of a failover: GTIDs that surely are not
+  std::string gtid;               // of a phase without semi-sync: the position where it began, or ended
   bool failed = false;
   bool is_change() const { return kind == "failover" || kind == "switchover"; }
 };

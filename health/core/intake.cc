@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "health/core/agent_guard.h"
+#include "health/core/candidate.h"
 #include "health/core/controller.h"
 
 namespace pointsman::core {
@@ -72,9 +74,52 @@ void Controller::absorb_probe(const ProbeSucceeded& event) {
   server.evidence.on_probe_ok(event.report, event.started, event.finished, event.finished - event.started);
   if (first) note("seen", &server, server.name() + " answers: " + event.report.version);
   if (cluster_.primary == event.backend && server.writable()) {
+    if (change_ && ledger_of_ != event.backend) begin_ledger(server);
     ledger_.on_report(event.report, event.started, event.finished, PrimaryLedger::span);
     ledger_of_ = event.backend;
   }
+  watch_semi_sync(server, event.started, event.finished);
+}
+
+void Controller::watch_semi_sync(const Server& server, Instant started, Instant finished) {
+  const Server* primary = cluster_.primary_server();
+  if (primary == nullptr || ledger_of_ != cluster_.primary) return;
+  SemiSyncPhase& phase = ledger_.phase();
+  const std::optional<Degraded> before = phase.mark();
+  SemiSyncPhase::News news = SemiSyncPhase::News::none;
+  if (&server == primary) {
+    if (!server.writable()) return;
+    news = phase.on_primary(
+        {server.report(), started, finished, cluster_.config.replication.semi_sync, unix_ms(finished)});
+  } else if (cluster_.follows(server, *primary)) {
+    news = phase.on_replica(holdings(server));
+  }
+  tell_semi_sync(news, before, server);
+  // The beginning and the end at once, how far it has come now and then.
+  if (change_ || phase.mark() == durable_.degraded) return;
+  if (phase.mark().has_value() == durable_.degraded.has_value() && finished < mark_due_) return;
+  mark_due_ = finished + mark_pause;
+  persist();
+}
+
+void Controller::tell_semi_sync(SemiSyncPhase::News news, const std::optional<Degraded>& before,
+                                const Server& server) {
+  const Server& primary = *cluster_.primary_server();
+  HistoryRecord record;
+  if (news == SemiSyncPhase::News::began) {
+    const Degraded& mark = *ledger_.phase().mark();
+    record = about("degraded", cluster_, primary,
+                   primary.name() + " answers commits without a replica since " + in_words(mark.since));
+    record.gtid = mark.since.to_string();
+  } else if (news == SemiSyncPhase::News::ended && ledger_.phase().state() == SemiSyncState::waits) {
+    const std::uint64_t count = before->known.minus(before->since).count();
+    record = about("restored", cluster_, primary,
+                   primary.name() + "'s commits wait for a replica again: " + server.name() +
+                       " has all up to " + in_words(before->known) + ", of which " + std::to_string(count) +
+                       (count == 1 ? " was" : " were") + " answered without one");
+    record.gtid = before->known.to_string();
+  }
+  if (!record.kind.empty()) outbox_.record(std::move(record));
 }
 
 void Controller::absorb_frame(const AgentHeard& event, Instant now) {
@@ -84,6 +129,9 @@ void Controller::absorb_frame(const AgentHeard& event, Instant now) {
                                  cluster_.config.heartbeat.deadtime, server.evidence.run_started());
   if (event.newest) {
     learn_epoch(server, event.epoch, now);
+    const bool serves = cluster_.primary == event.backend && event.word.read_only == false;
+    if (serves && ledger_of_ == event.backend && !change_)
+      ledger_.on_heard(gtids_of(event.word.gtids), event.at, PrimaryLedger::span);
     // It stopped the writes for want of a lease; to allow them again is ours.
     // Or a fence that we have taken back was carried out late.
     const bool fenced = role_for(server) == GrantedRole::fence;

@@ -17,13 +17,28 @@ void PrimaryLedger::on_report(const ServerReport& report, Instant started, Insta
   while (samples_.size() > 2 && samples_[1].at + keep <= at) samples_.pop_front();
 }
 
+void PrimaryLedger::on_heard(const GtidSet& some, Instant at, Duration keep) {
+  phase_.on_heard(some);
+  // A heartbeat says nothing of how commits wait: without any report it proves nothing.
+  if (samples_.empty() || samples_.back().executed.contains(some)) return;
+  if (!heard_.empty() && heard_.back().some.contains(some)) return;
+  heard_.push_back({at, some});
+  while (heard_.size() > 2 && heard_[1].at + keep <= at) heard_.pop_front();
+}
+
+GtidSet PrimaryLedger::known() const {
+  const GtidSet reported = samples_.empty() ? began_with_ : samples_.back().executed;
+  return heard_.empty() ? reported : reported.united(heard_.back().some);
+}
+
 GtidSet PrimaryLedger::settled(Duration in_flight) const {
   if (samples_.empty()) return began_with_;
-  const Instant last = samples_.back().at;
-  for (auto sample = samples_.rbegin(); sample != samples_.rend(); ++sample) {
-    if (last - sample->at >= in_flight) return sample->executed;
-  }
-  return began_with_;
+  const Instant last = heard_.empty() ? samples_.back().at : std::max(samples_.back().at, heard_.back().at);
+  const auto old_enough = [&](const auto& item) { return last - item.at >= in_flight; };
+  const auto sample = std::ranges::find_if(samples_.rbegin(), samples_.rend(), old_enough);
+  const GtidSet reported = sample != samples_.rend() ? sample->executed : began_with_;
+  const auto word = std::ranges::find_if(heard_.rbegin(), heard_.rend(), old_enough);
+  return word != heard_.rend() ? reported.united(word->some) : reported;
 }
 
 bool PrimaryLedger::waited_throughout() const {

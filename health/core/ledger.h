@@ -3,7 +3,9 @@
 #include <chrono>
 #include <deque>
 #include <optional>
+#include <string>
 
+#include "health/core/semi_sync_phase.h"
 #include "health/core/server_report.h"
 #include "health/core/time.h"
 
@@ -12,27 +14,28 @@ namespace pointsman::core {
 // What the primary was known to have and whether its commits waited for a replica, kept so that a replica
 // that is behind can be told from one that merely has not received the very last transactions, which were in
 // flight when the primary died; and so that afterwards it is known what its clients can have been told. Fed
-// by the probes that found it writable.
+// by the probes that found it writable, and by its agent's heartbeats, which come more often and on a way of
+// their own.
 class PrimaryLedger {
  public:
   // How far back it looks. Less than a commit waits under `preferred`, or the oldest would prove nothing; and
   // long enough for a loaded server to commit two groups.
   static constexpr Duration span = std::chrono::seconds(2);
 
-  void forget() {
-    samples_.clear();
-    began_with_ = {};
-  }
+  void forget() { *this = {}; }
   // A new primary had this when it was promoted; nothing of it is in flight.
-  void begin(const GtidSet& executed) {
+  void begin(const std::string& primary, const GtidSet& executed) {
     forget();
     began_with_ = executed;
+    phase_.begin(primary, executed);
   }
   // The report is from after `started`, and came at `at`.
   void on_report(const ServerReport& report, Instant started, Instant at, Duration keep);
+  // Its agent said at `at` that it has these, whatever else it has.
+  void on_heard(const GtidSet& some, Instant at, Duration keep);
 
-  // Everything that was ever reported.
-  GtidSet known() const { return samples_.empty() ? began_with_ : samples_.back().executed; }
+  // Everything that was ever reported or heard.
+  GtidSet known() const;
   // What had been there for at least `in_flight` at the last report: a replica without it is behind.
   GtidSet settled(Duration in_flight) const;
   // At the last report commits waited for a replica, so a replica has every acknowledged one.
@@ -40,6 +43,9 @@ class PrimaryLedger {
   // What it had when it was promoted by us.
   const GtidSet& began_with() const { return began_with_; }
   bool has_samples() const { return !samples_.empty(); }
+  // Whether its commits wait, and since when they do not.
+  SemiSyncPhase& phase() { return phase_; }
+  const SemiSyncPhase& phase() const { return phase_; }
 
   // At every report that is kept commits waited for a replica.
   bool waited_throughout() const;
@@ -62,8 +68,14 @@ class PrimaryLedger {
     unsigned waiting = 0;  // sessions
     Duration patience{};   // how long one waits
   };
+  struct Heard {
+    Instant at;
+    GtidSet some;
+  };
   std::deque<Sample> samples_;  // bounded by `keep`, at least the newest two
+  std::deque<Heard> heard_;     // likewise; those that said something new
   GtidSet began_with_;
+  SemiSyncPhase phase_;
 };
 
 }  // namespace pointsman::core

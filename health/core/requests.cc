@@ -169,6 +169,35 @@ void Controller::handle(const Reconfigured& event, Instant) {
   note("reloaded", nullptr, "the configuration was read again");
 }
 
+// The catch-up of a replica that applies with one thread is the outage, when several clients write.
+void Controller::add_applier_warnings(std::vector<std::string>& list) const {
+  std::string serial;
+  std::string disordered;
+  const Server* any = nullptr;
+  const auto add = [](std::string& names, const Server& server) {
+    names += (names.empty() ? "" : " and ") + server.name();
+  };
+  for (const auto& server : cluster_.servers) {
+    if (server.maintenance || !server.answered()) continue;
+    any = &server;
+    if (server.report().appliers && *server.report().appliers < 2) add(serial, server);
+    if (!server.report().keeps_commit_order) add(disordered, server);
+  }
+  if (any == nullptr) return;
+  const bool mariadb = any->report().flavour == Flavour::mariadb;
+  const char* what = mariadb ? "slave_parallel_threads = 8, slave_parallel_mode = optimistic"
+                             : "replica_parallel_workers = 8";
+  if (!serial.empty())
+    list.push_back(serial +
+                   " as a replica: one thread applies all, and falls behind several writers; a "
+                   "failover waits until it has caught up: set " +
+                   what);
+  if (!disordered.empty())
+    list.push_back(disordered +
+                   " as a replica: shows states that the primary never had: set "
+                   "replica_preserve_commit_order = ON");
+}
+
 std::vector<std::string> Controller::warnings() const {
   std::vector<std::string> list;
   if (!store_error_.empty())
@@ -208,11 +237,16 @@ std::vector<std::string> Controller::warnings() const {
   }
   if (primary != nullptr && !has_replica)
     list.push_back("no replica receives from " + primary->name() + ": nobody can take over");
-  if (primary != nullptr && primary->answered() && has_replica &&
-      cluster_.config.replication.semi_sync != conf::SemiSync::off && primary->writable() &&
-      !primary->report().semi_sync.source_active) {
+  const auto& degraded = ledger_.phase().mark();
+  if (primary != nullptr && degraded) {
+    list.push_back(primary->name() + " answers commits without a replica since " + in_words(degraded->since) +
+                   ": automatic failover is refused to a replica that lacks them");
+  } else if (primary != nullptr && primary->answered() && has_replica &&
+             cluster_.config.replication.semi_sync != conf::SemiSync::off && primary->writable() &&
+             !primary->report().semi_sync.source_active) {
     list.push_back("semi-sync is not active on " + primary->name() + ": commits do not wait for a replica");
   }
+  add_applier_warnings(list);
   return list;
 }
 
@@ -248,6 +282,7 @@ Controller::Explanation Controller::explain(Instant now) const {
     const Server& candidate = cluster_.at(*choice.candidate);
     explanation.candidate = candidate.name();
     const GtidSet missing = shortfall(cluster_, candidate, primary->id, ledger_, false).missing;
+    explanation.at_stake = at_stake().united(missing).count();
     if (ledger_.semi_sync_active() && missing.empty()) {
       explanation.loss = "none: commits wait for a replica";
     } else {
@@ -255,6 +290,12 @@ Controller::Explanation Controller::explain(Instant now) const {
                              ? "only what is in flight at that moment (commits do not wait for a replica)"
                              : std::to_string(missing.count()) + " transactions: " + missing.to_string();
     }
+    if (const auto& degraded = ledger_.phase().mark())
+      explanation.loss += "; commits are answered without a replica since " + in_words(degraded->since);
+  }
+  if (const GtidSet stake = at_stake(); !choice.candidate && !stake.empty()) {
+    explanation.at_stake = stake.count();
+    explanation.loss = std::to_string(stake.count()) + " transactions: " + stake.to_string();
   }
   const bool would = explanation.vetoes.empty() && choice.candidate;
   explanation.text =

@@ -62,6 +62,9 @@ struct ServerReport {
   bool log_replica_updates = false;
   bool gtid_on = false;      // MySQL gtid_mode=ON; MariaDB: always
   bool gtid_strict = false;  // MariaDB gtid_strict_mode; MySQL enforce_gtid_consistency
+  // As a replica: how many threads apply side by side, by the settings; nullopt: not told.
+  std::optional<unsigned> appliers;
+  bool keeps_commit_order = true;  // MariaDB: always
 };
 
 // Why a probe or command failed, by what it proves about the server.

@@ -27,6 +27,21 @@ bool may_have_acknowledged(const Cluster& cluster, const Server& other, const Se
          other.evidence.last_contact() + cluster.config.heartbeat.deadtime >= primary.evidence.last_contact();
 }
 
+// What a primary answered without a replica, and the candidate lacks. Here nothing is only on its way: each
+// of them was answered.
+void add_degraded(const Cluster& cluster, const Server& old, const PrimaryLedger& ledger, const GtidSet& has,
+                  Shortfall& result) {
+  const auto& mark = ledger.phase().mark();
+  if (!mark || mark->primary != old.name() || cluster.config.replication.semi_sync == conf::SemiSync::off)
+    return;
+  GtidSet answered = mark->known;
+  // What it came back without is lost, whoever serves.
+  if (old.up()) answered = answered.minus(answered.minus(old.report().executed));
+  result.alone_since = mark->since;
+  result.missing = result.missing.united(answered.minus(has));
+  if (ledger.phase().hearsay() && !old.up()) result.last_seen = mark->known;
+}
+
 }  // namespace
 
 ChoiceRules rules_for(const Server& primary, const JudgeTimes& times) {
@@ -64,15 +79,41 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
   if (!none_acknowledged) {
     result.missing = result.missing.united(ledger.settled(cluster.config.monitor.interval / 2).minus(has));
   }
+  add_degraded(cluster, old, ledger, has, result);
   return result;
+}
+
+GtidSet at_stake(const Cluster& cluster, const PrimaryLedger& ledger) {
+  const SemiSyncState state = ledger.phase().state();
+  const auto& mark = ledger.phase().mark();
+  if (!mark && state != SemiSyncState::off) return {};
+  const GtidSet known = mark ? mark->known : ledger.known();
+  // When no replica can be asked: what was answered while one was there, it has.
+  GtidSet least = mark ? known.minus(mark->since) : GtidSet{};
+  bool asked = false;
+  for (const auto& other : cluster.servers) {
+    if (other.id == cluster.primary || other.quarantined || other.taking_back) continue;
+    if (!other.answered() && other.evidence.agent.received.empty()) continue;
+    GtidSet lacks = known.minus(last_known_holdings(other));
+    if (!asked || lacks.count() < least.count()) least = std::move(lacks);
+    asked = true;
+  }
+  return least;
 }
 
 std::string why_forbidden(const Shortfall& shortfall, const Cluster& cluster, const Server& candidate) {
   if (cluster.config.failover.allow_loss) return "";
+  const std::string alone = shortfall.alone_since ? "; commits were answered without a replica since " +
+                                                        in_words(*shortfall.alone_since)
+                                                  : "";
   if (!shortfall.missing.empty()) {
     return candidate.name() + " is behind: it never received " + std::to_string(shortfall.missing.count()) +
-           " transactions that the primary had (" + shortfall.missing.to_string() +
-           "); failover.allow_loss or `pointsman failover --force` accepts their loss";
+           " transactions that the primary had (" + shortfall.missing.to_string() + ")" + alone +
+           "; failover.allow_loss or `pointsman failover --force` accepts their loss";
+  }
+  if (!shortfall.last_seen.empty()) {
+    return "what the primary committed after " + in_words(shortfall.last_seen) + " is not known" + alone +
+           "; failover.allow_loss or `pointsman failover --force` accepts its loss";
   }
   if (cluster.config.replication.semi_sync != conf::SemiSync::required || shortfall.unheard.empty())
     return "";

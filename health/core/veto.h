@@ -24,8 +24,10 @@ ChoiceRules rules_for(const Server& primary, const JudgeTimes& times);
 
 // What stands against a candidate because of transactions.
 struct Shortfall {
-  GtidSet missing;                   // the primary surely had these, the candidate never received them
-  std::vector<std::string> unheard;  // replicas that may have acknowledged more and cannot be asked
+  GtidSet missing;                       // the primary surely had these, the candidate never received them
+  std::vector<std::string> unheard;      // replicas that may have acknowledged more and cannot be asked
+  std::optional<GtidSet> alone_since{};  // since then the primary answered commits without a replica
+  GtidSet last_seen{};                   // not empty: it did, and what it committed after this nobody saw
 };
 // `primary` as in ChoiceRules::from. `final`: the candidate's receiver was stopped, so that its report is not
 // merely older than another's.
@@ -33,6 +35,10 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
                     const PrimaryLedger& ledger, bool final);
 // A sentence; empty: nothing that configuration or mode forbid.
 std::string why_forbidden(const Shortfall& shortfall, const Cluster& cluster, const Server& candidate);
+
+// What is lost if the primary, as it was last seen, never comes back: what the replica that has most does not
+// have. Empty while commits wait for a replica.
+GtidSet at_stake(const Cluster& cluster, const PrimaryLedger& ledger);
 
 // As far as the replica's newest answer tells, its source may live: it has not been quiet for so long that a
 // heartbeat of replication must have come and been seen.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string>
 
 #include "health/mysql/concat.h"
@@ -55,7 +56,8 @@ constexpr std::string_view variables =
     " @@global.gtid_slave_pos AS slave_pos, @@global.rpl_semi_sync_master_enabled AS semi_source,"
     " @@global.rpl_semi_sync_slave_enabled AS semi_replica,"
     " @@global.rpl_semi_sync_master_wait_no_slave AS semi_waits_alone,"
-    " @@global.rpl_semi_sync_master_timeout AS semi_timeout";
+    " @@global.rpl_semi_sync_master_timeout AS semi_timeout,"
+    " @@global.slave_parallel_threads AS appliers, @@global.slave_parallel_mode AS parallel_mode";
 
 constexpr std::string_view status =
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('Rpl_semi_sync_master_status', "
@@ -105,6 +107,8 @@ std::expected<ServerReport, Failure> MariaDbDialect::report(Connection& connecti
   report.log_replica_updates = vars->flag(0, {"log_replica_updates"});
   report.gtid_strict = vars->flag(0, {"gtid_strict"});
   report.gtid_on = true;
+  const bool serial = equal_nocase(vars->text(0, {"parallel_mode"}), "none");
+  report.appliers = serial ? 1 : std::max(1U, static_cast<unsigned>(vars->number(0, {"appliers"})));
   // None of the three is enough: the binary log may lack what came by replication, the replica's position
   // lacks what was written here, and the state, unlike the positions, names each server's last one in every
   // domain.

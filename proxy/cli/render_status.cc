@@ -145,6 +145,22 @@ std::string headline(const json& status, const Style& style) {
   return out;
 }
 
+// While commits are answered without a replica: since when, and what is lost with the primary.
+std::string semi_sync(const json& status, const Style& style) {
+  const json& phase = child(status, "semi_sync");
+  const std::string since = text_of(phase, "degraded_since");
+  const std::string at = text_of(phase, "degraded_at");
+  const std::string state = text_of(phase, "state");
+  if (state != "degraded" && state != "catching_up") return "";
+  Chain line(style);
+  line.add(Text(state == "degraded" ? "semi-sync DEGRADED" : "semi-sync catching up", Tone::caution));
+  if (!since.empty()) line.add("since " + since + (at.empty() ? "" : " at " + at));
+  if (const auto count = number_of(phase, "at_stake"))
+    line.add(Text(text_of(phase, "at_stake") + (*count == 1 ? " transaction" : " transactions") + " at stake",
+                  *count > 0 ? Tone::bad : Tone::plain));
+  return '\n' + line.text().wrap(style, 0, 2) + '\n';
+}
+
 std::string warnings(const json& status, const Style& style) {
   std::string out;
   for (const std::string& warning : texts_of(status, "warnings")) {
@@ -160,7 +176,7 @@ std::string render_status(const json& status, const Style& style) {
   const std::vector<json> backends = objects_of(status, "backends");
   if (!backends.empty())
     out += '\n' + render_backends(backends, text_of(status, "state") == "no_primary", style);
-  return out + warnings(status, style);
+  return out + semi_sync(status, style) + warnings(status, style);
 }
 
 std::string status_fingerprint(const json& status) {
@@ -169,6 +185,8 @@ std::string status_fingerprint(const json& status) {
        {"state", "primary", "epoch", "automatic", "reason", "step", "listen", "warnings", "pid"}) {
     news[key] = child(status, key);
   }
+  for (const char* key : {"state", "degraded_at"})
+    news[std::string("semi_sync_") + key] = child(child(status, "semi_sync"), key);
   for (const json& backend : objects_of(status, "backends")) {
     json one = json::object();
     for (const char* key : {"name", "address", "role", "verdict", "server", "read_only", "errant", "lost"}) {

@@ -353,5 +353,34 @@ TEST_F(Fence, OldWordsAreHistory) {
   EXPECT_EQ(core_->cluster().at(db1).judgement.verdict, Verdict::crashed);
 }
 
+// Heartbeats carry positions: what the primary committed between two probes is known and stands against a
+// replica that lacks it, and what a replica received is known while it cannot be probed.
+TEST_F(Fence, HeartbeatsTellOfTransactions) {
+  begin();
+  be_steady();
+  AgentWord word = answers(true);
+  word.gtids = {MariaDbGtid{0, 1, 140}};
+  hear(db1, word);
+  EXPECT_EQ(core_->at_stake().count(), 40U);
+  now_ += 120ms;
+  word.gtids = {MariaDbGtid{0, 1, 150}};
+  hear(db1, word);
+  EXPECT_EQ(core_->at_stake().count(), 50U);
+  AgentWord replica = answers(false);
+  replica.received = {MariaDbGtid{0, 1, 145}};
+  hear(db2, replica);
+  EXPECT_EQ(core_->at_stake().to_string(), "0-1-146..150");
+
+  AgentWord gone;
+  gone.mysqld = MysqldState::exited;
+  hear(db1, gone);
+  ++events_;
+  probe(db2);
+  ASSERT_EQ(core_->cluster().at(db1).judgement.verdict, Verdict::crashed);
+  EXPECT_EQ(core_->change(), nullptr);
+  EXPECT_NE(core_->reason().find("db2 is behind: it never received 40 transactions"), std::string::npos)
+      << core_->reason();
+}
+
 }  // namespace
 }  // namespace pointsman::core

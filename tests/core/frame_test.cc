@@ -94,13 +94,14 @@ Frame random_frame(sim::Random& random) {
                  .silent_ms = static_cast<std::uint16_t>(random.next()),
                  .fenced = {random.next()}};
   for (std::uint64_t count = random.below(3); count > 0; --count) {
+    auto& list = any() ? word.gtids : word.received;
     if (any()) {
-      word.gtids.emplace_back(MariaDbGtid{static_cast<std::uint32_t>(random.next()),
-                                          static_cast<std::uint32_t>(random.next()), random.next()});
+      list.emplace_back(MariaDbGtid{static_cast<std::uint32_t>(random.next()),
+                                    static_cast<std::uint32_t>(random.next()), random.next()});
     } else {
       MySqlGtid gtid{.number = random.next()};
       for (std::uint8_t& byte : gtid.uuid) byte = static_cast<std::uint8_t>(random.next());
-      word.gtids.emplace_back(gtid);
+      list.emplace_back(gtid);
     }
   }
   frame.word = std::move(word);
@@ -129,12 +130,31 @@ TEST(FrameTest, WireFormat) {
                    0,    0,    0,    0,    0,    0,    0,    4}));
 }
 
+// What a replica received has kinds of its own, and comes before what it committed when there is no room for
+// both.
+TEST(FrameTest, ReceivedTransactions) {
+  Frame frame = agent_frame();
+  auto& word = std::get<AgentWord>(frame.word);
+  word.received = {MySqlGtid{{0xb0}, 5}};
+  const Bytes content = content_of(frame);
+  EXPECT_EQ(content.at(content.size() - 25), 4U) << "the kind of the last one";
+  const AgentWord heard = std::get<AgentWord>(decode(encode(frame, ToyKeyring()), ToyKeyring())->word);
+  EXPECT_EQ(heard.received, word.received);
+  EXPECT_EQ(heard.gtids, std::vector<FrameGtid>{word.gtids.front()});
+  word.gtids = {};
+  word.received = {MariaDbGtid{1, 2, 3}, MariaDbGtid{4, 5, 6}};
+  EXPECT_EQ(decode(encode(frame, ToyKeyring()), ToyKeyring())->word, frame.word);
+  EXPECT_EQ(refusal(changed(content, content.size() - 25, 5)), FrameRefusal::bad_body);
+  EXPECT_EQ(refusal(changed(content, content.size() - 25, 0)), FrameRefusal::bad_body);
+}
+
 // A serial line at 19200 baud carries about 96 of these bytes in half a keepalive of 100 ms.
 TEST(FrameTest, StaysSmall) {
   Frame frame = agent_frame();
   frame.sender = std::string(max_node_name, 'x');
   auto& word = std::get<AgentWord>(frame.word);
   word.gtids.assign(5, MySqlGtid{});
+  word.received.clear();
   EXPECT_EQ(encode(frame, ToyKeyring()).size(), 132U) << "no more than two GTIDs are sent";
   EXPECT_EQ(std::get<AgentWord>(decode(encode(frame, ToyKeyring()), ToyKeyring())->word).gtids.size(), 2U);
   word.gtids.clear();
@@ -239,8 +259,9 @@ TEST(FrameTest, SignedNonsenseIsRefused) {
       {"one GTID announced", changed(agent, agent_body + 12, 1)},
       {"255 GTIDs announced", changed(agent, agent_body + 12, 255)},
       {"a GTID of kind 0", changed(agent, agent_body + 13, 0)},
-      {"a GTID of kind 3", changed(agent, agent_body + 13, 3)},
+      {"a GTID of kind 5", changed(agent, agent_body + 13, 5)},
       {"a MySQL GTID that is shorter", changed(agent, agent_body + 13, 2)},
+      {"a received MySQL GTID that is shorter", changed(agent, agent_body + 13, 4)},
       {"half a GTID", signed_again(Bytes(agent.begin(), agent.end() - 9))},
       {"the agent's word as the proxy's", changed(agent, 1, 1)},
       {"the proxy's word as the agent's", changed(proxy, 1, 2)},

@@ -128,5 +128,27 @@ TEST_F(PromiseTest, OthersAndNothing) {
   EXPECT_FALSE(weighed().kept);
 }
 
+// What heartbeats say between two reports counts as known, and after a while as settled; alone it proves
+// nothing.
+TEST_F(PromiseTest, HeartbeatsCount) {
+  ledger_.on_heard(upto(5), now_, 800ms);
+  EXPECT_FALSE(ledger_.has_samples());
+  EXPECT_TRUE(ledger_.known().empty());
+  reports(2);  // the last one: 20
+  now_ += 60ms;
+  ledger_.on_heard(upto(26), now_, 800ms);
+  EXPECT_EQ(ledger_.known(), upto(26));
+  EXPECT_EQ(ledger_.settled(100ms), upto(10)) << "20 is 60 ms old, as far as was heard";
+  now_ += 110ms;
+  ledger_.on_heard(upto(31), now_, 800ms);
+  EXPECT_EQ(ledger_.settled(100ms), upto(26));
+  facts_.received = upto(22);
+  const Promise promise = weighed();
+  EXPECT_FALSE(promise.kept) << "it had 26 for 100 ms, and its successor never received them";
+  EXPECT_EQ(promise.at_stake, upto(31).minus(upto(22)));
+  reports(1);  // 30
+  EXPECT_EQ(ledger_.known(), upto(31));
+}
+
 }  // namespace
 }  // namespace pointsman::core

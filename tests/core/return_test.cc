@@ -89,6 +89,32 @@ TEST(Return, WithTransactionsOfItsOwn) {
   EXPECT_FALSE(world.routed());  // it is no candidate
 }
 
+// What a failover may have lost is a guess until the old primary is back. Then it is exact: what nobody had
+// reported, and is given up.
+TEST(Return, WhatIsLostBecomesExact) {
+  WorldOptions options;
+  options.configure = [](conf::Config& c) {
+    c.replication.semi_sync = conf::SemiSync::off;
+    c.failover.discard = conf::Discard::always;
+  };
+  options.writer = false;
+  Scenario world(options);
+  world.run_for(1s);
+  world.write_directly(0);
+  world.crash(0);  // in flight
+  const auto own = world.server(0).log.count_of(1);
+  ASSERT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 10s));
+  ASSERT_TRUE(world.run_until_idle());
+  const auto change = world.last("failover");
+  EXPECT_TRUE(change.lost.empty()) << "nobody had seen it";
+  EXPECT_EQ(change.safe, gtids(1, 1, own - 1).to_string());
+  EXPECT_TRUE(contains(change.message, "nothing is known to be lost, but ")) << change.message;
+  world.start(0);
+  ASSERT_TRUE(world.run_until([&] { return !world.records("rejoin").empty(); }, 20s));
+  EXPECT_EQ(world.last("rejoin").lost, std::vector<std::string>{gtids(1, own, own).to_string()});
+  EXPECT_TRUE(contains(world.last("rejoin").message, "lost: 1 transactions")) << world.last("rejoin").message;
+}
+
 // The new primary is busy when the old one returns, so that everything that the old one lacks must first be
 // fetched.
 TEST(Return, WhileCatchingUp) {

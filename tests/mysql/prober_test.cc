@@ -52,6 +52,15 @@ TEST_P(ProberLive, ReportsPrimaryAndReplica) {
   EXPECT_TRUE(report->replica->lag);
   EXPECT_TRUE(report->executed.contains(primary->executed)) << report->executed.to_string();
   EXPECT_TRUE(report->executed.contains(report->replica->received));
+  // MariaDB's default is one applier, MySQL's are four.
+  EXPECT_EQ(report->appliers, mariadb() ? 1U : 4U);
+  EXPECT_TRUE(report->keeps_commit_order);
+  execute(1, mariadb() ? "STOP SLAVE SQL_THREAD" : "STOP REPLICA SQL_THREAD");
+  execute(1, mariadb() ? "SET GLOBAL slave_parallel_threads = 8" : "SET GLOBAL replica_parallel_workers = 1");
+  if (!mariadb()) execute(1, "SET GLOBAL replica_preserve_commit_order = OFF");
+  EXPECT_TRUE(watch_replica.next([&](const auto& o) {
+    return o && o->appliers == (mariadb() ? 8U : 1U) && o->keeps_commit_order == mariadb();
+  }));
 
   // Follow sets the heartbeat that makes a silent source audible.
   auto command = commands(1);

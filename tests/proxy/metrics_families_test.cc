@@ -42,6 +42,8 @@ Snapshot full() {
              .epoch = core::Epoch{4},
              .automatic = true,
              .warnings = 2};
+  s.semi_sync_state = core::SemiSyncState::degraded;
+  s.at_stake = 43;
   s.sessions.active = 7;
   s.sessions.active_by_backend[0] = 7;
   s.sessions.bytes_from_clients = 1000;
@@ -112,6 +114,9 @@ TEST(MetricsFamilies, Values) {
   EXPECT_EQ(s.value("pointsman_backend_role{backend=\"db1\",role=\"primary\"}"), 1);
   EXPECT_EQ(s.value("pointsman_backend_replication_lag_seconds{backend=\"db2\"}"), 12);
   EXPECT_EQ(s.value("pointsman_backend_semi_sync_active{backend=\"db1\",side=\"source\"}"), 1);
+  EXPECT_EQ(s.value("pointsman_semi_sync_state{state=\"degraded\"}"), 1);
+  EXPECT_EQ(s.sum("pointsman_semi_sync_state{"), 1);
+  EXPECT_EQ(s.value("pointsman_at_stake_transactions"), 43);
   EXPECT_EQ(s.value("pointsman_backend_sessions{backend=\"db1\"}"), 7);
   EXPECT_DOUBLE_EQ(s.value("pointsman_backend_probe_age_seconds{backend=\"db1\"}").value_or(-1), 0.04);
   EXPECT_EQ(s.value("pointsman_link_state{backend=\"db1\",link=\"serial\",state=\"late\"}"), 1);

@@ -201,6 +201,35 @@ listen 0.0.0.0:3306 · sessions 12 active, 0 held, 340 total · up 1 d 1 h · pi
 )");
 }
 
+// Commits are answered without a replica: since when, and what is lost with the primary.
+json degraded_status() {
+  json status = steady_status();
+  status["semi_sync"] = {{"mode", "preferred"},
+                         {"state", "degraded"},
+                         {"degraded_since", "2026-11-26T10:41:51.207Z"},
+                         {"degraded_at", "0-1-120"},
+                         {"at_stake", 43}};
+  return status;
+}
+
+TEST(RenderStatusTest, Degraded) {
+  json status = degraded_status();
+  EXPECT_TRUE(
+      render_status(status, style)
+          .contains("\n\nsemi-sync DEGRADED · since 2026-11-26T10:41:51.207Z at 0-1-120 · 43 transactions "
+                    "at stake\n"))
+      << render_status(status, style);
+  const std::string before = status_fingerprint(status);
+  status["semi_sync"]["at_stake"] = 1;
+  EXPECT_TRUE(render_status(status, style).contains(" · 1 transaction at stake\n"));
+  EXPECT_EQ(status_fingerprint(status), before);
+  status["semi_sync"]["state"] = "catching_up";
+  EXPECT_TRUE(render_status(status, style).contains("\nsemi-sync catching up · since "));
+  EXPECT_NE(status_fingerprint(status), before);
+  status["semi_sync"]["state"] = "on";
+  EXPECT_FALSE(render_status(status, style).contains("at stake"));
+}
+
 TEST(RenderStatusTest, ChangesAndPauses) {
   json status = steady_status();
   status.update(
@@ -239,6 +268,8 @@ TEST(RenderStatusTest, ToleratesEveryShape) {
     for (const json& type : types) EXPECT_EQ(render(type).find('\x1b'), std::string::npos);
   };
   shake(steady_status(),
+        [](const json& value) { return render_status(value, style) + status_fingerprint(value); });
+  shake(degraded_status(),
         [](const json& value) { return render_status(value, style) + status_fingerprint(value); });
   shake(failover_event(),
         [](const json& value) { return render_event(value, style) + render_change(value, style); });

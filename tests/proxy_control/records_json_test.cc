@@ -54,6 +54,29 @@ TEST(RecordsJson, StatusOfTheFirstMoment) {
   }
   EXPECT_EQ(json["backends"][0]["links"]["serial"]["state"], "off");
   EXPECT_FALSE(json["reason"].get<std::string>().empty());
+  EXPECT_EQ(json["semi_sync"], nlohmann::json::parse(R"({"mode": "preferred", "state": "unknown",
+      "degraded_since": null, "degraded_at": null, "at_stake": null})"));
+}
+
+// What an earlier daemon knew of commits without a replica is there from the first moment.
+TEST(RecordsJson, StatusOfADegradedPrimary) {
+  conf::Config config;
+  conf::Backend backend;
+  backend.name = "db1";
+  backend.address = {"127.0.0.1", 1};
+  config.backends.push_back(backend);
+  const auto gtids = [](const char* text) { return *core::GtidSet::parse(core::Flavour::mariadb, text); };
+  core::DurableState stored;
+  stored.primary = "db1";
+  stored.degraded = core::Degraded{"db1", gtids("0-1-120"), gtids("0-1-163"), 1767323045678};
+  const core::Instant now{1h};
+  core::Controller controller(config, stored, now);
+  (void)controller.begin();
+  const auto json = status_json({controller, {}, {}, now, 5s, 1s})["semi_sync"];
+  EXPECT_EQ(json["state"], "degraded");
+  EXPECT_EQ(json["degraded_since"], "2026-01-02T03:04:05.678Z");
+  EXPECT_EQ(json["degraded_at"], "0-1-120");
+  EXPECT_EQ(json["at_stake"], 43);
 }
 
 }  // namespace

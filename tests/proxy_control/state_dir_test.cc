@@ -32,6 +32,9 @@ DurableState full_state() {
   state.maintenance = {"db3"};
   state.quarantined = {"db1", "db4"};
   state.following = {"db5"};
+  state.degraded =
+      core::Degraded{"db2", *core::GtidSet::parse(core::Flavour::mariadb, "0-1-7,0-2-120"),
+                     *core::GtidSet::parse(core::Flavour::mariadb, "0-1-7,0-2-163"), 1790000000123};
   return state;
 }
 
@@ -51,6 +54,24 @@ TEST_F(StateDirTest, RoundTrip) {
   const auto loaded = state_dir->load();
   ASSERT_TRUE(loaded.has_value()) << loaded.error();
   EXPECT_EQ(*loaded, full_state());
+}
+
+// As it was written before there was anything to say of semi-sync; and a server without any transaction.
+TEST_F(StateDirTest, OldFilesLoad) {
+  const auto state_dir = StateDir::open(path());
+  ASSERT_TRUE(state_dir.has_value());
+  std::ofstream(path() + "/state.json", std::ios::trunc)
+      << R"({"format": 1, "epoch": 3, "primary": "db1", "paused": false, "maintenance": [], "quarantined": [],)"
+      << R"( "following": []})";
+  const auto loaded = state_dir->load();
+  ASSERT_TRUE(loaded.has_value()) << loaded.error();
+  EXPECT_EQ(loaded->primary, "db1");
+  EXPECT_FALSE(loaded->degraded);
+
+  DurableState bare = *loaded;
+  bare.degraded = core::Degraded{"db1", {}, {}, 1};
+  ASSERT_TRUE(StateDir::save(path(), bare).has_value());
+  EXPECT_EQ(*state_dir->load(), bare);
 }
 
 // Two daemons with one state would promote under the same epoch: the second does not start.

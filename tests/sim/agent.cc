@@ -21,6 +21,7 @@ constexpr Duration refusal_time = 100us;
 AgentWord without_flux(AgentWord word) {
   word.silent_ms = 0;
   word.gtids.clear();
+  word.received.clear();
   return word;
 }
 
@@ -331,7 +332,10 @@ void Agent::keepalive() {
 void Agent::send() {
   AgentWord word = guard_->word(local());
   const bool with_gtids = guard_->role() == GrantedRole::fence || frames_++ % gtids_every == 0;
-  if (!with_gtids) word.gtids.clear();
+  if (!with_gtids) {
+    word.gtids.clear();
+    word.received.clear();
+  }
   for (const LinkKind link : options_.links) {
     const auto bytes = session_->seal(word, guard_->epoch(), link, local());
     host_.send(link, link == LinkKind::serial ? cobs_encode(bytes) : bytes);
