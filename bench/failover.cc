@@ -90,6 +90,7 @@ void FailoverBench::tell(const FailoverRun& run) const {
             format_ms(run.since_event_ms);
     if (run.routed_ms) text += "  routed " + format_ms(*run.routed_ms);
     text += run.rejoined ? "  rejoined after " + format_ms(run.rejoin_ms) : "  rebuilt";
+    if (run.taken_back > 0) text += "  taken back " + std::to_string(run.taken_back);
   }
   progress_(text + "  missing " + std::to_string(run.missing));
 }

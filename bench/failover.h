@@ -73,6 +73,9 @@ struct FailoverRun {
   std::size_t missing = 0;   // acknowledged rows that the new primary does not have
   bool rejoined = false;     // the old primary became a replica without help
   bool quarantined = false;  // it did not, and was built anew
+  // Transactions that it came back with alone and that were taken back; MariaDB: at most, by their numbers.
+  std::uint64_t taken_back = 0;
+  std::string taken_back_how;  // the daemon's words; "": there were none
   double rejoin_ms =
       0;  // from its restart (freeze: thaw; cut_eth0: mending; switchover: the event) until all is settled
 };
@@ -115,6 +118,7 @@ class FailoverBench {
   Outcome evaluate(FailoverRun& run, const Writers& writers, std::size_t to, Moment event);
   Outcome find_rows(FailoverRun& run, std::size_t primary, std::vector<std::vector<Commit>>& commits);
   Outcome find_change(FailoverRun& run);
+  Outcome find_taken_back(FailoverRun& run, const std::vector<nlohmann::json>& events) const;
 
   FailoverOptions options_;
   std::function<bool()> stop_;

@@ -3,6 +3,7 @@
 
 #include "bench/failover.h"
 #include "bench/statistics.h"
+#include "health/core/gtid_set.h"
 
 namespace pointsman::bench {
 
@@ -61,6 +62,26 @@ Outcome FailoverBench::find_change(FailoverRun& run) {
   });
   if (last == events->rend()) return std::unexpected("`pointsman events` has no " + kind + " to " + run.to);
   run.change = *last;
+  return find_taken_back(run, *events);
+}
+
+// Of the old primary's discards those that were done, which have a step; in the epoch that this change began.
+Outcome FailoverBench::find_taken_back(FailoverRun& run, const std::vector<nlohmann::json>& events) const {
+  const auto flavour =
+      options_.product == testbed::Product::mariadb ? core::Flavour::mariadb : core::Flavour::mysql;
+  for (const auto& record : events) {
+    if (record.value("kind", "") != "discard" || record.value("backend", "") != run.from ||
+        record.value("epoch", nlohmann::json()) != run.change.value("epoch", nlohmann::json()))
+      continue;
+    const auto steps = record.value("steps", nlohmann::json::array());
+    if (steps.empty()) continue;
+    run.taken_back_how = record.value("message", "");
+    for (const auto& gtids : record.value("lost", nlohmann::json::array())) {
+      const auto set = core::GtidSet::parse(flavour, gtids.get<std::string>());
+      if (!set) return std::unexpected("`pointsman events` has GTIDs that cannot be read: " + set.error());
+      run.taken_back += set->count();
+    }
+  }
   return {};
 }
 
@@ -110,6 +131,8 @@ nlohmann::json to_json(const FailoverRun& run) {
           {"missing", run.missing},
           {"rejoined", run.rejoined},
           {"quarantined", run.quarantined},
+          {"taken_back", run.taken_back},
+          {"taken_back_how", run.taken_back_how},
           {"rejoin_ms", run.rejoin_ms}};
 }
 

@@ -34,6 +34,8 @@ What is measured, on CLOCK_MONOTONIC, by writers that commit one row after anoth
   step ...       each step as `pointsman events` gives it; total is the daemon's, from the evidence on.
   rejoin         from the restart (thaw, mending, event) of the old primary until the servers themselves say that
                  it follows the new one and has all its rows, and the daemon is steady and hears both agents.
+                 That includes taking back what only it has; the line below the table says how often, and how many
+                 transactions, by the GTIDs in `pointsman events` (MariaDB: at most so many).
   longest pause  cut-serial: without a commit of any writer (one writer: of one by itself), in a time after the cut
                  and in one as long before it. Noticed, mended: until status says the link dead, alive.
 A gap lies between two commits and so does not depend on how many were tried meanwhile: there is no coordinated
@@ -117,6 +119,20 @@ std::string calm_text(std::span<const FailoverRun> runs, const std::string& rows
   return text;
 }
 
+std::string tails_text(std::span<const FailoverRun> runs) {
+  const auto has_tail = [](const FailoverRun& run) { return run.taken_back > 0; };
+  std::uint64_t all = 0;
+  std::uint64_t longest = 0;
+  for (const FailoverRun& run : runs) {
+    all += run.taken_back;
+    longest = std::max(longest, run.taken_back);
+  }
+  if (all == 0) return "  nothing had to be taken back\n";
+  return "  came back with transactions that nobody had an answer to " + count_of(runs, has_tail) + " of " +
+         std::to_string(runs.size()) + ", saved and taken back: " + std::to_string(all) + ", at most " +
+         std::to_string(longest) + " at once\n";
+}
+
 std::string scenario_text(const FailoverOptions& options, Scenario scenario,
                           std::span<const FailoverRun> runs) {
   std::string text = std::string(to_string(scenario)) + ", " + testbed::to_string(options.product) +
@@ -135,6 +151,7 @@ std::string scenario_text(const FailoverOptions& options, Scenario scenario,
           count_of(runs, [](const FailoverRun& run) { return run.rejoined; }) + " of " +
           std::to_string(runs.size()) + ", quarantined and rebuilt " +
           count_of(runs, [](const FailoverRun& run) { return run.quarantined; }) + "\n";
+  text += tails_text(runs);
   if (scenario == Scenario::hang || scenario == Scenario::cut_eth0) {
     text += "  killed by the agent " +
             count_of(runs, [](const FailoverRun& run) { return run.killed_by_agent; }) + " of " +
@@ -202,10 +219,14 @@ nlohmann::json failover_json(const FailoverOptions& options, std::span<const Fai
     nlohmann::json raw = nlohmann::json::array();
     for (const FailoverRun& run : of_scenario) raw.push_back(to_json(run));
     const auto setup = setup_for(scenario, options.wishes);
-    scenarios.push_back({{"scenario", to_string(scenario)},
-                         {"setup", setup ? to_json(*setup) : nlohmann::json()},
-                         {"summary_ms", summary},
-                         {"runs", raw}});
+    scenarios.push_back(
+        {{"scenario", to_string(scenario)},
+         {"setup", setup ? to_json(*setup) : nlohmann::json()},
+         {"summary_ms", summary},
+         {"rejoined_by_itself", std::ranges::count_if(of_scenario, &FailoverRun::rejoined)},
+         {"came_back_with_a_tail",
+          std::ranges::count_if(of_scenario, [](const auto& run) { return run.taken_back > 0; })},
+         {"runs", raw}});
   }
   return {{"product", testbed::to_string(options.product)},
           {"semi_sync", to_string(options.semi_sync)},

@@ -55,6 +55,24 @@ TEST(FailoverReport, TellsLossAndRebuilds) {
   EXPECT_EQ(total_missing(runs), 2U);
 }
 
+// What the old primaries came back with, in all and at most.
+TEST(FailoverReport, TellsWhatWasTakenBack) {
+  FailoverOptions options;
+  std::vector<FailoverRun> runs{a_run(Scenario::crash, 20), a_run(Scenario::crash, 20),
+                                a_run(Scenario::crash, 20)};
+  EXPECT_NE(failover_text(options, runs).find("nothing had to be taken back"), std::string::npos);
+  runs[0].taken_back = 3;
+  runs[2].taken_back = 7;
+  const std::string text = failover_text(options, runs);
+  EXPECT_NE(text.find("had an answer to 2 of 3, saved and taken back: 10, at most 7 at once"),
+            std::string::npos)
+      << text;
+  const auto json = failover_json(options, runs)["scenarios"][0];
+  EXPECT_EQ(json["rejoined_by_itself"], 3);
+  EXPECT_EQ(json["came_back_with_a_tail"], 2);
+  EXPECT_EQ(json["runs"][2]["taken_back"], 7);
+}
+
 // A record without times (an older daemon, a run that ended early) leaves rows out and breaks nothing.
 TEST(FailoverReport, RecordWithoutSteps) {
   FailoverRun run = a_run(Scenario::crash, 20);
