@@ -158,7 +158,7 @@ Hosts::Done Hosts::build_daemon() {
       backend["baud"] = std::to_string(options_.baud);
     }
   }
-  options.keys = merged(std::move(keys), options_.daemon_keys);
+  options.keys = merged(merged(options.keys, keys), options_.daemon_keys);
   auto daemon = Daemon::prepare(std::move(options));
   if (!daemon) return std::unexpected(daemon.error());
   daemon_ = std::move(*daemon);
