@@ -1,4 +1,5 @@
-// pointsman-bench: measures failover latency, heartbeats and relay cost on real servers.
+// pointsman-bench: measures failover latency, heartbeats and relay cost on real servers, and looks for
+// losses.
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -11,8 +12,10 @@
 
 int main(int argc, char** argv) {
   using namespace pointsman::bench;
-  CLI::App app("Measures failover latency, heartbeats and relay cost of Pointsman on real servers.",
-               "pointsman-bench");
+  CLI::App app(
+      "Measures failover latency, heartbeats and relay cost of Pointsman on real servers, and looks for "
+      "losses.",
+      "pointsman-bench");
   app.set_version_flag("--version", POINTSMAN_VERSION);
   app.require_subcommand(1);
   std::vector<std::unique_ptr<Command>> commands;
@@ -20,6 +23,7 @@ int main(int argc, char** argv) {
   commands.push_back(add_false_death_command(app));
   commands.push_back(add_serial_load_command(app));
   commands.push_back(add_relay_command(app));
+  commands.push_back(add_chaos_command(app));
   CLI11_PARSE(app, argc, argv);
   StopSignal stop;
   const auto chosen = std::ranges::find_if(commands, [](const auto& command) { return command->parsed(); });

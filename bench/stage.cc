@@ -104,8 +104,10 @@ Outcome Stage::start() {
        .semi_sync_servers = options_.semi_sync != conf::SemiSync::off,
        .threads = options_.threads,
        // A series of kills must not run into the limit that protects a production from flapping.
-       .daemon_keys = {{"failover", {{"max_in_window", "1000"}}},
-                       {"monitor", {{"interval", toml(setup.interval)}, {"timeout", toml(setup.timeout)}}}},
+       .daemon_keys = testbed::merged(
+           {{"failover", {{"max_in_window", "1000"}}},
+            {"monitor", {{"interval", toml(setup.interval)}, {"timeout", toml(setup.timeout)}}}},
+           options_.daemon_keys),
        .settings = replication_settings(options_.product),
        .directory = options_.directory,
        .keep = options_.keep},
@@ -125,9 +127,7 @@ Outcome Stage::start() {
 std::expected<std::size_t, std::string> Stage::find_primary() {
   std::optional<std::size_t> found;
   for (std::size_t i = 0; i < cluster().size(); ++i) {
-    Server& server = cluster().server(i);
-    if (!server.running()) continue;
-    auto sql = server.root();
+    auto sql = cluster().server(i).root();
     if (!sql) continue;
     const auto read_only = sql->scalar("SELECT @@GLOBAL.read_only");
     if (!read_only || is_on(*read_only)) continue;

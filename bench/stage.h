@@ -34,6 +34,7 @@ class Stage {
     bool keep = false;
     unsigned threads = 1;  // proxy.threads
     Setup setup{};
+    testbed::Keys daemon_keys{};  // win over what we would write
   };
 
   // Ready: steady, writable through the proxy, the table is there.
@@ -46,7 +47,7 @@ class Stage {
   const Options& options() const { return options_; }
   const std::string& table() const { return table_; }
 
-  // The one server that runs and accepts writes. Error: there is none, or more than one.
+  // The one server that accepts writes, of those that answer. Error: there is none, or more than one.
   std::expected<std::size_t, std::string> find_primary();
   static std::size_t other(std::size_t server) { return 1 - server; }
 
