@@ -245,7 +245,7 @@ void Change::on(const CommandFinished& event, Instant now) {
       target_ = event.result->executed;
       return advance(now);
     case Step::repoint:
-      if (error.empty()) cluster_.at(event.backend).being_turned = false;
+      if (error.empty()) cluster_.at(event.backend).has_turned(now);
       if (!error.empty()) troubles_.push_back(error);
       if (pending_.empty()) finish_repoint(now);
       return;

@@ -172,7 +172,7 @@ Promise Change::promise_of_old(const Shortfall& shortfall) const {
   Promise promise = weigh({.ledger = ledger_,
                            .received = target_,
                            .missing = shortfall.missing.minus(target_),
-                           .all_asked = shortfall.unheard.empty(),
+                           .all_asked = shortfall.all_known(),
                            .last_word = last_word,
                            .ended_at = ended_at_,
                            .in_flight = cluster_.config.monitor.interval / 2});

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
@@ -47,6 +48,10 @@ struct Server {
   std::optional<Claim> claim;
   std::optional<Promise> promise;        // made by it as primary; until it is a replica again
   std::optional<Instant> reign_started;  // when the mysqld was started that made it
+  // A replica throws away what it has received and not applied, acknowledged or not, when it is started and
+  // when it is told to follow anew, and fetches it again from its source, if that is still there.
+  std::optional<Instant> turned_at;  // when such an order of ours had ended
+  std::optional<Instant> whole_at;   // then it had all that its source had had at some moment since
   std::optional<TakingBack> taking_back;
   bool quarantined = false;  // has such, and serves nobody until an operator decides
   std::string trouble;       // what keeps it from being a good replica, a sentence; empty: nothing
@@ -62,6 +67,15 @@ struct Server {
   bool answered() const { return evidence.answered(); }
   const ServerReport& report() const { return evidence.report; }
   bool writable() const { return answered() && !report().read_only; }
+  // When it last threw away what it had received, at the latest.
+  std::optional<Instant> forgot_at() const {
+    return turned_at ? std::max(turned_at, evidence.run_started()) : evidence.run_started();
+  }
+  bool whole() const { return !being_turned && whole_at && whole_at >= forgot_at(); }
+  void has_turned(Instant now) {
+    being_turned = false;
+    turned_at = now;
+  }
   const ReplicaStatus* replica() const {
     return answered() && report().replica ? &*report().replica : nullptr;
   }

@@ -83,6 +83,7 @@ class Controller {
  private:
   void absorb(const Event& event, Instant now);
   void absorb_probe(const ProbeSucceeded& event);
+  void note_whole(Server& server);
   void absorb_frame(const AgentHeard& event, Instant now);
   void absorb_failure(const ProbeFailed& event);
   void begin_ledger(const Server& primary);

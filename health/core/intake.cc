@@ -79,6 +79,7 @@ void Controller::absorb_probe(const ProbeSucceeded& event) {
     ledger_of_ = event.backend;
   }
   watch_semi_sync(server, event.started, event.finished);
+  for (auto& other : cluster_.servers) note_whole(other);
 }
 
 void Controller::watch_semi_sync(const Server& server, Instant started, Instant finished) {
@@ -120,6 +121,14 @@ void Controller::tell_semi_sync(SemiSyncPhase::News news, const std::optional<De
     record.gtid = before->known.to_string();
   }
   if (!record.kind.empty()) outbox_.record(std::move(record));
+}
+
+void Controller::note_whole(Server& server) {
+  const Server* primary = cluster_.primary_server();
+  if (primary == nullptr || ledger_of_ != primary->id || !server.answered() || server.whole()) return;
+  if (!cluster_.follows(server, *primary)) return;
+  if (ledger_.vouches_for(holdings(server), *server.forgot_at()))
+    server.whole_at = server.evidence.report_from;
 }
 
 void Controller::absorb_frame(const AgentHeard& event, Instant now) {

@@ -41,6 +41,12 @@ GtidSet PrimaryLedger::settled(Duration in_flight) const {
   return word != heard_.rend() ? reported.united(word->some) : reported;
 }
 
+bool PrimaryLedger::vouches_for(const GtidSet& has, Instant since) const {
+  return std::ranges::any_of(samples_, [&](const Sample& sample) {
+    return sample.started >= since && has.contains(sample.executed);
+  });
+}
+
 bool PrimaryLedger::waited_throughout() const {
   return !samples_.empty() && std::ranges::all_of(samples_, &Sample::waits);
 }

@@ -36,6 +36,8 @@ class PrimaryLedger {
 
   // Everything that was ever reported or heard.
   GtidSet known() const;
+  // It was asked for some report of those that are kept at `since` or later, and all of that is in `has`.
+  bool vouches_for(const GtidSet& has, Instant since) const;
   // What had been there for at least `in_flight` at the last report: a replica without it is behind.
   GtidSet settled(Duration in_flight) const;
   // At the last report commits waited for a replica, so a replica has every acknowledged one.

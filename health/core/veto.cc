@@ -42,6 +42,19 @@ void add_degraded(const Cluster& cluster, const Server& old, const PrimaryLedger
   if (ledger.phase().hearsay() && !old.up()) result.last_seen = mark->known;
 }
 
+// It follows the primary and has, for all that was seen, not caught up with it since it threw away what it
+// had received. When the primary was never seen to commit, an earlier start than ours counts for nothing.
+bool may_have_forgotten(const Cluster& cluster, const Server& server, const Server& primary,
+                        const PrimaryLedger& ledger) {
+  if (!server.answered() || !cluster.follows(server, primary) || server.whole()) return false;
+  // The primary is back and may not write, as it lost something in a crash: nobody can ask it for more.
+  const bool has_all = primary.up() && !server.being_turned &&
+                       *primary.evidence.report_from >= *server.forgot_at() &&
+                       holdings(server).contains(primary.report().executed);
+  if (has_all) return false;
+  return ledger.has_samples() || *server.forgot_at() > server.evidence.watched_since;
+}
+
 }  // namespace
 
 ChoiceRules rules_for(const Server& primary, const JudgeTimes& times) {
@@ -63,7 +76,9 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
   const GtidSet has = holdings(candidate);
   bool all_asked = true;
   for (const auto& other : cluster.servers) {
-    if (other.id == candidate.id || other.quarantined) continue;
+    if (other.quarantined) continue;
+    if (waited && may_have_forgotten(cluster, other, old, ledger)) result.forgot.push_back(other.name());
+    if (other.id == candidate.id) continue;
     all_asked = all_asked && !unasked(cluster, other, old);
     if (waited && may_have_acknowledged(cluster, other, old)) result.unheard.push_back(other.name());
     // Whatever another replica received, the primary had sent.
@@ -73,7 +88,7 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
       result.missing = result.missing.united(replicated(other).minus(has));
   }
   // With semi-sync what no replica has was never acknowledged, as long as all are asked.
-  const bool none_acknowledged = ledger.has_samples() && waited && all_asked;
+  const bool none_acknowledged = ledger.has_samples() && waited && all_asked && result.forgot.empty();
   // What the primary had when it became one may have been acknowledged by the one before.
   result.missing = result.missing.united(ledger.began_with().minus(has));
   if (!none_acknowledged) {
@@ -115,11 +130,20 @@ std::string why_forbidden(const Shortfall& shortfall, const Cluster& cluster, co
     return "what the primary committed after " + in_words(shortfall.last_seen) + " is not known" + alone +
            "; failover.allow_loss or `pointsman failover --force` accepts its loss";
   }
+  const auto joined = [](const std::vector<std::string>& names) {
+    std::string text;
+    for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
+    return text;
+  };
+  if (!shortfall.forgot.empty()) {
+    return joined(shortfall.forgot) +
+           " was started (or told whom to follow) when the primary was heard no more, and has thrown away"
+           " what it had received and acknowledged but not applied; failover.allow_loss or `pointsman "
+           "failover --force` accepts its loss";
+  }
   if (cluster.config.replication.semi_sync != conf::SemiSync::required || shortfall.unheard.empty())
     return "";
-  std::string names;
-  for (const auto& name : shortfall.unheard) names += (names.empty() ? "" : ", ") + name;
-  return names + " may have acknowledged transactions that " + candidate.name() +
+  return joined(shortfall.unheard) + " may have acknowledged transactions that " + candidate.name() +
          " never received, and cannot be asked; "
          "failover.allow_loss or `pointsman failover --force` accepts their loss";
 }

@@ -28,6 +28,10 @@ struct Shortfall {
   std::vector<std::string> unheard;      // replicas that may have acknowledged more and cannot be asked
   std::optional<GtidSet> alone_since{};  // since then the primary answered commits without a replica
   GtidSet last_seen{};                   // not empty: it did, and what it committed after this nobody saw
+  std::vector<std::string> forgot;  // those that may have acknowledged more, and have thrown it away since
+
+  // Nobody can have acknowledged what no replica has.
+  bool all_known() const { return unheard.empty() && forgot.empty(); }
 };
 // `primary` as in ChoiceRules::from. `final`: the candidate's receiver was stopped, so that its report is not
 // merely older than another's.

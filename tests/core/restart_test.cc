@@ -274,7 +274,12 @@ TEST(Restart, DoesNotForgetThatAcknowledgementsWereRequired) {
   EXPECT_FALSE(world.routed());
   EXPECT_TRUE(contains(world.core().reason(), "db2 may have acknowledged")) << world.core().reason();
   world.start(1);
-  EXPECT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 10s));
+  world.run_for(10s);
+  EXPECT_FALSE(world.routed());
+  EXPECT_TRUE(contains(world.core().reason(), "db2 was started")) << world.core().reason();
+  world.start(0);
+  ASSERT_TRUE(world.run_until([&] { return world.routed().has_value(); }, 10s)) << world.core().reason();
+  EXPECT_TRUE(world.missing_on(*world.routed(), world.acknowledged_by_replica()).empty());
 }
 
 }  // namespace

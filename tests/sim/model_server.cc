@@ -145,6 +145,8 @@ void ModelServer::start(core::Instant now) {
   replication->receiver_wanted = replication->applier_wanted = true;
   replication->connected = false;
   replication->io_errno = 0;
+  // relay_log_recovery; it asks its source for it again.
+  replication->relay.clear();
 }
 
 void ModelServer::stop_receiving() {
