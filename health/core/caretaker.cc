@@ -13,6 +13,8 @@ namespace {
 constexpr Duration first_pause = 500ms;
 constexpr Duration longest_pause = 15s;
 constexpr Duration longest_rejoin = 30s;
+// Commits that wait for a replica which has them for so long are waiting in vain.
+constexpr Duration prompt_after = 1s;
 
 }  // namespace
 
@@ -67,7 +69,8 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
   if (set == mode) {
     const bool replica_there = semi_sync.source_active && semi_sync.source_clients > 0;
     if (mode == conf::SemiSync::preferred && replica_there && !semi_sync.source_waits_alone)
-      start(Duty::semi_sync, primary, SetSemiSyncSource{mode, true}, 10s, now);
+      return start(Duty::semi_sync, primary, SetSemiSyncSource{mode, true}, 10s, now);
+    if (waits_in_vain(primary)) start(Duty::prompt, primary, PromptReplicas{}, 10s, now);
     return;
   }
   if (mode == conf::SemiSync::off)
@@ -88,6 +91,24 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
     return;
   }
   start(Duty::semi_sync, primary, SetSemiSyncSource{mode, false}, 10s, now);
+}
+
+// A replica has all that the primary has, is connected as one that acknowledges, and yet commits wait and
+// nothing new is committed. MySQL counts as acknowledged what a replica does not ask for again.
+bool Caretaker::waits_in_vain(const Server& primary) {
+  const ServerReport& report = primary.report();
+  const bool complete = std::ranges::any_of(cluster_.servers, [&](const Server& server) {
+    return server.up() && cluster_.follows(server, primary) && server.report().semi_sync.replica_active &&
+           holdings(server).contains(report.executed);
+  });
+  const bool waits = report.flavour == Flavour::mariadb && report.semi_sync.source_waiting > 0;
+  if (!waits || !complete) {
+    standstill_.reset();
+    return false;
+  }
+  const Instant asked = *primary.evidence.report_from;
+  if (!standstill_ || standstill_->executed != report.executed) standstill_ = {report.executed, asked};
+  return asked - standstill_->since >= prompt_after;
 }
 
 // A primary that restarted may have lost in its crash what its replicas have. They are asked first.
@@ -236,7 +257,10 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
   const Errand errand = *found;
   errands_.erase(found);
   // A failed order to follow may have been half done: the mark stays, and it is given again.
-  if (event.result && std::exchange(cluster_.at(errand.backend).being_turned, false)) dirty_ = true;
+  if (Server& turned = cluster_.at(errand.backend); event.result && turned.being_turned) {
+    turned.has_turned(now);
+    dirty_ = true;
+  }
   if (!event.result) return failed(errand, event.result.error().text, now);
 
   Server& server = cluster_.at(errand.backend);
@@ -263,6 +287,14 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
           "semi_sync", cluster_, server,
           server.name() + (server.report().semi_sync.source_enabled ? " is now the semi-sync source"
                                                                     : " is no semi-sync source any more")));
+      return;
+    case Duty::prompt:
+      patience_.erase(errand.backend);
+      standstill_.reset();
+      outbox_.record(about(
+          "semi_sync", cluster_, server,
+          server.name() + ": commits waited for an acknowledgement that had been lost, of a replica that "
+                          "has them; it was prompted"));
       return;
     case Duty::follow:
       return finished_follow(errand, now);

@@ -39,7 +39,7 @@ class Caretaker {
   bool take_dirty() { return std::exchange(dirty_, false); }
 
  private:
-  enum class Duty { make_read_only, resume, follow, reinstate, semi_sync, take_back };
+  enum class Duty { make_read_only, resume, follow, reinstate, semi_sync, prompt, take_back };
   struct Errand {
     Duty duty;
     CommandId id;
@@ -69,6 +69,7 @@ class Caretaker {
   void care_for_primary(Server& primary, Instant now);
   void care_for_other(Server& server, const Server& primary, Instant now);
   void reinstate(Server& primary, Instant now);
+  bool waits_in_vain(const Server& primary);
   void care_for_stray(Server& server, const Server& primary, Instant now);
   void watch_replica(Server& server, const Server& primary, Instant now);
   void make_exact(Server& server, const Server& primary);
@@ -100,6 +101,12 @@ class Caretaker {
   std::map<BackendId, Refused> refused_;
   std::map<BackendId, Instant> next_semi_sync_;  // when a replica may be asked again
   std::map<BackendId, Instant> asked_after_;     // the end of the report that was too old to decide by
+  // The primary had committed no more than this and was waiting for a replica, at all reports since.
+  struct Standstill {
+    GtidSet executed;
+    Instant since;
+  };
+  std::optional<Standstill> standstill_;
   bool dirty_ = false;
 };
 

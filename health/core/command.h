@@ -59,6 +59,11 @@ struct SetSemiSyncSource {
   bool replica_there = false;
 };
 
+// MariaDB does not count as acknowledged what a replica that connects anew has already, so that a commit
+// whose acknowledgement was lost on its way waits for ever, unless another comes after it. This is that
+// other: a transaction of no effect, which replicas acknowledge with all before it.
+struct PromptReplicas {};
+
 // Replicate from `source`, read-only, by GTID, starting from all that the server has executed.
 struct Follow {
   conf::HostPort source;
@@ -69,7 +74,7 @@ struct Follow {
 struct Inspect {};
 
 using Command = std::variant<StopReceiving, ResumeReceiving, WaitApplied, Promote, MakeReadOnly, MakeWritable,
-                             SetSemiSyncSource, Follow, Inspect>;
+                             SetSemiSyncSource, PromptReplicas, Follow, Inspect>;
 const char* name_of(const Command& command);
 
 using CommandResult = std::expected<ServerReport, Failure>;

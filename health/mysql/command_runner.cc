@@ -162,6 +162,11 @@ CommandResult CommandRunner::operator()(const core::SetSemiSyncSource& command) 
   return report();
 }
 
+CommandResult CommandRunner::operator()(const core::PromptReplicas&) {
+  if (auto done = execute(Dialect::commit_nothing); !done) return std::unexpected(done.error());
+  return report();
+}
+
 // The server waits for running statements and commits up to lock_wait_timeout, in whole seconds. Our own
 // deadline is later, so that it is the server that gives up, and the variable surely keeps its old value.
 CommandRunner::Outcome CommandRunner::become_read_only(std::chrono::milliseconds timeout) {

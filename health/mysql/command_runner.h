@@ -30,6 +30,7 @@ class CommandRunner {
   core::CommandResult operator()(const core::MakeReadOnly& command);
   core::CommandResult operator()(const core::MakeWritable& command);
   core::CommandResult operator()(const core::SetSemiSyncSource& command);
+  core::CommandResult operator()(const core::PromptReplicas& command);
   core::CommandResult operator()(const core::Follow& command);
   core::CommandResult operator()(const core::Inspect& command);
 

@@ -1,3 +1,5 @@
+#include <future>
+
 #include "tests/mysql/live.h"
 
 namespace pointsman::mysql {
@@ -99,6 +101,29 @@ TEST_P(ChangeLive, CrashRepointAndReturn) {
     ASSERT_TRUE(cluster_->wait_caught_up(server(i), server(1), patience));
     EXPECT_EQ(count(i), "2");
   }
+}
+
+// A replica has a transaction that it has not acknowledged, and is then connected as one that acknowledges:
+// as one whose acknowledgement was lost when its connection broke. MySQL lets the commit go by itself; on
+// MariaDB it goes when another comes after it.
+TEST_P(ChangeLive, ACommitWhoseAcknowledgementWasLostIsLetGo) {
+  ASSERT_NO_FATAL_FAILURE(start(2));
+  auto primary = commands(0);
+  auto replica = commands(1);
+  PM_ASSERT_OK((*replica)(core::Follow{server(0).address(), conf::SemiSync::off}));
+  PM_ASSERT_OK((*primary)(core::SetSemiSyncSource{conf::SemiSync::required, false}));
+  auto client = std::async(std::launch::async, [this] {
+    return application(0).execute("INSERT INTO t (v) VALUES ('waits')").has_value();
+  });
+  ASSERT_TRUE(eventually(1, "SELECT COUNT(*) FROM app.t", "1"));
+  EXPECT_EQ(client.wait_for(500ms), std::future_status::timeout);
+
+  PM_ASSERT_OK((*replica)(core::Follow{server(0).address(), conf::SemiSync::required}));
+  if (mariadb()) EXPECT_EQ(client.wait_for(1s), std::future_status::timeout);
+  PM_ASSERT_OK((*primary)(core::PromptReplicas{}));
+  ASSERT_EQ(client.wait_for(10s), std::future_status::ready);
+  EXPECT_TRUE(client.get());
+  EXPECT_EQ(count(1), "1");
 }
 
 }  // namespace
