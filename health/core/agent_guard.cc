@@ -94,8 +94,14 @@ void AgentGuard::on_report(const ServerReport& report, Instant asked) {
   if (reported_at_ && asked < *reported_at_) return;
   report_ = report;
   reported_at_ = asked;
-  // A report that was asked for before the order was carried out tells of the time before.
-  if (!report.read_only && (!done_at_ || asked >= *done_at_)) memory_.read_only_by_us = false;
+  writable_since_ = report.read_only ? std::nullopt : std::optional(writable_since_.value_or(asked));
+  if (report.read_only && memory_.read_only_by_us && !done_at_) done_at_ = asked;
+  // A report that was asked for before the order was carried out tells of the time before. And whether one
+  // that was given up will be carried out is known only after a while.
+  const bool carried_out = done_at_ && asked >= *done_at_;
+  const bool stays_writable = writable_since_ && asked - *writable_since_ >= late_order_limit;
+  if (writable_since_ && !ordered(Order::make_read_only) && (carried_out || stays_writable))
+    memory_.read_only_by_us = false;
   silent_since_.reset();
   answered_ = true;
 }
@@ -163,7 +169,13 @@ std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
     give(Order::kill);
   // Under a fence the server's own word from before it counts for nothing.
   const bool sure = fence ? confirmed : known_read_only();
-  if ((owes_read_only_ || must_enforce(now)) && !sure) give(Order::make_read_only);
+  if ((owes_read_only_ || must_enforce(now)) && !sure && !ordered(Order::make_read_only)) {
+    give(Order::make_read_only);
+    done_at_.reset();
+    writable_since_.reset();
+    // What the proxy has taken away it knows by itself.
+    if (role_ == GrantedRole::primary) memory_.read_only_by_us = true;
+  }
   return orders;
 }
 
@@ -177,8 +189,7 @@ void AgentGuard::on_done(Order order, bool ok, Instant now) {
   if (order == Order::make_read_only) {
     fence_failed_ = false;
     done_at_ = now;
-    // What the proxy has taken away it knows by itself.
-    if (role_ == GrantedRole::primary) memory_.read_only_by_us = true;
+    writable_since_.reset();
   }
 }
 

@@ -26,7 +26,7 @@ struct GuardMemory {
   bool primary = false;
   Duration lease{};  // 0: none is kept
   std::optional<Instant> lease_until{};
-  bool read_only_by_us = false;  // it is read-only because a lease ran out
+  bool read_only_by_us = false;  // it is, or may become, read-only because a lease ran out
   bool operator==(const GuardMemory&) const = default;
 };
 
@@ -48,7 +48,8 @@ struct GuardMemory {
 //  * A server that starts while the host has no good primary's role is made read-only before anything else.
 //  * What was made read-only here for want of a lease we say to be so (lease_lost) until it accepts writes
 //    again. To lift it is the proxy's: its orders come one after the other, and it alone knows that no
-//    other server is being promoted.
+//    other server is being promoted. An order that was given up counts as well, until the server has
+//    accepted writes for late_order_limit: one that stood still may have it in its socket.
 //  * A restarted agent goes on with the lease that it had. Should that have run out meanwhile, nobody guarded
 //    the server; the proxy gets restart_grace to be heard before writes are stopped.
 //  * An agent that was never told a role leaves a running server as it is.
@@ -58,6 +59,7 @@ class AgentGuard {
   enum class Order { make_read_only, kill };
   static constexpr Duration restart_grace = std::chrono::milliseconds(300);
   static constexpr Duration enforce_limit = std::chrono::milliseconds(300);
+  static constexpr Duration late_order_limit = std::chrono::seconds(10);
 
   AgentGuard(GuardSettings settings, const GuardMemory& memory, Instant now);
 
@@ -112,7 +114,8 @@ class AgentGuard {
   bool lease_lost_ = false;      // it ran out, and the role was not granted again
   bool owes_read_only_ = false;  // once: a role was taken away, or the server started without one
   bool fence_failed_ = false;
-  std::optional<Instant> done_at_;          // the last make_read_only
+  std::optional<Instant> done_at_;          // the last make_read_only; nullopt since another was ordered
+  std::optional<Instant> writable_since_;   // by each report since that order
   std::optional<Instant> fence_since_;      // of the present fence order
   std::optional<Instant> enforcing_since_;  // it must be read-only, and is not yet
   Epoch fenced_;

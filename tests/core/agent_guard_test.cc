@@ -137,6 +137,49 @@ TEST_F(Guard, SaysThatTheReadOnlyIsOurs) {
   EXPECT_FALSE(guard_->word(now_).lease_lost);
 }
 
+// A server stands still, and our order to it is given up when the proxy is back and grants the lease anew.
+// When it comes to itself it carries the order out: that is ours, and nobody else would lift it. After a
+// while of writing nothing is left of it, and a read_only is a person's again.
+TEST_F(Guard, ClaimsAnOrderThatIsCarriedOutLate) {
+  for (const bool restarted : {false, true}) {
+    be_primary();
+    ASSERT_EQ(after(900ms), Orders{Order::make_read_only});
+    now_ += 1s;
+    if (!restarted) done(Order::make_read_only, false);
+    if (restarted) {
+      begin(guard_->memory());
+      guard_->on_process(MysqldState::answers, false);
+    }
+    hear(GrantedRole::primary, 3);
+    EXPECT_TRUE(step().empty());
+    server_says(false);
+    step();
+    now_ += 5ms;
+    server_says(true);
+    step();
+    EXPECT_TRUE(guard_->word(now_).lease_held);
+    EXPECT_TRUE(guard_->word(now_).lease_lost) << "after " << (restarted ? "a restart" : "a failure");
+    now_ += 5ms;
+    server_says(false);
+    EXPECT_FALSE(guard_->word(now_).lease_lost) << "the proxy has lifted it";
+  }
+}
+TEST_F(Guard, ClaimsALateOrderForAWhileOnly) {
+  be_primary();
+  ASSERT_EQ(after(900ms), Orders{Order::make_read_only});
+  done(Order::make_read_only, false);
+  hear(GrantedRole::primary, 3);
+  for (int i = 0; i < 110; ++i) {
+    now_ += 100ms;
+    hear(GrantedRole::primary, 3);
+    server_says(false);
+    step();
+  }
+  server_says(true);
+  step();
+  EXPECT_FALSE(guard_->word(now_).lease_lost);
+}
+
 // Nobody but its maker lifts a person's read_only.
 TEST_F(Guard, LeavesAPersonsReadOnly) {
   be_primary();
@@ -255,6 +298,47 @@ TEST_F(Guard, FenceHoldsOnlyWhileTheServerIsReadOnly) {
   server_says(true);
   step();
   EXPECT_EQ(guard_->word(now_).fenced, Epoch{4});
+}
+
+// Fenced, then another mysqld runs there, of which nothing is known yet: the fence is not in force, whatever
+// the one before said, until this one says so itself.
+TEST_F(Guard, FenceOfOneProcessIsNotThatOfTheNext) {
+  be_primary();
+  hear(GrantedRole::fence, 4);
+  EXPECT_EQ(step(), Orders{Order::make_read_only});
+  now_ += 1ms;
+  server_says(true);
+  done(Order::make_read_only);
+  EXPECT_TRUE(step().empty());
+  ASSERT_EQ(guard_->word(now_).fenced, Epoch{4});
+  guard_->on_process(MysqldState::unknown, true);
+  EXPECT_EQ(after(1ms), Orders{Order::make_read_only});
+  EXPECT_EQ(guard_->word(now_).fenced, Epoch{});
+  EXPECT_FALSE(guard_->word(now_).read_only.has_value()) << "nor is the old one's word repeated";
+  server_says(false);
+  EXPECT_TRUE(step().empty()) << "the order runs";
+  EXPECT_EQ(guard_->word(now_).fenced, Epoch{});
+  now_ += 1ms;
+  server_says(true);
+  step();
+  EXPECT_EQ(guard_->word(now_).fenced, Epoch{4});
+}
+
+// A frame of a lower epoch, from a proxy that was replaced or from before a failover, changes nothing:
+// neither the role nor the epoch nor the lease.
+TEST_F(Guard, LowerEpochCountsForNothing) {
+  be_primary();
+  hear(GrantedRole::fence, 5);
+  const GuardMemory before = guard_->memory();
+  hear(GrantedRole::primary, 4);
+  EXPECT_EQ(guard_->memory(), before);
+  EXPECT_EQ(guard_->epoch(), Epoch{5});
+  EXPECT_EQ(guard_->role(), GrantedRole::fence);
+  EXPECT_FALSE(guard_->may_write(now_));
+  hear(GrantedRole::standby, 4);
+  EXPECT_EQ(guard_->role(), GrantedRole::fence);
+  hear(GrantedRole::primary, 5);
+  EXPECT_TRUE(guard_->may_write(now_)) << "the same epoch counts";
 }
 
 // A fenced server has no connection left for us: that is an answer, so it is not killed as a hung one.

@@ -173,6 +173,30 @@ TEST(Return, OurOwnStandingOrderIsTakenBack) {
   EXPECT_TRUE(world.run_until_steady(20s));
 }
 
+// A primary stands still while the daemon does too, its lease runs out, and its agent gives up the order to
+// make it read-only, which stays in the server's socket. The daemon is back, the lease is held again, and
+// then the server comes to itself and carries that order out: it is no person's wish, and is lifted.
+TEST(Return, AgentsLateOrderIsTakenBack) {
+  unsigned late = 0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    WorldOptions options;
+    options.links = {LinkKind::udp, LinkKind::serial};
+    options.seed = seed;
+    options.kill_hung = false;
+    Scenario world(options);
+    world.run_for(1s);
+    world.freeze(0);
+    world.stall_daemon(1400ms);
+    world.run_for(2s);
+    world.thaw(0);
+    late += world.server(0).read_only ? 1U : 0U;
+    EXPECT_TRUE(world.run_until([&] { return world.routed() == 0U && world.server(0).accepts_writes(); }, 3s))
+        << "seed " << seed << ": " << world.core().reason();
+    EXPECT_TRUE(world.records("failover").empty());
+  }
+  EXPECT_GT(late, 0U) << "the order is not always left in the socket";
+}
+
 // --- replicas
 // ---------------------------------------------------------------------------------------------------
 
