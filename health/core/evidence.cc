@@ -27,15 +27,23 @@ void Evidence::take_report(const ServerReport& fresh, Instant started, Instant n
   if (both_replicate && report.replica->events_received != fresh.replica->events_received)
     received_change_at = now;
   if (!fresh.replica) received_change_at.reset();
+  note_start(fresh, started, now);
   report = fresh;
   report_from = started;
   report_until = now;
   if (!fresh.read_only) writable_seen_at = now;
 }
 
-std::optional<Instant> Evidence::run_started() const {
-  if (!report_from) return std::nullopt;
-  return *report_from - report.uptime;
+// `uptime` has whole seconds, so each report of a run has another bound, up to a second late. The earliest
+// counts, or the server would seem to start anew again and again. A restart ends connections, which is seen
+// before the next report; or the uptime tells it.
+void Evidence::note_start(const ServerReport& fresh, Instant started, Instant now) {
+  constexpr Duration whole = std::chrono::seconds(1);
+  const Instant at_the_latest = now - fresh.uptime;
+  const Instant at_the_earliest = started - fresh.uptime - whole;
+  const bool unbroken = !failure && !lost_at && refused == 0;
+  const bool same_run = run_started_ && unbroken && at_the_earliest <= *run_started_;
+  run_started_ = same_run ? std::min(*run_started_, at_the_latest) : at_the_latest;
 }
 
 bool Evidence::restarted_since_writable() const {

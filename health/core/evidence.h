@@ -94,12 +94,12 @@ struct Evidence {
 
   // The last sign of life of any kind; watched_since when there was none.
   Instant last_contact() const;
-  // It was started after it was last seen to accept writes (uptime has whole seconds, which errs towards
-  // yes).
+  // It was started after it was last seen to accept writes. When the two are less than a second apart this
+  // errs towards yes.
   bool restarted_since_writable() const;
   bool answered() const { return last_ok.has_value(); }
-  // When the mysqld was started that answered last; whole seconds, at the latest.
-  std::optional<Instant> run_started() const;
+  // When the mysqld was started that answered last, at the latest.
+  const std::optional<Instant>& run_started() const { return run_started_; }
 
   // We were not running for `stall` (a suspended or overloaded host): our silence is not the server's. What
   // was learnt before the stall and comes only now never makes the evidence older.
@@ -107,6 +107,9 @@ struct Evidence {
 
  private:
   void take_report(const ServerReport& fresh, Instant started, Instant now);
+  void note_start(const ServerReport& fresh, Instant started, Instant now);
+
+  std::optional<Instant> run_started_;
 };
 
 }  // namespace pointsman::core

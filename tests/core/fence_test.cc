@@ -185,6 +185,21 @@ TEST_F(Fence, DeadHostWaitsForTheLease) {
   EXPECT_NE(sent<StopReceiving>(db2), nullptr);
 }
 
+// The bound itself, in figures: the lease from the frame that was acknowledged, a thousandth of it for clocks
+// that do not run alike, and 100 ms in which an agent makes its server read-only. A later grant never
+// shortens an earlier one.
+TEST(LeaseBound, CoversClockAndReaction) {
+  LeaseBound bound;
+  const Instant heard{1h};
+  EXPECT_TRUE(bound.over(heard)) << "none was ever granted";
+  bound.on_granted(heard, 800ms);
+  EXPECT_EQ(*bound.over_at(), heard + 800ms + 800us + 100ms);
+  EXPECT_FALSE(bound.over(heard + 900ms));
+  EXPECT_TRUE(bound.over(heard + 901ms));
+  bound.on_granted(heard + 10ms, 100ms);
+  EXPECT_EQ(*bound.over_at(), heard + 800ms + 800us + 100ms);
+}
+
 // Its agent had died long before the host fell silent: nothing ends that primary's writes, and a person
 // decides.
 TEST_F(Fence, NobodyGuardsThePrimary) {
@@ -202,6 +217,20 @@ TEST_F(Fence, NobodyGuardsThePrimary) {
   step(FailoverWanted{RequestId{1}, std::nullopt, true});
   EXPECT_NE(core_->change(), nullptr) << "by force";
   EXPECT_FALSE(fencing());
+}
+
+// Its agent falls silent, and the host only later than warntime after it: the lease that the agent kept says
+// nothing, however soon it is over. Silent together with it, it ends the writes.
+TEST_F(Fence, AnAgentThatWasSilentBeforeGuardsNothing) {
+  for (const bool before : {true, false}) {
+    begin();
+    be_steady();
+    ASSERT_TRUE(core_->cluster().guarded(core_->cluster().at(db1)));
+    if (before) pass(500ms, agent);  // warntime is 400 ms, deadtime a second
+    EXPECT_EQ(core_->cluster().guarded(core_->cluster().at(db1)), !before);
+    for (int i = 0; i < 60 && core_->change() == nullptr; ++i) pass(50ms, sql | agent);
+    EXPECT_EQ(core_->change() != nullptr, !before) << core_->reason();
+  }
 }
 
 // eth0 is cut: the order goes to the agent by the other link, its word is the proof, and what it had last is
@@ -286,6 +315,47 @@ TEST_F(Fence, LiftsTheReadOnlyOfTheAgent) {
   word.lease_held = true;
   hear(db1, word);
   EXPECT_NE(sent<MakeWritable>(db1), nullptr);
+}
+
+// A primary is restarted writable and its agent, whose lease had run out, makes it read-only: it was seen to
+// accept writes since its start, so it has shed nothing and serves again as soon as its lease is held. That a
+// replica has a transaction of its own is no sign of the contrary, however the seconds of `uptime` turn.
+TEST_F(Fence, RestartIsNotSeenTwice) {
+  DurableState stored;
+  stored.epoch = Epoch{3};
+  stored.primary = "db1";
+  begin(config(), stored);
+  at_replica_ = "0-1-100,1-2-1";
+  const Instant booted = now_;
+  const auto report_of = [&](bool read_only) {
+    ServerReport fresh = report(db1);
+    fresh.read_only = read_only;
+    fresh.uptime = std::chrono::floor<std::chrono::seconds>(now_ - booted);
+    step(ProbeSucceeded{db1, fresh, now_ - 10ms, now_});
+  };
+  AgentWord word = answers(false);
+  word.lease_lost = true;
+  now_ += 20ms;
+  report_of(false);
+  hear(db1, word);
+  now_ += 180ms;
+  report_of(true);
+  probe(db2);
+  ASSERT_EQ(core_->cluster().primary, db1) << core_->reason();
+  word.lease_held = true;
+  hear(db1, word);
+  const SendCommand* lifted = sent<MakeWritable>(db1);
+  ASSERT_NE(lifted, nullptr) << core_->reason();
+  for (int i = 0; i < 15; ++i) {
+    now_ += 100ms;
+    probe(db2);
+    report_of(true);
+    ASSERT_EQ(core_->change(), nullptr) << "at " << to_ms(now_ - booted) << " ms";
+  }
+  ServerReport writable = report(db1);
+  writable.uptime = 1s;
+  step(CommandFinished{lifted->id, db1, writable, now_ - 5ms});
+  EXPECT_EQ(core_->state(), State::steady) << core_->reason();
 }
 
 // The state was lost: agents were told a higher epoch before. Soon after the start we go on above it; later
