@@ -75,19 +75,21 @@ WorldOptions with_agents(std::uint64_t seed, bool story) {
   const bool kill_hung = !random.one_in(5);
   const auto scale = static_cast<int>(random.between(2, 4));
   const bool leases = !random.one_in(12);
+  const bool read_only_at_boot = !random.one_in(6);
+  const bool sheds = semi_sync == conf::SemiSync::required && read_only_at_boot && random.one_in(2);
+  // The longest that a configuration may have: then a promotion waits for it.
+  const auto lease = random.one_in(4) ? 450ms : 400ms;
   options.configure = [=](conf::Config& config) {
     config.replication.semi_sync = semi_sync;
     config.heartbeat.keepalive = 50ms * scale;
     config.heartbeat.warntime = 200ms * scale;
     config.heartbeat.deadtime = 500ms * scale;
-    config.heartbeat.lease = leases ? 400ms * scale : 0ms;
+    config.heartbeat.lease = leases ? lease * scale : 0ms;
     config.fence.kill_hung = kill_hung;
     config.failover.failback = failback;
     config.failover.max_in_window = 1000;
     config.failover.catchup_timeout = 5s;
   };
-  const bool read_only_at_boot = !random.one_in(6);
-  const bool sheds = semi_sync == conf::SemiSync::required && read_only_at_boot && random.one_in(2);
   options.set = [=](std::vector<ModelServer>& servers) {
     for (auto& server : servers) {
       server.read_only_at_boot = read_only_at_boot;
