@@ -173,8 +173,7 @@ std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
     give(Order::make_read_only);
     done_at_.reset();
     writable_since_.reset();
-    // What the proxy has taken away it knows by itself.
-    if (role_ == GrantedRole::primary) memory_.read_only_by_us = true;
+    memory_.read_only_by_us = true;
   }
   return orders;
 }
@@ -230,7 +229,8 @@ AgentWord AgentGuard::word(Instant now) const {
     word.silent_ms =
         static_cast<std::uint16_t>(std::clamp<std::int64_t>(to_ms(now - *silent_since_), 0, 65535));
   word.lease_held = role_ == GrantedRole::primary && lease_kept() && may_write(now);
-  word.lease_lost = lease_lost_ || memory_.read_only_by_us;
+  // Of other roles the proxy knows by itself.
+  word.lease_lost = lease_lost_ || (role_ == GrantedRole::primary && memory_.read_only_by_us);
   word.fence_failed = fence_failed_;
   word.fenced = fenced_;
   return word;

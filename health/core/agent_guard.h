@@ -26,7 +26,7 @@ struct GuardMemory {
   bool primary = false;
   Duration lease{};  // 0: none is kept
   std::optional<Instant> lease_until{};
-  bool read_only_by_us = false;  // it is, or may become, read-only because a lease ran out
+  bool read_only_by_us = false;  // it is read-only by our order, or may become so
   bool operator==(const GuardMemory&) const = default;
 };
 
@@ -46,10 +46,11 @@ struct GuardMemory {
 //  as
 //    the lease when that is over: what holds it up may be a commit, and nobody knows when that ends.
 //  * A server that starts while the host has no good primary's role is made read-only before anything else.
-//  * What was made read-only here for want of a lease we say to be so (lease_lost) until it accepts writes
-//    again. To lift it is the proxy's: its orders come one after the other, and it alone knows that no
-//    other server is being promoted. An order that was given up counts as well, until the server has
-//    accepted writes for late_order_limit: one that stood still may have it in its socket.
+//  * What was made read-only here, for want of a lease, under a fence or as it started, we say to be so
+//    (lease_lost) when we have the primary's role, until it accepts writes again. To lift it is the proxy's:
+//    its orders come one after the other, and it alone knows that no other server is being promoted. An order
+//    that was given up counts as well, until the server has accepted writes for late_order_limit: one that
+//    stood still may have it in its socket.
 //  * A restarted agent goes on with the lease that it had. Should that have run out meanwhile, nobody guarded
 //    the server; the proxy gets restart_grace to be heard before writes are stopped.
 //  * An agent that was never told a role leaves a running server as it is.

@@ -83,9 +83,11 @@ Role Cluster::role_of(const Server& server) const {
 bool Cluster::guarded(const Server& server) const {
   const bool kept = config.heartbeat.lease > Duration::zero() && server.settings.has_agent() && server.leased;
   if (!kept) return false;
-  // An agent that fell silent long before its server did has died, and nobody ends the lease then.
-  const Instant heard = server.evidence.agent.last_heard().value_or(server.evidence.watched_since);
-  return heard + config.heartbeat.warntime >= server.evidence.last_contact();
+  // An agent that fell silent long before its server did has died, and nobody ends the lease then. That a
+  // stall of ours is not held against either of them must not hide it.
+  const auto& contact = server.evidence.true_contact();
+  const Instant heard = server.evidence.agent.truly_heard_at.value_or(server.evidence.watched_since);
+  return !contact || heard + config.heartbeat.warntime >= *contact;
 }
 
 JudgeTimes Cluster::judge_times() const {

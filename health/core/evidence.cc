@@ -8,6 +8,7 @@ void Evidence::on_probe_ok(const ServerReport& fresh, Instant started, Instant f
                            Duration probe_latency) {
   if (!command_ended_at || started >= *command_ended_at) take_report(fresh, started, finished);
   last_ok = std::max(finished, last_ok.value_or(finished));
+  true_contact_ = std::max(finished, true_contact_.value_or(finished));
   last_ok_started = std::max(started, last_ok_started.value_or(started));
   latency = probe_latency;
   failure.reset();
@@ -53,7 +54,7 @@ bool Evidence::restarted_since_writable() const {
 void Evidence::on_probe_failed(const Failure& what, Instant finished) {
   failure = what;
   failed_at = finished;
-  if (proves_life(what.kind)) alive_at = finished;
+  if (proves_life(what.kind)) alive_at = true_contact_ = finished;
   if (what.kind == FailureKind::lost) lost_at = lost_at.value_or(finished);
   if (what.kind == FailureKind::refused) {
     on_reconnect_checked(1, false, finished);
@@ -76,6 +77,7 @@ void Evidence::on_reconnect_checked(unsigned refused_in_row, bool accepted, Inst
 
 void Evidence::on_traffic(Instant at) {
   last_traffic = std::max(at, last_traffic.value_or(at));
+  true_contact_ = std::max(at, true_contact_.value_or(at));
 }
 
 void AgentEvidence::on_frame(const Arrival& arrival, const AgentWord& said, Duration deadtime,
@@ -84,6 +86,7 @@ void AgentEvidence::on_frame(const Arrival& arrival, const AgentWord& said, Dura
   if (!host_alive(deadtime, at)) heard_since = at;
   auto& last = heard[index(arrival.link)];
   last = std::max(at, last.value_or(at));
+  truly_heard_at = std::max(at, truly_heard_at.value_or(at));
   if (!arrival.newest || (word_at && at < *word_at)) return;
   const auto runs = [](const AgentWord& w) {
     return w.mysqld == MysqldState::answers || w.mysqld == MysqldState::silent;

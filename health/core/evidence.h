@@ -27,6 +27,9 @@ struct AgentEvidence {
   // the first probe can be answered.
   std::optional<Instant> heard_since;
 
+  // The last of `heard` as it was, a stall of ours or not.
+  std::optional<Instant> truly_heard_at;
+
   // A word is surely younger than this; of the last one that said that mysqld runs.
   std::optional<Instant> ran_after;
 
@@ -94,6 +97,8 @@ struct Evidence {
 
   // The last sign of life of any kind; watched_since when there was none.
   Instant last_contact() const;
+  // The same as it was, a stall of ours or not; nullopt: there was none.
+  const std::optional<Instant>& true_contact() const { return true_contact_; }
   // It was started after it was last seen to accept writes. When the two are less than a second apart this
   // errs towards yes.
   bool restarted_since_writable() const;
@@ -110,6 +115,7 @@ struct Evidence {
   void note_start(const ServerReport& fresh, Instant started, Instant now);
 
   std::optional<Instant> run_started_;
+  std::optional<Instant> true_contact_;
 };
 
 }  // namespace pointsman::core

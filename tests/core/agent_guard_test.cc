@@ -180,6 +180,30 @@ TEST_F(Guard, ClaimsALateOrderForAWhileOnly) {
   EXPECT_FALSE(guard_->word(now_).lease_lost);
 }
 
+// A failover was begun and came to nothing, its daemon with it: the next one finds the server as it was
+// before the fence and makes it the primary again. The read_only is ours, and nobody else would lift it. The
+// same for a server that was stopped as it started.
+TEST_F(Guard, ClaimsWhatAFenceLeftBehind) {
+  for (const bool fence : {true, false}) {
+    begin();
+    guard_->on_process(MysqldState::answers, !fence);
+    server_says(false);
+    if (fence) hear(GrantedRole::fence, 4);
+    ASSERT_EQ(step(), Orders{Order::make_read_only});
+    now_ += 1ms;
+    done(Order::make_read_only);
+    server_says(true);
+    step();
+    EXPECT_FALSE(guard_->word(now_).lease_lost) << "that it fenced, the proxy knows";
+    hear(GrantedRole::primary, 5);
+    step();
+    EXPECT_TRUE(guard_->word(now_).lease_lost);
+    now_ += 1ms;
+    server_says(false);
+    EXPECT_FALSE(guard_->word(now_).lease_lost);
+  }
+}
+
 // Nobody but its maker lifts a person's read_only.
 TEST_F(Guard, LeavesAPersonsReadOnly) {
   be_primary();

@@ -233,6 +233,21 @@ TEST_F(Fence, AnAgentThatWasSilentBeforeGuardsNothing) {
   }
 }
 
+// The same while we stand still: what happened meanwhile is heard of afterwards, and nobody is held guilty of
+// our silence; but that probes were answered and no frame came is known all the same.
+TEST_F(Fence, AnAgentThatWasSilentDuringAStallGuardsNothing) {
+  begin();
+  be_steady();
+  const Instant stalled = now_;
+  now_ += 2s;
+  for (Instant at = stalled + 200ms; at <= stalled + 700ms; at += 100ms)
+    step(ProbeSucceeded{db1, report(db1), at - 1ms, at});
+  EXPECT_FALSE(core_->cluster().guarded(core_->cluster().at(db1)));
+  for (int i = 0; i < 80; ++i) pass(50ms, sql | agent);
+  EXPECT_EQ(core_->change(), nullptr) << core_->reason();
+  EXPECT_NE(core_->reason().find("no agent was known to guard db1"), std::string::npos) << core_->reason();
+}
+
 // eth0 is cut: the order goes to the agent by the other link, its word is the proof, and what it had last is
 // awaited on a replica that still receives.
 TEST_F(Fence, CutOffPrimaryIsFencedByItsAgent) {
