@@ -65,6 +65,12 @@ void advise_on_loss(const Config& config, Advice& advice) {
         "failover.discard = \"always\": a returning server throws away its own transactions, "
         "acknowledged ones too, without asking");
   }
+  const auto promotable = std::ranges::count(config.backends, false, &Backend::never_promote);
+  if (promotable == 1 && failover.automatic) {
+    const auto only = std::ranges::find(config.backends, false, &Backend::never_promote);
+    advice.push_back("every backend but " + only->name +
+                     " has never_promote: when it dies as the primary, nobody takes over by itself");
+  }
   if (failover.failback) {
     advice.emplace_back(
         "failover.failback = true: each failover is followed by a second change of primary when the old "

@@ -39,6 +39,7 @@ enum class ProxyProtocol { off, v2 };
 enum class LogLevel { trace, debug, info, warn, error };
 enum class LogFormat { text, json };
 enum class Discard { never, unacknowledged, always };
+enum class Chained { keep, move_up };
 
 struct Proxy {
   std::vector<HostPort> listen{{"0.0.0.0", 3306}};
@@ -74,6 +75,7 @@ struct Monitor {
 struct Replication {
   Account account;
   SemiSync semi_sync = SemiSync::preferred;
+  Chained chained = Chained::keep;  // a replica that replicates from another replica
 };
 
 struct Heartbeat {
@@ -109,6 +111,8 @@ struct Backend {
   std::vector<HostPort> udp;          // the agent's addresses; one string or an array of strings
   std::optional<std::string> serial;  // device path
   unsigned baud = 19200;
+  unsigned priority = 100;     // the higher is promoted, where two have received the same
+  bool never_promote = false;  // but by `failover --to NAME --force`
 
   bool has_agent() const { return !udp.empty() || serial.has_value(); }
 };

@@ -68,6 +68,13 @@ std::string links_of(const Backend& backend) {
   return text;
 }
 
+// What a change of primary makes of it, where that is not the usual.
+std::string place_of(const Backend& backend) {
+  if (backend.never_promote) return ", never promoted";
+  if (backend.priority == Backend{}.priority) return "";
+  return ", priority " + std::to_string(backend.priority);
+}
+
 void describe_backends(const Config& config, Page& page) {
   std::size_t name_width = 0;
   std::size_t address_width = 0;
@@ -78,7 +85,7 @@ void describe_backends(const Config& config, Page& page) {
   for (const Backend& backend : config.backends) {
     page.line(&backend == config.backends.data() ? "backends" : "",
               padded(backend.name, name_width) + padded(to_string(backend.address), address_width) +
-                  links_of(backend));
+                  links_of(backend) + place_of(backend));
   }
 }
 
@@ -117,6 +124,11 @@ void describe_failover(const Config& config, Page& page) {
   page.line("replication", "as user " + config.replication.account.user);
   page.line("",
             std::string("semi-sync ") + semi_sync.at(static_cast<std::size_t>(config.replication.semi_sync)));
+  if (config.backends.size() > 2) {
+    page.line("", std::string("a replica of a replica ") + (config.replication.chained == Chained::keep
+                                                                ? "is left where it is"
+                                                                : "is moved up to the primary"));
+  }
   const bool agents = std::ranges::any_of(config.backends, &Backend::has_agent);
   std::string fence = agents && config.fence.kill_hung ? "agents kill a mysqld that hangs" : "";
   if (!config.fence.command.empty()) fence += (fence.empty() ? "" : "; ") + config.fence.command.front();

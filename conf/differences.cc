@@ -1,6 +1,7 @@
 #include "conf/differences.h"
 
 #include <algorithm>
+#include <memory>
 #include <variant>
 
 #include "conf/schema.h"
@@ -24,9 +25,10 @@ const Account* account_of(const Key<Config>& key, const Config& config) {
   return key.section == "monitor" ? &config.monitor.account : &config.replication.account;
 }
 
-const Backend* find(const Config& config, const std::string& name) {
+template <class AConfig>
+auto* find(AConfig& config, const std::string& name) {
   const auto found = std::ranges::find(config.backends, name, &Backend::name);
-  return found == config.backends.end() ? nullptr : &*found;
+  return found == config.backends.end() ? nullptr : std::to_address(found);
 }
 
 std::string address_text(const Backend& backend) {
@@ -62,7 +64,7 @@ std::vector<Difference> differences(const Config& old, const Config& now) {
   }
   for (const Backend& before : old.backends) {
     const std::string name = "backend " + before.name;
-    const Backend* const after = find(now, before.name);
+    const auto* const after = find(now, before.name);
     if (after == nullptr) {
       found.push_back({name, address_text(before), "", false});
       continue;
@@ -89,6 +91,13 @@ std::expected<Config, std::vector<Problem>> reloaded(const Config& running, cons
   Config merged = running;
   for (const Key<Config>& key : config_keys()) {
     if (key.change == Change::on_reload) copy(key.field, read, merged);
+  }
+  for (Backend& backend : merged.backends) {
+    const Backend* const again = find(read, backend.name);
+    if (again == nullptr) continue;
+    for (const Key<Backend>& key : backend_keys()) {
+      if (key.change == Change::on_reload) copy(key.field, *again, backend);
+    }
   }
   merged.monitor.account.password = read.monitor.account.password;
   merged.replication.account.password = read.replication.account.password;

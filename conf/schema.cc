@@ -47,6 +47,7 @@ constexpr std::array<std::string_view, 2> proxy_protocol_words{"off", "v2"};
 constexpr std::array<std::string_view, 5> level_words{"trace", "debug", "info", "warn", "error"};
 constexpr std::array<std::string_view, 2> format_words{"text", "json"};
 constexpr std::array<std::string_view, 3> discard_words{"never", "unacknowledged", "always"};
+constexpr std::array<std::string_view, 2> chained_words{"keep", "move_up"};
 
 constexpr std::array<unsigned, 11> baud_rates{1200,  2400,   4800,   9600,   19200, 38400,
                                               57600, 115200, 230400, 460800, 921600};
@@ -175,6 +176,8 @@ constexpr std::array config_table{
         on_reload, mandatory},
     Key<Config>{"replication", "semi_sync",
                 word<&Config::replication, &Replication::semi_sync>(semi_sync_words), on_reload},
+    Key<Config>{"replication", "chained", word<&Config::replication, &Replication::chained>(chained_words),
+                on_reload},
 
     Key<Config>{"heartbeat", "node",
                 TextField<Config>{in_config<&Config::heartbeat, &Heartbeat::node>(), a_name, check_name}},
@@ -231,6 +234,10 @@ constexpr std::array backend_table{
                  OptionalTextField<Backend>{in_backend<&Backend::serial>(), "the absolute path of a device",
                                             check_path}},
     Key<Backend>{"backend", "baud", CountField<Backend>{in_backend<&Backend::baud>(), 0, 0, baud_rates}},
+    Key<Backend>{"backend", "priority", CountField<Backend>{in_backend<&Backend::priority>(), 0, 1000, {}},
+                 on_reload},
+    Key<Backend>{"backend", "never_promote", FlagField<Backend>{in_backend<&Backend::never_promote>()},
+                 on_reload},
 };
 
 constexpr std::array agent_table{

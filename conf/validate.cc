@@ -40,6 +40,7 @@ class Validator {
     check_limits();
     check_listeners();
     check_backends();
+    check_promotable();
     check_links();
     check_fence();
     return std::move(problems_);
@@ -216,6 +217,14 @@ class Validator {
       if (backend.serial)
         once(serials, *backend.serial, quoted(*backend.serial), "serial", backend_key(i, "serial"));
     }
+  }
+
+  void check_promotable() {
+    const auto& backends = config_.backends;
+    if (backends.empty() || !std::ranges::all_of(backends, &Backend::never_promote)) return;
+    const std::string last = backend_key(backends.size() - 1, "never_promote");
+    if (usable({last}))
+      report({last}, "backend.never_promote is true for every backend: none could ever be the primary");
   }
 
   void check_links() {

@@ -90,8 +90,22 @@ TEST(Summary, OfTheOtherChoices) {
     EXPECT_THAT(text, HasSubstr(part));
   }
   EXPECT_THAT(text, Not(HasSubstr("heartbeat")));
+  EXPECT_THAT(text, Not(HasSubstr("a replica of a replica"))) << "there can be none of two";
   config.fence.command.clear();
   EXPECT_THAT(summary(config), HasSubstr("fencing      none\n"));
+}
+
+// More than two servers: who takes over, and what becomes of a chain.
+TEST(Summary, OfMoreThanTwoServers) {
+  Config config = must_load(rest);
+  config.backends.push_back({.name = "dbserv3", .address = {"10.0.0.3", 3306}});
+  config.backends[1].priority = 200;
+  config.backends[2].never_promote = true;
+  EXPECT_THAT(summary(config), HasSubstr("dbserv2  10.0.0.2:3306  no agent, priority 200\n"));
+  EXPECT_THAT(summary(config), HasSubstr("dbserv3  10.0.0.3:3306  no agent, never promoted\n"));
+  EXPECT_THAT(summary(config), HasSubstr("a replica of a replica is left where it is\n"));
+  config.replication.chained = Chained::move_up;
+  EXPECT_THAT(summary(config), HasSubstr("a replica of a replica is moved up to the primary\n"));
 }
 
 TEST(Advice, NoneForASoundConfiguration) {

@@ -84,13 +84,14 @@ TEST(Differences, KeysThatAReloadApplies) {
     if (key.change == Change::on_reload) names.push_back(key.name);
   }
   EXPECT_THAT(
-      names, ElementsAre("proxy.max_connections", "proxy.connect_timeout", "proxy.hold_timeout",
-                         "proxy.max_held", "proxy.release_rate", "admin.metrics", "log.level", "monitor.user",
-                         "monitor.password_file", "monitor.interval", "monitor.timeout", "replication.user",
-                         "replication.password_file", "replication.semi_sync", "heartbeat.deadtime",
-                         "failover.automatic", "failover.failback", "failover.allow_loss", "failover.discard",
-                         "failover.binlog_program", "failover.refused_confirm", "failover.catchup_timeout",
-                         "failover.window", "failover.max_in_window"));
+      names,
+      ElementsAre("proxy.max_connections", "proxy.connect_timeout", "proxy.hold_timeout", "proxy.max_held",
+                  "proxy.release_rate", "admin.metrics", "log.level", "monitor.user", "monitor.password_file",
+                  "monitor.interval", "monitor.timeout", "replication.user", "replication.password_file",
+                  "replication.semi_sync", "replication.chained", "heartbeat.deadtime", "failover.automatic",
+                  "failover.failback", "failover.allow_loss", "failover.discard", "failover.binlog_program",
+                  "failover.refused_confirm", "failover.catchup_timeout", "failover.window",
+                  "failover.max_in_window", "backend.priority", "backend.never_promote"));
 }
 
 // After a reload, what is left over is exactly what takes a restart.
@@ -120,6 +121,25 @@ TEST(Reloaded, AppliesWhatItCan) {
   EXPECT_THAT(lines(*merged, read),
               ElementsAre("proxy.threads: 0 -> 4 (takes a restart)",
                           "backend dbserv1.address: \"10.0.0.1:3306\" -> \"10.0.0.1:1\" (takes a restart)"));
+}
+
+// The words on single backends are applied by name, wherever each stands in the file.
+TEST(Reloaded, AppliesWhatItCanToBackends) {
+  const Config running = must_load(rest);
+  Config read = running;
+  std::ranges::reverse(read.backends);
+  read.backends[0].priority = 500;
+  read.backends[0].never_promote = true;
+  read.backends[0].baud = 9600;
+  read.replication.chained = Chained::move_up;
+  const auto merged = reloaded(running, read);
+  ASSERT_TRUE(merged.has_value()) << to_string(merged.error()[0]);
+  EXPECT_EQ(merged->backends[0].name, "dbserv1");
+  EXPECT_EQ(merged->backends[0].priority, 100U);
+  EXPECT_EQ(merged->backends[1].priority, 500U);
+  EXPECT_TRUE(merged->backends[1].never_promote);
+  EXPECT_EQ(merged->replication.chained, Chained::move_up);
+  EXPECT_THAT(lines(*merged, read), ElementsAre("backend dbserv2.baud: 19200 -> 9600 (takes a restart)"));
 }
 
 // deadtime could be applied, keepalive not: the mixture cannot hold, so nothing is applied.

@@ -65,6 +65,7 @@ timeout = "30ms"
 user = "r"
 password_file = "/rp"
 semi_sync = "required"
+chained = "move_up"
 [heartbeat]
 node = "here"
 listen = "[::]:695"
@@ -99,6 +100,8 @@ baud = 115200
 [[backend]]
 name = "b-3"
 address = "[::2]:1"
+priority = 0
+never_promote = true
 )");
   EXPECT_EQ(c.proxy.listen, (std::vector<HostPort>{{"10.9.9.9", 3306}, {"::1", 3307}}));
   EXPECT_EQ(c.proxy.threads, 3U);
@@ -122,6 +125,7 @@ address = "[::2]:1"
   EXPECT_EQ(c.replication.account.user, "r");
   EXPECT_EQ(c.replication.account.password_file, "/rp");
   EXPECT_EQ(c.replication.semi_sync, SemiSync::required);
+  EXPECT_EQ(c.replication.chained, Chained::move_up);
   EXPECT_EQ(c.heartbeat.node, "here");
   EXPECT_EQ(c.heartbeat.listen, (HostPort{"::", 695}));
   EXPECT_EQ(c.heartbeat.keepalive, 50ms);
@@ -147,6 +151,10 @@ address = "[::2]:1"
   EXPECT_EQ(c.backends[1].serial, "/dev/ttyS9");
   EXPECT_EQ(c.backends[1].baud, 115200U);
   EXPECT_EQ(c.backends[2].address, (HostPort{"::2", 1}));
+  EXPECT_EQ(c.backends[0].priority, 100U);
+  EXPECT_FALSE(c.backends[0].never_promote);
+  EXPECT_EQ(c.backends[2].priority, 0U);
+  EXPECT_TRUE(c.backends[2].never_promote);
 }
 
 // One mistake in each kind of key: what was expected, what was found, and where.
@@ -246,6 +254,19 @@ TEST(Loader, ValuesOfEachKind) {
        "p.toml:2:12: fence.command: expected a program's absolute path first, found \"fence\""},
   };
   for (const Case& c : cases) EXPECT_THAT(problems_of(c.text + rest), ElementsAre(c.problem)) << c.text;
+}
+
+// What decides over a server's place in the cluster.
+TEST(Loader, PlacesOfServers) {
+  EXPECT_THAT(problems_of("[replication]\nchained = \"up\"\nuser = \"r\"\npassword_file = \"/r\"\n" +
+                          monitor_section + two_backends),
+              ElementsAre(R"(p.toml:2:11: replication.chained: expected one of "keep", "move_up", found the )"
+                          R"(string "up")"));
+  EXPECT_THAT(
+      problems_of(accounts + two_backends + "priority = 1001\nnever_promote = 1\n"),
+      ElementsAre("p.toml:13:12: backend.priority: expected an integer from 0 to 1000, found the integer "
+                  "1001",
+                  "p.toml:14:17: backend.never_promote: expected true or false, found the integer 1"));
 }
 
 // Too many elements: the number found is told.

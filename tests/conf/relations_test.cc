@@ -164,6 +164,19 @@ TEST(Relations, UniqueBackends) {
               ElementsAre("p.toml:8:10: backend.serial \"/dev/ttyS0\" is already that of backend \"a\""));
 }
 
+// Somebody has to be able to be the primary.
+TEST(Relations, SomebodyIsPromotable) {
+  const auto problems = [](const std::string& first, const std::string& second) {
+    return problems_of("[[backend]]\nname = \"a\"\naddress = \"10.0.0.1:1\"\n" + first +
+                       "[[backend]]\nname = \"b\"\naddress = \"10.0.0.2:1\"\n" + second + accounts);
+  };
+  EXPECT_THAT(problems("never_promote = true\n", ""), IsEmpty());
+  EXPECT_THAT(
+      problems("never_promote = true\n", "never_promote = true\n"),
+      ElementsAre("p.toml:8:17: backend.never_promote is true for every backend: none could ever be the "
+                  "primary"));
+}
+
 // A link needs the name of this host, which is not a backend's, and must not lead back to us.
 TEST(Relations, Links) {
   EXPECT_THAT(problems_of(linked + accounts),
