@@ -149,7 +149,9 @@ Adoption none_writable(const Scene& scene) {
   if (record == nullptr) {
     const Server* source = nullptr;
     for (const auto& server : scene.cluster.servers) {
-      if (const Server* its = scene.cluster.source_of(server)) source = its;
+      const Server* its = scene.cluster.source_of(server);
+      // At the head of a chain is the one that replicates from nobody.
+      if (its != nullptr && (source == nullptr || !scene.follows_somebody(*its))) source = its;
     }
     return ambiguous("no server accepts writes and no primary is on record; " +
                      (source != nullptr ? source->name() + " is what the others replicate from; " +
@@ -176,18 +178,24 @@ Adoption none_writable(const Scene& scene) {
   const auto ahead = scene.ahead_of(*record, !scene.stored.change);
   if (ahead.empty())
     return {Kind::reinstate, record->id, "it is the primary of record and nobody else was promoted"};
-  const Server& other = *ahead.front();
-  // Its own replica has all that it has and more: the controller lets that one take over.
-  if (ahead.size() == 1 && scene.cluster.source_of(other) == record && scene.within(*record, other)) {
+  // Its own replicas have all that it has and more: the controller lets the best of them take over.
+  const bool its_replicas = std::ranges::all_of(ahead, [&](const Server* other) {
+    return scene.cluster.source_of(*other) == record && scene.within(*record, *other);
+  });
+  if (its_replicas) {
     return {Kind::absent, record->id,
-            "it is the primary of record, but " + other.name() + ", its replica, has more"};
+            "it is the primary of record, but " + names(ahead) +
+                (ahead.size() == 1 ? ", its replica, has more" : ", its replicas, have more")};
   }
+  // The one that has most, where that can be said.
+  const Server& other = **std::ranges::max_element(
+      ahead, [&](const Server* a, const Server* b) { return scene.within(*a, *b) && !scene.within(*b, *a); });
   const bool was_promoted = scene.stored.change && ahead.size() == 1 && !scene.follows_somebody(other) &&
                             scene.within(*record, other);
   if (was_promoted)
     return {Kind::reinstate, other.id, "the interrupted " + scene.stored.change->kind + " had promoted it"};
-  return ambiguous("no server accepts writes, and " + names(ahead) + " has transactions that " +
-                   record->name() + ", the primary of record, lacks; " +
+  return ambiguous("no server accepts writes, and " + names(ahead) + (ahead.size() == 1 ? " has" : " have") +
+                   " transactions that " + record->name() + ", the primary of record, lacks; " +
                    resolve_by(scene.within(*record, other) ? other.name() : record->name()));
 }
 

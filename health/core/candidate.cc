@@ -1,6 +1,9 @@
 #include "health/core/candidate.h"
 
+#include <algorithm>
+
 #include "health/core/agent_guard.h"
+#include "health/core/topology.h"
 
 namespace pointsman::core {
 
@@ -35,6 +38,10 @@ std::string why_unfit(const Server& server, const ReplicaStatus& replica) {
 // Empty: eligible.
 std::string why_not(const Cluster& cluster, const Server& server, const ChoiceRules& rules) {
   if (rules.only && *rules.only != server.id) return "another server was named";
+  if (server.settings.never_promote && !(rules.forced && rules.only)) {
+    return "is never to be promoted (never_promote): only `pointsman failover --to " + server.name() +
+           " --force` does it";
+  }
   if (server.maintenance) return "in maintenance";
   if (server.taking_back) return "its data are being replaced, and are not whole";
   if (!server.up()) {
@@ -54,13 +61,59 @@ std::string why_not(const Cluster& cluster, const Server& server, const ChoiceRu
   const ReplicaStatus* replica = server.replica();
   if (replica == nullptr) return rules.from && !server.heir ? "replicates from nobody" : "";
   if (rules.from && !cluster.follows(server, cluster.at(*rules.from))) {
-    return "replicates from " + conf::to_string(replica->source) + ", not from " +
-           cluster.at(*rules.from).name();
+    const Server* source = cluster.source_of(server);
+    return "replicates from " + (source != nullptr ? source->name() : conf::to_string(replica->source)) +
+           ", not from " + cluster.at(*rules.from).name() +
+           (is_chained(cluster, server) ? ": a chained replica is not promoted" : "");
   }
   if (rules.stopped != nullptr && !rules.stopped->contains(server.id)) {
     return "did not confirm that it stopped receiving, so what it has is not final";
   }
   return why_unfit(server, *replica);
+}
+
+// How many transactions `a` has received more than `b`. Counted both ways: with several origins neither need
+// contain the other.
+std::int64_t lead(const Server& a, const Server& b) {
+  const GtidSet of_a = replicated(a);
+  const GtidSet of_b = replicated(b);
+  return static_cast<std::int64_t>(of_a.minus(of_b).count()) -
+         static_cast<std::int64_t>(of_b.minus(of_a).count());
+}
+
+bool is_better(const Server& a, const Server& b, bool planned) {
+  const unsigned of_a = a.settings.priority;
+  const unsigned of_b = b.settings.priority;
+  if (planned && of_a != of_b) return of_a > of_b;
+  const auto more = lead(a, b);
+  return more != 0 ? more > 0 : of_a > of_b;
+}
+
+// The best first. No sort: with several origins "has received more" is not transitive.
+std::vector<BackendId> by_merit(const Cluster& cluster, std::vector<BackendId> servers, bool planned) {
+  for (auto first = servers.begin(); first != servers.end(); ++first) {
+    auto best = first;
+    for (auto other = std::next(first); other != servers.end(); ++other) {
+      if (is_better(cluster.at(*other), cluster.at(*best), planned)) best = other;
+    }
+    std::rotate(first, best, std::next(best));
+  }
+  return servers;
+}
+
+std::string why_passed_over(const Server& server, const Server& best, bool planned) {
+  const unsigned here = server.settings.priority;
+  const unsigned there = best.settings.priority;
+  const auto less = lead(best, server);
+  if (less > 0 && !(planned && here != there)) {
+    return "has received " + std::to_string(less) + (less == 1 ? " transaction" : " transactions") +
+           " less than " + best.name();
+  }
+  if (here != there) {
+    return std::string(planned ? "has" : "has received as much, and has") + " the lower priority (" +
+           std::to_string(here) + ", " + best.name() + ": " + std::to_string(there) + ")";
+  }
+  return "has received as much as " + best.name() + ", which comes first in the configuration";
 }
 
 }  // namespace
@@ -75,20 +128,21 @@ Choice choose(const Cluster& cluster, const ChoiceRules& rules) {
       continue;
     }
     choice.eligible.push_back(server.id);
-    if (!choice.candidate) {
-      choice.candidate = server.id;
-      continue;
-    }
-    const GtidSet best = replicated(cluster.at(*choice.candidate));
-    const GtidSet here = replicated(server);
-    // Counted both ways: with several origins neither need contain the other.
-    if (here.minus(best).count() > best.minus(here).count()) choice.candidate = server.id;
+  }
+  choice.eligible = by_merit(cluster, std::move(choice.eligible), rules.planned);
+  if (choice.eligible.empty()) return choice;
+  choice.candidate = choice.eligible.front();
+  for (const BackendId other : choice.eligible) {
+    if (other != *choice.candidate)
+      choice.passed_over.push_back(
+          {other, why_passed_over(cluster.at(other), cluster.at(*choice.candidate), rules.planned)});
   }
   return choice;
 }
 
 Recovery compare_after_restart(const Cluster& cluster, const Server& primary) {
   Recovery recovery;
+  std::vector<const Server*> ahead;
   if (!primary.up() || primary.writable() || !primary.evidence.restarted_since_writable()) return recovery;
   const bool required = cluster.config.replication.semi_sync == conf::SemiSync::required;
   const Instant restarted = *primary.evidence.run_started();
@@ -114,14 +168,22 @@ Recovery compare_after_restart(const Cluster& cluster, const Server& primary) {
       // It may merely have received what a primary that was just made writable has written since.
       recovery.ask = primary.id;
     } else if (has.contains(primary.report().executed)) {
-      recovery.ahead = &server;
-      recovery.why_not = "lost transactions in its crash that " + server.name() + " has";
-      return recovery;
+      ahead.push_back(&server);
     } else {
       recovery.why_not = "restarted and lacks " + has.minus(primary.report().executed).to_string() +
                          ", which " + server.name() + " has, and has what that one lacks";
     }
   }
+  if (ahead.empty()) return recovery;
+  ChoiceRules rules;
+  rules.from = primary.id;
+  const std::vector<BackendId> fit = choose(cluster, rules).eligible;
+  const auto best = std::ranges::find_if(
+      fit, [&](BackendId id) { return std::ranges::find(ahead, &cluster.at(id)) != ahead.end(); });
+  recovery.takes_over = best != fit.end();
+  recovery.ahead = recovery.takes_over ? &cluster.at(*best) : ahead.front();
+  recovery.ask.reset();  // whatever the others say, it must not be made writable
+  recovery.why_not = "lost transactions in its crash that " + recovery.ahead->name() + " has";
   return recovery;
 }
 

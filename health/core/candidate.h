@@ -16,18 +16,21 @@ struct Refusal {
 };
 
 struct Choice {
-  std::optional<BackendId>
-      candidate;  // the eligible one that has received most; ties go to the configuration's order
-  std::vector<BackendId> eligible;  // configuration's order
+  std::optional<BackendId> candidate;  // the first of the eligible
+  // The one that has received most first; of those that have as much the one of the higher priority, then the
+  // order of the configuration. For a planned change the priority counts first.
+  std::vector<BackendId> eligible;
   std::vector<Refusal> refused;
+  std::vector<Refusal> passed_over;  // eligible ones for the candidate's sake
 };
 
 struct ChoiceRules {
   std::optional<BackendId> from;  // the primary to be replaced
   std::optional<BackendId> only;  // the operator named the successor
-  // The operator takes responsibility for loss and for a server that replicates from nobody; never for one
-  // that is not up.
+  // The operator takes responsibility for loss and for a server that replicates from nobody, and with `only`
+  // for one that is never to be promoted; never for one that is not up.
   bool forced = false;
+  bool planned = false;  // the primary serves: whoever it is, he will have all that it has
   // A silent primary: an answer of the candidate counts only if it came later than this, otherwise it may be
   // we who are cut off.
   std::optional<Instant> heard_after;
@@ -48,7 +51,8 @@ Choice choose(const Cluster& cluster, const ChoiceRules& rules);
 // already (MariaDB with init_rpl_role = SLAVE, or a lost disk cache). Were it made writable, what a replica
 // has beyond it, acknowledged perhaps, would be lost.
 struct Recovery {
-  const Server* ahead = nullptr;  // the replica that has all of the primary's and more: it should take over
+  const Server* ahead = nullptr;  // the best that has all of the primary's and more
+  bool takes_over = false;        // that one is fit to
   std::optional<BackendId> ask;   // nothing can be said before this one has been asked again
   std::string why_not;  // why the primary must not be made writable by us; empty: it may, unless `ask`
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "health/core/candidate.h"
+#include "health/core/topology.h"
 
 namespace pointsman::core {
 
@@ -83,7 +84,7 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
   bool deaf_replica = false;
   bool acknowledging_replica = false;
   for (const auto& server : cluster_.servers) {
-    if (!server.up() || !cluster_.follows(server, primary)) continue;
+    if (!server.up() || !cluster_.follows(server, primary) || server.settings.never_promote) continue;
     (server.report().semi_sync.replica_enabled ? acknowledging_replica : deaf_replica) = true;
   }
   if (deaf_replica && !acknowledging_replica) {
@@ -146,7 +147,9 @@ void Caretaker::care_for_other(Server& server, const Server& primary, Instant no
   }
   if (being_taken_back(server.id)) return;
   const bool stopped = server.replica() != nullptr && server.replica()->io == ReplicaStatus::Io::no;
-  if (server.receiver_stopped_by_us && stopped && cluster_.follows(server, primary)) {
+  const bool placed =
+      cluster_.follows(server, primary) || (keeps_chain(cluster_, server) && !requests_.contains(server.id));
+  if (server.receiver_stopped_by_us && stopped && placed) {
     return start(Duty::resume, server, ResumeReceiving{}, 10s, now);
   }
   // Nothing is decided about others on the word of a primary that may have been replaced or restarted
@@ -159,7 +162,7 @@ void Caretaker::care_for_other(Server& server, const Server& primary, Instant no
     dirty_ = true;
   }
   // No errand of ours runs here: an order to follow that was not seen to its end is given again.
-  const bool in_place = cluster_.follows(server, primary) && !server.being_turned && !server.taking_back;
+  const bool in_place = placed && !server.being_turned && !server.taking_back;
   if (in_place && !ordered_to_discard(server)) return watch_replica(server, primary, now);
   care_for_stray(server, primary, now);
 }
@@ -177,41 +180,7 @@ void Caretaker::care_for_stray(Server& server, const Server& primary, Instant no
   // The audit may speak of an earlier moment, as after a crash recovery; what is turned round must be known
   // to the primary now.
   if (!primary.report().executed.contains(server.report().executed)) return;
-  start(Duty::follow, server, Follow{primary.settings.address, cluster_.config.replication.semi_sync}, 20s,
-        now);
-}
-
-void Caretaker::watch_replica(Server& server, const Server& primary, Instant now) {
-  const ReplicaStatus& replica = *server.replica();
-  server.trouble.clear();
-  if (replica.io == ReplicaStatus::Io::yes) server.fenced = server.heir = false;
-  if (!server.errant.empty()) {
-    server.trouble =
-        "has transactions that " + primary.name() + " does not have: " + server.errant.to_string();
-  } else if (replica.sql_errno != 0) {
-    server.trouble =
-        "its SQL thread stopped with error " + std::to_string(replica.sql_errno) + ": " + replica.sql_error;
-  } else if (replica.io != ReplicaStatus::Io::yes && replica.io_errno != 0) {
-    server.trouble = "does not receive: error " + std::to_string(replica.io_errno) + ": " + replica.io_error;
-  } else if (replica.io == ReplicaStatus::Io::no || !replica.sql) {
-    server.trouble = "its replication was stopped: `pointsman rejoin " + server.name() + "` starts it";
-  } else if (cluster_.config.replication.semi_sync != conf::SemiSync::off &&
-             !server.report().semi_sync.replica_enabled) {
-    Instant& next = next_semi_sync_[server.id];
-    if (server.report().semi_sync.available && now >= next) {
-      next = now + longest_pause;  // should the server not keep it, it is not asked again and again
-      return start(Duty::follow, server,
-                   Follow{primary.settings.address, cluster_.config.replication.semi_sync}, 20s, now);
-    }
-    server.trouble = server.report().semi_sync.available
-                         ? "does not keep its semi-sync role, so it does not acknowledge commits"
-                         : "has no semi-sync plugin, so it cannot acknowledge commits";
-  }
-  const auto request = requests_.find(server.id);
-  if (request == requests_.end()) return;
-  if (server.trouble.empty())
-    return answer(server.id, true, server.name() + " replicates from " + primary.name());
-  if (!server.errant.empty()) return answer(server.id, false, server.name() + " " + server.trouble);
+  start(Duty::follow, server, order_to_follow(cluster_, server, primary), 20s, now);
 }
 
 void Caretaker::rejoin(const RejoinWanted& wish, Instant now) {
@@ -236,8 +205,7 @@ void Caretaker::rejoin(const RejoinWanted& wish, Instant now) {
   // care's usual work.
   const bool in_place = !server.writable() && cluster_.follows(server, *primary) && !occupied(backend);
   if (in_place && server.errant.empty() && !server.taking_back && !server.trouble.empty()) {
-    return start(Duty::follow, server,
-                 Follow{primary->settings.address, cluster_.config.replication.semi_sync}, 20s, now);
+    return start(Duty::follow, server, order_to_follow(cluster_, server, *primary), 20s, now);
   }
   care(now);
 }
@@ -257,7 +225,8 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
   const Errand errand = *found;
   errands_.erase(found);
   // A failed order to follow may have been half done: the mark stays, and it is given again.
-  if (Server& turned = cluster_.at(errand.backend); event.result && turned.being_turned) {
+  if (Server& turned = cluster_.at(errand.backend);
+      event.result && errand.duty == Duty::follow && turned.being_turned) {
     turned.has_turned(now);
     dirty_ = true;
   }

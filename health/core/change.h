@@ -129,6 +129,7 @@ class Change {
   void stop_receivers(Instant now);
   bool may_still_come(Instant now) const;
   void settle_choice(Instant now);
+  bool stays_chained(const Server& server) const;
   Promise promise_of_old(const Shortfall& shortfall) const;
   void promote_when_safe(Instant now);
   void command(BackendId backend, Command what);

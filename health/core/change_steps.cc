@@ -3,6 +3,7 @@
 
 #include "health/core/agent_guard.h"
 #include "health/core/change.h"
+#include "health/core/topology.h"
 
 namespace pointsman::core {
 
@@ -127,7 +128,9 @@ void Change::stop_receivers(Instant now) {
   for (const auto& server : cluster_.servers) {
     if (server.id == order_.from || server.maintenance || !server.up() || server.replica() == nullptr)
       continue;
-    if (order_.to && *order_.to != server.id) continue;
+    // What the others have counts as well, unless the operator wants the one that he named in any case.
+    if (order_.forced && order_.to && *order_.to != server.id) continue;
+    if (stays_chained(server)) continue;
     cluster_.at(server.id).receiver_stopped_by_us = true;
     command(server.id, stop);
   }
@@ -160,9 +163,17 @@ void Change::settle_choice(Instant now) {
   target_ = holdings(candidate);
   if (order_.from) promise_ = promise_of_old(shortfall);
   std::string note = candidate.name();
+  for (const auto& refusal : choice.passed_over)
+    note += ", not " + cluster_.at(refusal.backend).name() + " (" + refusal.why + ")";
   for (const auto& refusal : choice.refused)
     note += ", not " + cluster_.at(refusal.backend).name() + " (" + refusal.why + ")";
   advance(now, note);
+}
+
+// It goes on receiving from its source, whoever the primary is.
+bool Change::stays_chained(const Server& server) const {
+  const Server* source = cluster_.source_of(server);
+  return keeps_chain(cluster_, server) && source->id != order_.from;
 }
 
 // Weighed when nothing more can come to the successor and nothing more be answered by the old primary.
@@ -217,6 +228,12 @@ void Change::enter_route(Instant now) {
     old.fenced = true;
     old.promise = promise_;
     old.reign_started = reign_started_;
+    // One that is never promoted may have received more: what is known of the old primary's last transactions
+    // is known of those there as well.
+    for (auto& server : cluster_.servers) {
+      const bool spared = server.settings.never_promote && cluster_.follows(server, old);
+      if (promise_ && spared && !promise_->safe.contains(holdings(server))) server.promise = promise_;
+    }
   }
   for (auto& server : cluster_.servers) server.heir = false;
   Server& candidate = cluster_.at(*candidate_);
@@ -238,9 +255,9 @@ void Change::enter_route(Instant now) {
 
 void Change::enter_repoint(Instant now) {
   const Server& primary = cluster_.at(*candidate_);
-  const Follow follow{primary.settings.address, cluster_.config.replication.semi_sync};
   for (auto& server : cluster_.servers) {
-    if (server.id == primary.id || server.maintenance || server.quarantined) continue;
+    if (server.id == primary.id || server.maintenance || server.quarantined || stays_chained(server))
+      continue;
     const bool planned_old = order_.kind == Kind::switchover && server.id == order_.from;
     // The new primary's report is from after its promotion: what a replica has beyond it was never on any
     // line to it.
@@ -248,6 +265,7 @@ void Change::enter_repoint(Instant now) {
                                  primary.report().executed.contains(server.report().executed);
     if (!server.up() || !(planned_old || replica_in_step)) continue;
     server.being_turned = true;
+    const Follow follow = order_to_follow(cluster_, server, primary);
     pending_[outbox_.command_once_stored(server.id, follow)] = server.id;
   }
   if (!pending_.empty()) store(primary.name(), false);

@@ -1,5 +1,7 @@
 #include "health/core/cluster.h"
 
+#include "health/core/topology.h"
+
 namespace pointsman::core {
 
 const char* to_string(Role role) {
@@ -60,6 +62,7 @@ void remember_servers(DurableState& durable, const Cluster& cluster) {
   durable.leased.clear();
   durable.taking_back.clear();
   durable.promises.clear();
+  durable.leaders.clear();
   for (const auto& server : cluster.servers) {
     if (server.maintenance) durable.maintenance.push_back(server.name());
     if (server.quarantined) durable.quarantined.push_back(server.name());
@@ -67,6 +70,7 @@ void remember_servers(DurableState& durable, const Cluster& cluster) {
     if (server.leased) durable.leased.push_back(server.name());
     if (server.taking_back) durable.taking_back[server.name()] = *server.taking_back;
     if (server.promise) durable.promises[server.name()] = *server.promise;
+    if (server.leader) durable.leaders[server.name()] = cluster.at(*server.leader).name();
   }
 }
 
@@ -76,7 +80,8 @@ Role Cluster::role_of(const Server& server) const {
   if (server.quarantined) return Role::quarantined;
   if (server.fenced) return Role::fenced;
   const Server* source = primary_server();
-  if (source != nullptr && server.answered() && follows(server, *source)) return Role::replica;
+  if (source != nullptr && server.answered() && (follows(server, *source) || is_chained(*this, server)))
+    return Role::replica;
   return Role::unknown;
 }
 

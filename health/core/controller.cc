@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "health/core/candidate.h"
+#include "health/core/topology.h"
 
 namespace pointsman::core {
 
@@ -92,6 +93,8 @@ Controller::Controller(conf::Config config, DurableState stored, Instant now, st
       server.taking_back = begun->second;
     if (const auto made = durable_.promises.find(server.name()); made != durable_.promises.end())
       server.promise = made->second;
+    if (const auto led = durable_.leaders.find(server.name()); led != durable_.leaders.end())
+      server.leader = cluster_.find(led->second);
     if (server.settings.has_agent()) server.lease.on_granted(now, cluster_.config.heartbeat.lease);
     // Should its promotion have been begun, it replicates from nobody any more.
     server.heir = durable_.change && durable_.change->to == server.name();
@@ -138,20 +141,21 @@ void Controller::decide(Instant now) {
   if (change_) return;
   store_again(now);
   if (adopting_) return try_adoption(now);
+  if (note_followers(cluster_)) persist();
 
   Server& primary = *cluster_.primary_server();
   if (calls_for_failover(primary.judgement.verdict)) {
     consider_failover(primary, now);
-  } else if (const Server* ahead = compare_after_restart(cluster_, primary).ahead;
-             ahead != nullptr && cluster_.automatic && !primary.maintenance && now >= retry_at_) {
+  } else if (const Recovery recovery = compare_after_restart(cluster_, primary);
+             recovery.takes_over && cluster_.automatic && !primary.maintenance && now >= retry_at_) {
     Change::Order order;
     order.kind = Change::Kind::failover;
     order.from = primary.id;
-    order.to = ahead->id;
     order.automatic = true;
     order.evidence_at = now;
     note("outran", &primary,
-         primary.name() + " came back without transactions that " + ahead->name() + " has, which takes over");
+         primary.name() + " came back without transactions that " + recovery.ahead->name() +
+             " has: such a one takes over");
     begin_change(order, now);
   } else if (!primary.is(Verdict::suspect)) {
     outage_since_.reset();

@@ -37,6 +37,7 @@ struct DurableState {
   std::map<std::string, TakingBack> taking_back;  // by name of the server
   std::map<std::string, Promise> promises;        // by name of the former primary
   std::optional<Degraded> degraded;               // of the primary
+  std::map<std::string, std::string> leaders;     // by name of a replica: the primary that it last followed
 
   bool operator==(const DurableState&) const = default;
 };

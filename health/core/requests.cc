@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "health/core/controller.h"
+#include "health/core/topology.h"
 
 namespace pointsman::core {
 
@@ -53,10 +54,19 @@ std::string Controller::refuse_switchover(const SwitchoverWanted&, std::optional
   ChoiceRules rules;
   rules.from = primary->id;
   rules.only = to;
+  rules.planned = true;
   const Choice choice = choose(cluster_, rules);
-  if (!choice.candidate) return list(cluster_, choice.refused);
-  to = choice.candidate;
-  return why_not_ready(cluster_, cluster_.at(*to), *primary);
+  std::string unready;
+  for (const BackendId candidate : choice.eligible) {
+    const std::string why = why_not_ready(cluster_, cluster_.at(candidate), *primary);
+    if (why.empty()) {
+      to = candidate;
+      return "";
+    }
+    unready += (unready.empty() ? "" : "; ") + why;
+  }
+  const std::string refused = to && !unready.empty() ? "" : list(cluster_, choice.refused);
+  return unready + (unready.empty() || refused.empty() ? "" : "; ") + refused;
 }
 
 void Controller::handle(const SwitchoverWanted& wish, Instant now) {
@@ -159,6 +169,12 @@ void Controller::handle(const PauseWanted& wish, Instant) {
 void Controller::handle(const Reconfigured& event, Instant) {
   const bool automatic_changed = cluster_.config.failover.automatic != event.config.failover.automatic;
   cluster_.config = event.config;
+  for (auto& server : cluster_.servers) {
+    const auto again = std::ranges::find(cluster_.config.backends, server.name(), &conf::Backend::name);
+    if (again == cluster_.config.backends.end()) continue;
+    server.settings.priority = again->priority;
+    server.settings.never_promote = again->never_promote;
+  }
   caretaker_.reconsider();
   if (automatic_changed) {
     // The file is the operator's newest word.
@@ -212,6 +228,8 @@ std::vector<std::string> Controller::warnings() const {
     list.emplace_back("lease is 0: a primary that is cut off goes on taking writes");
   }
   const Server* primary = cluster_.primary_server();
+  if (primary != nullptr && primary->settings.never_promote)
+    list.push_back(primary->name() + " is the primary although it is never to be promoted (never_promote)");
   bool has_replica = false;
   for (const auto& server : cluster_.servers) {
     if (server.maintenance) {
@@ -281,6 +299,10 @@ Controller::Explanation Controller::explain(Instant now) const {
   if (choice.candidate) {
     const Server& candidate = cluster_.at(*choice.candidate);
     explanation.candidate = candidate.name();
+    for (const auto* some : {&choice.passed_over, &choice.refused}) {
+      for (const auto& other : *some)
+        explanation.passed_over.push_back(cluster_.at(other.backend).name() + ": " + other.why);
+    }
     const GtidSet missing = shortfall(cluster_, candidate, primary->id, ledger_, false).missing;
     explanation.at_stake = at_stake().united(missing).count();
     if (ledger_.semi_sync_active() && missing.empty()) {

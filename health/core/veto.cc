@@ -6,6 +6,9 @@ namespace pointsman::core {
 
 namespace {
 
+// Between the moment that a server gives up waiting for a replica and the moment that we take for it.
+constexpr Duration give_up_slack = std::chrono::milliseconds(100);
+
 // A server that answered after this was not silent together with `primary`: by then the primary's probe, had
 // we all been cut off at once, would have been answered or given up.
 Instant silent_alone_after(const Server& primary, const JudgeTimes& times) {
@@ -55,6 +58,22 @@ bool may_have_forgotten(const Cluster& cluster, const Server& server, const Serv
   return ledger.has_samples() || *server.forgot_at() > server.evidence.watched_since;
 }
 
+// Until its end no commit of the primary was answered without a replica that acknowledged it.
+bool surely_waited(const PrimaryLedger& ledger, const Server& primary) {
+  if (ledger.insisted_throughout()) return true;
+  const Evidence& evidence = primary.evidence;
+  const auto gave_up = ledger.gave_up_at_the_earliest();
+  if (!gave_up || !primary.is(Verdict::crashed)) return false;
+  const auto ended = evidence.lost_at ? evidence.lost_at : evidence.agent.saw_end_at;
+  return ended && *ended + give_up_slack < *gave_up;
+}
+
+// It took part in no acknowledgement, so that what it alone has received was answered to nobody.
+bool acknowledged_nothing(const Server& replica) {
+  const SemiSyncStatus& semi_sync = replica.report().semi_sync;
+  return replica.settings.never_promote && !semi_sync.replica_enabled && !semi_sync.replica_active;
+}
+
 }  // namespace
 
 ChoiceRules rules_for(const Server& primary, const JudgeTimes& times) {
@@ -73,6 +92,7 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
   // A daemon that was started after the primary died never saw whether commits waited.
   const bool required = cluster.config.replication.semi_sync == conf::SemiSync::required;
   const bool waited = ledger.has_samples() ? ledger.semi_sync_active() : required;
+  const bool waited_to_the_end = surely_waited(ledger, old);
   const GtidSet has = holdings(candidate);
   bool all_asked = true;
   for (const auto& other : cluster.servers) {
@@ -84,7 +104,8 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
     // Whatever another replica received, the primary had sent.
     const bool later =
         final || (other.answered() && *candidate.evidence.report_from >= *other.evidence.report_until);
-    if (later && cluster.follows(other, old))
+    const bool counts = !(waited_to_the_end && acknowledged_nothing(other));
+    if (later && counts && cluster.follows(other, old))
       result.missing = result.missing.united(replicated(other).minus(has));
   }
   // With semi-sync what no replica has was never acknowledged, as long as all are asked.

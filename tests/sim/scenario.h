@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "health/core/topology.h"
 #include "tests/sim/world.h"
 
 namespace pointsman::sim {
@@ -57,7 +58,24 @@ class Scenario : public World {
   std::size_t forget_setup_ = 0;
 };
 
-// One primary takes writes and is routed; everybody else follows it, or is quarantined and it is said why.
+// Rows come to it from the primary: directly, or by way of others where an operator chained it.
+inline bool gets_rows(const World& world, std::size_t i, std::size_t primary) {
+  std::size_t at = i;
+  for (std::size_t hops = 0; hops < world.size() && at != primary; ++hops) {
+    const auto& replication = world.server(at).replication;
+    if (!replication || !replication->connected || replication->sql_errno != 0) return false;
+    std::size_t source = 0;
+    while (source < world.size() && world.server(source).settings.address != replication->source) ++source;
+    if (source == world.size()) return false;
+    const bool chained = world.config().replication.chained == conf::Chained::keep && world.was_chained(at);
+    if (source != primary && !chained) return false;
+    at = source;
+  }
+  return at == primary;
+}
+
+// One primary takes writes and is routed; everybody else gets its rows, or is quarantined and it is said why.
+// Of one that an operator chained it is said what keeps it from them.
 inline bool serviceable(const World& world) {
   const auto primary = world.routed();
   if (!world.daemon_runs() || !primary || world.core().change() != nullptr) return false;
@@ -69,10 +87,8 @@ inline bool serviceable(const World& world) {
     if (server.accepts_writes()) return false;
     const bool stated =
         view.quarantined && !view.errant.empty() && view.trouble.find("does not have") != std::string::npos;
-    const bool follows = server.replication &&
-                         server.replication->source == world.server(*primary).settings.address &&
-                         server.replication->connected && server.replication->sql_errno == 0;
-    if (!stated && !follows) return false;
+    const bool chained = world.was_chained(i) && core::keeps_chain(world.core().cluster(), view);
+    if (!stated && !gets_rows(world, i, *primary) && !(chained && !view.trouble.empty())) return false;
   }
   return true;
 }

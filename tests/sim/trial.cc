@@ -12,6 +12,26 @@ namespace {
 
 constexpr Duration healing_limit = 90s;
 
+// Three and more servers: who takes over is not only a question of what was received.
+void rank_servers(Random& random, WorldOptions& options) {
+  const std::size_t servers = options.servers;
+  std::vector<unsigned> priorities(servers, conf::Backend{}.priority);
+  if (random.one_in(3)) {
+    for (auto& priority : priorities) priority = static_cast<unsigned>(50 * random.between(1, 3));
+  }
+  const bool spares_one = servers > 2 && random.one_in(4);
+  const std::size_t spared = random.below(servers);
+  const bool moves_up = random.one_in(4);
+  const bool chained = servers > 2 && random.one_in(4);
+  options.configure = [=, otherwise = options.configure](conf::Config& config) {
+    otherwise(config);
+    for (std::size_t i = 0; i < servers; ++i) config.backends[i].priority = priorities[i];
+    config.backends[spared].never_promote = spares_one;
+    config.replication.chained = moves_up ? conf::Chained::move_up : conf::Chained::keep;
+  };
+  if (chained) options.chained = servers - 1;
+}
+
 WorldOptions without_agents(std::uint64_t seed, bool trace) {
   Random random(seed * 2 + 1);
   WorldOptions options;
@@ -43,6 +63,7 @@ WorldOptions without_agents(std::uint64_t seed, bool trace) {
       server.sheds = sheds;
     }
   };
+  rank_servers(random, options);
   return options;
 }
 
@@ -96,6 +117,7 @@ WorldOptions with_agents(std::uint64_t seed, bool story) {
       server.sheds = sheds;
     }
   };
+  rank_servers(random, options);
   return options;
 }
 
@@ -283,7 +305,7 @@ void Trial::spoil(std::size_t i) {
 
 void Trial::operate(std::size_t i) {
   if (!world_.daemon_runs()) return;
-  switch (random_.below(6)) {
+  switch (random_.below(world_.size() > 2 ? 7 : 6)) {
     case 0:
     case 1:
       world_.switchover(i);
@@ -297,9 +319,11 @@ void Trial::operate(std::size_t i) {
     case 4:
       world_.pause(random_.one_in(2));
       return;
-    default:
+    case 5:
       world_.failover(i);
       return;
+    default:
+      return world_.chain(i, any());
   }
 }
 

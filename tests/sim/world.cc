@@ -44,6 +44,10 @@ World::World(WorldOptions options)
     server.follow(config_.backends[0].address, config_.replication.semi_sync);
   }
   servers_[0].become_primary(config_.replication.semi_sync);
+  if (options_.chained) {
+    servers_[*options_.chained].follow(servers_[1].settings.address, conf::SemiSync::off);
+    chained_.insert(*options_.chained);
+  }
   if (options_.set) options_.set(servers_);
   for (auto& server : servers_) {
     if (server.replication) server.replication->events = 1;
@@ -79,7 +83,7 @@ bool World::healthy() const {
   for (std::size_t i = 0; i < size(); ++i) {
     const ModelServer& server = servers_[i];
     if (i == *primary || core_->cluster().servers[i].maintenance) continue;
-    if (!server.answers() || !server.read_only || source_of(i) != primary) return false;
+    if (!server.answers() || !server.read_only || (source_of(i) != primary && !was_chained(i))) return false;
     if (!server.replication->connected || server.replication->sql_errno != 0) return false;
   }
   return true;
@@ -185,6 +189,17 @@ void World::isolate() {
 
 void World::mend_all() {
   for (std::size_t i = 0; i < size(); ++i) mend(i);
+}
+
+void World::chain(std::size_t i, std::size_t source) {
+  const auto& before = servers_[i].replication;
+  // Who throws away what a server received and had not applied may lose it.
+  if (i == source || !servers_[i].answers() || servers_[i].accepts_writes()) return;
+  if (before && !before->relay.empty()) return;
+  story("FAULT", "somebody makes " + name(i) + " replicate from " + name(source));
+  chained_.insert(i);
+  servers_[i].follow(servers_[source].settings.address, conf::SemiSync::off);
+  replicate(i);
 }
 
 // --- what fails

@@ -43,6 +43,7 @@ struct WorldOptions {
   std::function<void(conf::Config&)> configure;        // changes the configuration before anything starts
   core::DurableState stored;                           // what an earlier daemon left
   std::function<void(std::vector<ModelServer>&)> set;  // changes the servers before the daemon starts
+  std::optional<std::size_t> chained{};  // replicates from the second server instead of the first
   bool writer = true;
   bool start_daemon = true;
   bool trace = false;
@@ -102,6 +103,9 @@ class World {
   void mend_replication(std::size_t i) { replication_cut_.erase(i); }
   void slow_probes(std::size_t i, core::Duration time) { probe_time_[i] = time; }
   void stop_applying(std::size_t i, bool on) { applying_stopped_[i] = on; }
+  // An operator makes server i replicate from another one, by hand.
+  void chain(std::size_t i, std::size_t source);
+  bool was_chained(std::size_t i) const { return chained_.contains(i); }
 
   // --- the hosts and the links to their agents (worlds with agents)
   bool has_agents() const { return !hosts_.empty(); }
@@ -314,6 +318,7 @@ class World {
   std::set<std::size_t> replication_cut_;
   std::map<std::size_t, core::Duration> probe_time_;
   std::map<std::size_t, bool> applying_stopped_;
+  std::set<std::size_t> chained_;  // by operators, ever
   std::map<std::size_t, bool> applying_;
   std::map<std::size_t, std::vector<StandingOrder>> standing_orders_;  // in a silent server's sockets
   std::map<std::size_t, core::Instant> wrote_until_;  // when it last stopped accepting writes

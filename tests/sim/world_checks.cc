@@ -59,6 +59,9 @@ void World::check_promote(const SendCommand& sent) {
     violated(name(i) + " is promoted in an epoch that is not durable");
   if (!promoted_in_.empty() && promoted_in_.rbegin()->first >= epoch) violated("two promotions in one epoch");
   promoted_in_[epoch] = i;
+  const auto& order = change->order();
+  if (config_.backends[i].never_promote && !(order.forced && order.to == sent.backend))
+    violated(name(i) + " is promoted and never should be");
   const bool planned = change->order().kind == Change::Kind::switchover;
   const bool nobody_routed =
       applied_.mode == RouteMode::closed || (planned && applied_.mode == RouteMode::draining);

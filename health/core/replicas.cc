@@ -1,0 +1,71 @@
+// The caretaker's way with a replica that is where it should be.
+#include "health/core/caretaker.h"
+#include "health/core/topology.h"
+
+namespace pointsman::core {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// Should a server not keep its semi-sync role, it is not asked again and again.
+constexpr Duration semi_sync_pause = 15s;
+
+// A sentence; empty: nothing.
+std::string why_not_well(const Cluster& cluster, const Server& server, const Server& primary) {
+  const ReplicaStatus& replica = *server.replica();
+  if (!server.errant.empty())
+    return "has transactions that " + primary.name() + " does not have: " + server.errant.to_string();
+  if (replica.sql_errno != 0)
+    return "its SQL thread stopped with error " + std::to_string(replica.sql_errno) + ": " +
+           replica.sql_error;
+  const bool direct = cluster.follows(server, primary);
+  if (!direct) {
+    const std::string lost = why_source_is_lost(cluster, server);
+    if (!lost.empty()) return lost;
+  }
+  if (replica.io != ReplicaStatus::Io::yes && replica.io_errno != 0)
+    return "does not receive: error " + std::to_string(replica.io_errno) + ": " + replica.io_error;
+  if (replica.io == ReplicaStatus::Io::no || !replica.sql) {
+    return "its replication was stopped: `pointsman rejoin " + server.name() + "` " +
+           (direct ? "starts it" : "makes it follow " + primary.name());
+  }
+  return "";
+}
+
+// The same of its role in semi-sync.
+std::string why_wrong_role(const Server& server) {
+  if (server.settings.never_promote) return "acknowledges commits although it is never to be promoted";
+  return server.report().semi_sync.available
+             ? "does not keep its semi-sync role, so it does not acknowledge commits"
+             : "has no semi-sync plugin, so it cannot acknowledge commits";
+}
+
+bool has_wrong_role(const Cluster& cluster, const Server& server) {
+  const bool acknowledges = server.report().semi_sync.replica_enabled;
+  if (server.settings.never_promote) return acknowledges;
+  return cluster.config.replication.semi_sync != conf::SemiSync::off && !acknowledges;
+}
+
+}  // namespace
+
+void Caretaker::watch_replica(Server& server, const Server& primary, Instant now) {
+  if (server.replica()->io == ReplicaStatus::Io::yes) server.fenced = server.heir = false;
+  server.trouble = why_not_well(cluster_, server, primary);
+  // A source that is a replica itself waits for nobody.
+  if (server.trouble.empty() && cluster_.follows(server, primary) && has_wrong_role(cluster_, server)) {
+    Instant& next = next_semi_sync_[server.id];
+    if (server.report().semi_sync.available && now >= next) {
+      next = now + semi_sync_pause;
+      return start(Duty::follow, server, order_to_follow(cluster_, server, primary), 20s, now);
+    }
+    server.trouble = why_wrong_role(server);
+  }
+  const auto request = requests_.find(server.id);
+  if (request == requests_.end()) return;
+  if (server.trouble.empty())
+    return answer(server.id, true, server.name() + " replicates from " + primary.name());
+  if (!server.errant.empty()) return answer(server.id, false, server.name() + " " + server.trouble);
+}
+
+}  // namespace pointsman::core
