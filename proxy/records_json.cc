@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "health/core/topology.h"
 #include "proxy/heartbeats.h"
 
 namespace pointsman::proxy {
@@ -161,6 +162,9 @@ json backend_json(const core::Server& server, const core::Cluster& cluster, cons
               {"read_only", nullptr},
               {"errant", gtid_list(server.errant)},
               {"sessions", facts.sessions.active_by_backend[core::index(server.id)]},
+              {"priority", server.settings.priority},
+              {"never_promote", server.settings.never_promote},
+              {"chained", core::is_chained(cluster, server)},
               {"trouble", server.trouble}};
   if (server.judgement.until && server.is(core::Verdict::suspect)) {
     out["suspect_until_ms"] = std::max<std::int64_t>(0, to_ms(*server.judgement.until - facts.now));
@@ -259,7 +263,8 @@ json explain_json(const core::Controller::Explanation& explanation) {
               {"loss", explanation.loss},
               {"at_stake", explanation.at_stake},
               {"vetoes", explanation.vetoes},
-              {"text", explanation.text}};
+              {"text", explanation.text},
+              {"passed_over", explanation.passed_over}};
   if (!explanation.candidate.empty()) out["candidate"] = explanation.candidate;
   if (explanation.expected) out["expected_ms"] = rounded_ms(*explanation.expected);
   return out;

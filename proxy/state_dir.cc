@@ -121,6 +121,7 @@ nlohmann::json to_json(const core::DurableState& state) {
                                 {"errant", begun.errant.to_string()},
                                 {"reign", begun.reign.to_string()}};
   }
+  for (const auto& [name, leader] : state.leaders) out["leaders"][name] = leader;
   for (const auto& [name, promise] : state.promises) out["promises"][name] = to_json(promise);
   if (state.degraded) out["degraded"] = to_json(*state.degraded);
   if (state.automatic) out["automatic"] = *state.automatic;
@@ -143,6 +144,7 @@ core::DurableState from_json(const nlohmann::json& in) {
     for (const auto& [name, begun] : in["taking_back"].items())
       state.taking_back[name] = {gtids_from_json(begun, "errant"), gtids_from_json(begun, "reign")};
   }
+  if (in.contains("leaders")) state.leaders = in["leaders"].get<std::map<std::string, std::string>>();
   if (in.contains("promises")) {
     for (const auto& [name, promise] : in["promises"].items())
       state.promises[name] = promise_from_json(promise);

@@ -26,9 +26,9 @@ Clients notice nothing.)",
 pointsman status --watch
 pointsman status --json | jq -r .primary)"},
     Manual{Command::explain, "explain", looking, "[--json]", "what would happen if the primary died now",
-           R"(Says which server would be promoted if the primary died at this moment, what
-could be lost, how long it would take, and everything that would prevent it.
-Ask this before maintenance, and when `status` warns.
+           R"(Says which server would be promoted if the primary died at this moment and why
+no other one, what could be lost, how long it would take, and everything that
+would prevent it. Ask this before maintenance, and when `status` warns.
 
 Clients notice nothing.)",
            "pointsman explain"},
@@ -71,8 +71,10 @@ pointsman verify --json | jq .differences)"},
 Everything is checked first, and nothing is changed if it cannot work. Then
 writes stop on the old primary, the new one catches up with the last of them
 and is opened, and the old one replicates from it. If a step before the
-promotion fails, the old primary goes on. Without --to, the best replica is
-taken. --dry-run prints the steps and what speaks against them.
+promotion fails, the old primary goes on. Without --to, the replica of the
+highest priority that is ready is taken. One that is never to be promoted
+(never_promote) is refused, also by name: `failover --force` does that.
+--dry-run prints the steps and what speaks against them.
 
 Clients: sessions to the old primary end and new ones wait, usually for less
 than 100 ms; applications reconnect to the same address.)",
@@ -84,7 +86,8 @@ pointsman switchover --to dbserv2)"},
 automatic failover did not do it: because it is off, because there were too
 many, or because something vetoed it (`pointsman explain` says what). The old
 primary is fenced first. --force goes on where transactions may be lost, and
-says which. While the old primary works, use switchover: it loses nothing.
+says which; with --to it also promotes a server that is never to be promoted.
+While the old primary works, use switchover: it loses nothing.
 
 Clients: sessions to the old primary end; new ones wait until the new one is
 open.)",
@@ -94,7 +97,7 @@ pointsman failover --to dbserv2 --force)"},
            R"(Makes the named server read-only and lets it replicate from the primary. A
 server that returns after a failover is taken back by itself; this is for one
 that is quarantined because it has transactions of its own, or that is out for
-another reason. `pointsman status` lists the transactions that it has alone:
+another reason, or that replicates from another replica. `pointsman status` lists the transactions that it has alone:
 look at them first. With --discard they are saved as a binary log and as SQL
 under rescue/ in proxy.state_dir, and then taken back: undone row by row where
 that is possible, otherwise by a fresh copy of the primary's data.

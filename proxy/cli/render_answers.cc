@@ -84,6 +84,11 @@ std::string render_explain(const json& result, const Style& style) {
   };
   row("candidate",
       candidate.empty() ? Text("none: nobody would be promoted", Tone::bad) : Text(candidate, Tone::strong));
+  const char* other = "not";
+  for (const std::string& passed_over : texts_of(result, "passed_over")) {
+    row(other, passed_over);
+    other = "";
+  }
   row("verdict", joined(texts_of(result, "verdict_needed"), ", "));
   if (const auto expected = number_of(result, "expected_ms")) row("expected time", human_ms(*expected));
   const std::string loss = loss_of(result);

@@ -19,7 +19,7 @@ std::string render_sessions(const nlohmann::json& result, const Style& style);
 // tells why it is refused.
 std::string render_plan(const std::string& command, const nlohmann::json& result, const Style& style);
 
-// {candidate, verdict_needed, expected_ms, loss, vetoes: [...], text}
+// {candidate, passed_over: [...], verdict_needed, expected_ms, loss, vetoes: [...], text}
 std::string render_explain(const nlohmann::json& result, const Style& style);
 
 // {"message": "..."}

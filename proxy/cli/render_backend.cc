@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "conf/config.h"
 #include "proxy/cli/fields.h"
 
 namespace pointsman::proxy::cli {
@@ -120,6 +121,13 @@ std::vector<Text> notes_of(const json& backend, bool positions) {
     notes.emplace_back("lost in the failover: " + joined(lost, ","), Tone::bad);
   }
   const auto read_only = flag_of(backend, "read_only");
+  const auto priority = number_of(backend, "priority");
+  if (flag_of(backend, "never_promote") == true) {
+    notes.emplace_back("never to be promoted (never_promote)", Tone::faint);
+  } else if (priority && *priority != conf::Backend{}.priority) {
+    notes.emplace_back("priority " + text_of(backend, "priority"), Tone::faint);
+  }
+  if (flag_of(backend, "chained") == true) notes.emplace_back("a replica of a replica", Tone::faint);
   if (role == "primary" && read_only == true)
     notes.emplace_back("accepts no writes: read_only is on", Tone::bad);
   if (role == "replica" && read_only == false)

@@ -189,7 +189,8 @@ std::string status_fingerprint(const json& status) {
     news[std::string("semi_sync_") + key] = child(child(status, "semi_sync"), key);
   for (const json& backend : objects_of(status, "backends")) {
     json one = json::object();
-    for (const char* key : {"name", "address", "role", "verdict", "server", "read_only", "errant", "lost"}) {
+    for (const char* key : {"name", "address", "role", "verdict", "server", "read_only", "errant", "lost",
+                            "priority", "never_promote", "chained"}) {
       one[key] = child(backend, key);
     }
     one["probe"] = child(child(backend, "probe"), "ok");

@@ -158,6 +158,24 @@ listen 0.0.0.0:3306 · sessions 12 active, 0 held, 340 total · up 1 d 1 h · pi
 )");
 }
 
+// What a change of primary makes of a server is said where it is not the usual.
+TEST(RenderStatusTest, PlacesOfServers) {
+  json status = steady_status();
+  const auto shown = [&](const char* text) {
+    return render_status(status, style).find(text) != std::string::npos;
+  };
+  for (json& backend : status["backends"])
+    backend.update({{"priority", 100}, {"never_promote", false}, {"chained", false}});
+  EXPECT_FALSE(shown("priority") || shown("never") || shown("a replica of a replica"));
+  status["backends"][0]["priority"] = 200;
+  EXPECT_TRUE(shown("    priority 200\n"));
+  status["backends"][0]["never_promote"] = true;
+  EXPECT_TRUE(shown("    never to be promoted (never_promote)\n"));
+  EXPECT_FALSE(shown("priority 200"));
+  status["backends"][1]["chained"] = true;
+  EXPECT_TRUE(shown("    a replica of a replica\n"));
+}
+
 // A replica in trouble of every kind, a quarantined server, and warnings.
 TEST(RenderStatusTest, Troubles) {
   json status = steady_status();
@@ -375,11 +393,14 @@ TEST(RenderAnswersTest, Plan) {
 TEST(RenderAnswersTest, Explain) {
   EXPECT_EQ(
       render_explain(json::parse(R"({"candidate": "dbserv2", "verdict_needed": "crashed", "expected_ms": 32,
+                                           "passed_over": ["dbserv3: in maintenance", "dbserv4: crashed"],
                                            "loss": "nothing", "vetoes": [], "text": "If dbserv1 died now, dbserv2 would take over."})"),
                      style),
       R"(If dbserv1 died now, dbserv2 would take over.
 
   candidate     dbserv2
+  not           dbserv3: in maintenance
+                dbserv4: crashed
   verdict       crashed
   expected time 32 ms
   could lose    nothing

@@ -35,6 +35,7 @@ DurableState full_state() {
   state.degraded =
       core::Degraded{"db2", *core::GtidSet::parse(core::Flavour::mariadb, "0-1-7,0-2-120"),
                      *core::GtidSet::parse(core::Flavour::mariadb, "0-1-7,0-2-163"), 1790000000123};
+  state.leaders = {{"db4", "db2"}, {"db5", "db1"}};
   return state;
 }
 
