@@ -153,6 +153,14 @@ std::optional<Assignment> Decider::assign_replica(std::size_t at, const Survey& 
         concat(server.name, " replicates from ", server.report.sources, " sources, which is not supported"));
     return std::nullopt;
   }
+  const auto source = std::ranges::find_if(servers_, [&](const Survey& other) {
+    return &other != &server && &other != &primary && other.report.replica && replicates_from(server, other);
+  });
+  // A chain that somebody made. Whether it stays is replication.chained's word, and the daemon's work.
+  if (source != servers_.end() && runs(replica)) {
+    return Assignment{at, Action::adopt, overwrite,
+                      concat("it replicates from ", source->name, ", a replica itself")};
+  }
   if (!replicates_from(server, primary)) {
     refuse(concat(server.name, " replicates from ", conf::to_string(replica.source), ", which is not ",
                   primary.name, remedy));

@@ -271,7 +271,10 @@ Setup::Step Setup::follow(const Assignment& assignment) {
   if (assignment.action == Action::follow) {
     if (auto done = disable_events(replica); !done) return failed(done.error());
   }
-  const auto done = runner(core::Follow{backend(decision_.primary).address, config_.replication.semi_sync});
+  // As the daemon does: who is never promoted acknowledges nothing.
+  const bool acknowledges = !backend(assignment.server).never_promote;
+  const auto done = runner(core::Follow{backend(decision_.primary).address,
+                                        acknowledges ? config_.replication.semi_sync : conf::SemiSync::off});
   if (!done) return failed(replica.hidden(done.error()));
   if (done->replica && done->replica->io_errno != 0) {
     return std::unexpected(Reasons{concat(replica.name(), ": does not receive from ", primary().name(), ": ",

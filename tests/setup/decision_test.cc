@@ -111,6 +111,20 @@ TEST(Decision, AdoptsWhatRuns) {
   EXPECT_FALSE(decide({two, one}, {.primary = "db2", .overwrite = {}, .daemons_primary = ""}));
 }
 
+// Three servers, one behind the other: the first is the primary, and the chain is left as it is.
+TEST(Decision, AdoptsAChain) {
+  const auto one = with_data(bare(Flavour::mysql, 1), std::string(uuid1) + ":1-9");
+  const auto two = replica_of(with_data(bare(Flavour::mysql, 2), std::string(uuid1) + ":1-9"), one);
+  auto three = replica_of(with_data(bare(Flavour::mysql, 3), std::string(uuid1) + ":1-9"), two);
+  const auto decision = decide({three, two, one}, {});
+  ASSERT_TRUE(decision) << refused(decision);
+  EXPECT_EQ(decision->primary, 2U);
+  EXPECT_TRUE(decision->nothing_to_do());
+  EXPECT_TRUE(has(decision->replicas.at(0).why, "db2, a replica itself")) << decision->replicas.at(0).why;
+  three.report.replica->io = core::ReplicaStatus::Io::no;
+  EXPECT_TRUE(has(refused(decide({three, two, one}, {})), "which is not db1"));
+}
+
 // Broken replication is not thrown away by itself; a stopped one is started.
 TEST(Decision, SaysWhatIsWrongWithAReplica) {
   const auto one = with_data(bare(Flavour::mariadb, 1), "0-1-9");
