@@ -9,7 +9,8 @@ namespace pointsman::live {
 using namespace std::chrono_literals;
 using testbed::Server;
 
-World World::make(testbed::Cluster::Options options, Keys keys) {
+World World::make(testbed::Cluster::Options options, Keys keys,
+                  const std::vector<std::map<std::string, std::string>>& of_backends) {
   World world;
   auto cluster = testbed::Cluster::create(std::move(options));
   if (!cluster) {
@@ -23,6 +24,7 @@ World World::make(testbed::Cluster::Options options, Keys keys) {
   for (auto& [section, values] : keys) {
     for (auto& [key, value] : values) daemon_options.keys[section][key] = value;
   }
+  for (std::size_t i = 0; i < of_backends.size(); ++i) daemon_options.backends.at(i).keys = of_backends[i];
   auto daemon = testbed::Daemon::create(std::move(daemon_options));
   if (!daemon) {
     ADD_FAILURE() << daemon.error();

@@ -27,7 +27,9 @@ struct World {
       "CREATE TABLE app.`rows` (id INT PRIMARY KEY, writer INT) ENGINE=InnoDB";
 
   // A cluster and a daemon that is steady, or a fatal test failure (check HasFatalFailure).
-  static World make(testbed::Cluster::Options options, Keys keys = {});
+  // `of_backends`: further keys of each [[backend]], in their order.
+  static World make(testbed::Cluster::Options options, Keys keys = {},
+                    const std::vector<std::map<std::string, std::string>>& of_backends = {});
 
   // Waits until the daemon is steady with `primary`, and every other server replicates from it, read-only,
   // both threads running, as the servers themselves say; exactly one server accepts writes.
