@@ -98,7 +98,9 @@ TEST(Summary, OfTheOtherChoices) {
 // More than two servers: who takes over, and what becomes of a chain.
 TEST(Summary, OfMoreThanTwoServers) {
   Config config = must_load(rest);
-  config.backends.push_back({.name = "dbserv3", .address = {"10.0.0.3", 3306}});
+  config.backends.push_back(config.backends[1]);
+  config.backends[2].name = "dbserv3";
+  config.backends[2].address.host = "10.0.0.3";
   config.backends[1].priority = 200;
   config.backends[2].never_promote = true;
   EXPECT_THAT(summary(config), HasSubstr("dbserv2  10.0.0.2:3306  no agent, priority 200\n"));
