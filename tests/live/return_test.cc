@@ -103,7 +103,7 @@ class Return : public LiveTest {};
 INSTANTIATE_TEST_SUITE_P(Products, Return, testing::Values(Product::mariadb, Product::mysql), product_name);
 
 // Killed under eight writers again and again, each time until it comes back with a tail: what nobody was told
-// of is saved and taken back (MariaDB: undone; MySQL: by a copy), and it is a replica again without a person.
+// of is saved and undone, and it is a replica again without a person.
 TEST_P(Return, ATailThatNobodyWasToldOfIsTakenBack) {
   World world = World::make(keeping_its_tail(GetParam()), with("preferred"));
   ASSERT_NE(world.daemon, nullptr);
@@ -197,7 +197,6 @@ TEST_P(Return, WhatADirectClientWroteIsKeptUntilTheOperatorDecides) {
 }
 
 // Frozen, replaced, thawed: it goes on where it stood. Under `required` nobody can have been answered there.
-// Not on MySQL: there the commits that wait on the new primary hold up the copy that would make it a replica.
 TEST(ReturnFrozen, ShedsItsTail) {
   World world = World::make({.semi_sync = true}, with("required"));
   ASSERT_NE(world.daemon, nullptr);
