@@ -25,7 +25,7 @@ constexpr std::size_t log_lines = 250;
 
 // Generous: the machines are noisy. A server of MySQL that cannot be undone is copied anew.
 Millis settle_timeout(Product product) {
-  return product == Product::mysql ? Millis(180'000) : Millis(90'000);
+  return product == Product::mysql ? Millis(300'000) : Millis(180'000);
 }
 
 std::string seconds(Span span) {

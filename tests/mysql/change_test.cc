@@ -119,7 +119,9 @@ TEST_P(ChangeLive, ACommitWhoseAcknowledgementWasLostIsLetGo) {
   EXPECT_EQ(client.wait_for(500ms), std::future_status::timeout);
 
   PM_ASSERT_OK((*replica)(core::Follow{server(0).address(), conf::SemiSync::required}));
-  if (mariadb()) EXPECT_EQ(client.wait_for(1s), std::future_status::timeout);
+  if (mariadb()) {
+    EXPECT_EQ(client.wait_for(1s), std::future_status::timeout);
+  }
   PM_ASSERT_OK((*primary)(core::PromptReplicas{}));
   ASSERT_EQ(client.wait_for(10s), std::future_status::ready);
   EXPECT_TRUE(client.get());
