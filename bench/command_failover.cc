@@ -30,8 +30,15 @@ class FailoverCommand : public Command {
     app->add_option("--semi-sync", semi_sync_, "replication.semi_sync")
         ->check(CLI::IsMember({"required", "preferred", "off"}))
         ->capture_default_str();
-    app->add_flag("--compare-agents", compare_,
-                  "two installations, without agents and with them, that take turns run by run");
+    app->add_option("--setting", options_.settings,
+                    "a line for both servers' my.cnf, e.g. 'sync_binlog = 0'; may be given several times")
+        ->allow_extra_args(false);
+    auto* agents =
+        app->add_flag("--compare-agents", compare_agents_,
+                      "two installations, without agents and with them, that take turns run by run");
+    app->add_flag("--compare-apply", compare_apply_,
+                  "the same, with replicas that apply by one thread and by eight")
+        ->excludes(agents);
     app->add_option("--json", json_, "writes all runs and the machine's description to this file");
     app->add_option(
         "--work-dir", options_.work_directory,
@@ -45,7 +52,8 @@ class FailoverCommand : public Command {
     auto report = Report::open(json_, "failover", options_.product, command_line);
     if (!report) return complain(report.error());
     stop_ = [&stop] { return stop.asked(); };
-    return compare_ ? compare(*report) : measure(*report);
+    if (compare_agents_) return compare(*report, agents_or_not());
+    return compare_apply_ ? compare(*report, appliers()) : measure(*report);
   }
 
  private:
@@ -67,7 +75,7 @@ class FailoverCommand : public Command {
     for (const Scenario scenario : options_.scenarios) {
       for (const bool agents : {false, true}) {
         Wishes wishes = options_.wishes;
-        if (compare_) wishes.agents = agents;
+        if (compare_agents_) wishes.agents = agents;
         if (auto setup = setup_for(scenario, wishes); !setup) return std::unexpected(setup.error());
       }
     }
@@ -88,26 +96,47 @@ class FailoverCommand : public Command {
                          done ? why_not_well(bench.runs()) : done.error());
   }
 
-  int compare(Report& report) {
-    FailoverOptions without = options_;
-    FailoverOptions with = options_;
-    without.wishes.agents = false;
-    with.wishes.agents = true;
+  // Two installations that differ in one thing.
+  struct Comparison {
+    FailoverOptions without;
+    FailoverOptions with;
+    std::string what;  // that one has and the other has not
+    std::string key;
+  };
+
+  Comparison agents_or_not() const {
+    Comparison pair{options_, options_, "agents", "agents"};
+    pair.without.wishes.agents = false;
+    pair.with.wishes.agents = true;
+    return pair;
+  }
+
+  Comparison appliers() const {
+    Comparison pair{options_, options_, "parallel apply on the replica", "parallel_apply"};
+    const bool mariadb = options_.product == testbed::Product::mariadb;
+    const std::string threads = mariadb ? "slave_parallel_threads = " : "replica_parallel_workers = ";
+    pair.without.settings.push_back(threads + (mariadb ? "0" : "1"));  // MariaDB's default
+    pair.with.settings.push_back(threads + "8");
+    return pair;
+  }
+
+  int compare(Report& report, Comparison pair) {
     if (!options_.work_directory.empty()) {
-      without.work_directory = options_.work_directory / "without";
-      with.work_directory = options_.work_directory / "with";
+      pair.without.work_directory = options_.work_directory / "without";
+      pair.with.work_directory = options_.work_directory / "with";
     }
-    FailoverBench plain(without, stop_, say);
-    FailoverBench agents(with, stop_, say);
-    const auto done = take_turns(plain, agents);
-    const std::string text = "Without agents\n" + failover_text(without, plain.runs()) +
-                             "\nWith agents, run by run in turn\n" + failover_text(with, agents.runs()) +
-                             compared_text(options_.scenarios, plain.runs(), agents.runs());
-    std::string error = done ? why_not_well(plain.runs()) : done.error();
-    if (error.empty()) error = why_not_well(agents.runs());
+    FailoverBench without(pair.without, stop_, say);
+    FailoverBench with(pair.with, stop_, say);
+    const auto done = take_turns(without, with);
+    const std::string text = "Without " + pair.what + "\n" + failover_text(pair.without, without.runs()) +
+                             "\nWith " + pair.what + ", run by run in turn\n" +
+                             failover_text(pair.with, with.runs()) +
+                             compared_text(options_.scenarios, without.runs(), with.runs());
+    std::string error = done ? why_not_well(without.runs()) : done.error();
+    if (error.empty()) error = why_not_well(with.runs());
     return report.finish(text,
-                         {{"without_agents", failover_json(without, plain.runs())},
-                          {"with_agents", failover_json(with, agents.runs())}},
+                         {{"without_" + pair.key, failover_json(pair.without, without.runs())},
+                          {"with_" + pair.key, failover_json(pair.with, with.runs())}},
                          error);
   }
 
@@ -131,7 +160,8 @@ class FailoverCommand : public Command {
   std::string semi_sync_ = "preferred";
   std::string json_;
   unsigned think_ms_ = 0;
-  bool compare_ = false;
+  bool compare_agents_ = false;
+  bool compare_apply_ = false;
   FailoverOptions options_;
   std::function<bool()> stop_;
 };

@@ -60,6 +60,7 @@ Outcome FailoverBench::prepare(Scenario scenario) {
                               .semi_sync = options_.semi_sync,
                               .directory = place,
                               .keep = !place.empty(),
+                              .settings = options_.settings,
                               .setup = *setup});
   if (!stage) return std::unexpected(std::string(to_string(scenario)) + ": " + stage.error());
   stage_ = std::move(*stage);

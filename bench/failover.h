@@ -25,6 +25,7 @@ struct FailoverOptions {
   unsigned clients = 4;
   std::chrono::milliseconds think_time{0};  // of each writer, after a commit
   conf::SemiSync semi_sync = conf::SemiSync::preferred;
+  std::vector<std::string> settings{};     // further lines for the servers' my.cnf
   Wishes wishes{};                         // how the installation is to differ from the scenario's own
   std::filesystem::path work_directory{};  // "": a fresh one; otherwise it is kept
 };

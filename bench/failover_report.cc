@@ -139,6 +139,7 @@ std::string scenario_text(const FailoverOptions& options, Scenario scenario,
                      ", semi-sync " + to_string(options.semi_sync) + ", " + std::to_string(options.clients) +
                      " writers, " + std::to_string(runs.size()) + " runs (ms)\n";
   if (const auto setup = setup_for(scenario, options.wishes)) text += "  " + describe(*setup) + "\n";
+  for (const std::string& line : options.settings) text += "  my.cnf: " + line + "\n";
   Table table({"", "min", "median", "p95", "max"});
   for (const FailoverRow& row : failover_rows(runs)) table.add(row_of(row));
   text += table.text();
@@ -232,6 +233,7 @@ nlohmann::json failover_json(const FailoverOptions& options, std::span<const Fai
           {"semi_sync", to_string(options.semi_sync)},
           {"clients", options.clients},
           {"think_ms", options.think_time.count()},
+          {"settings", options.settings},
           {"missing", total_missing(runs)},
           {"scenarios", scenarios}};
 }

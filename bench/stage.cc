@@ -81,9 +81,12 @@ namespace {
 
 // Several clients' commits share one flush on the primary, and a replica that applies them one by one, with a
 // flush each, falls behind without end. MySQL applies in parallel by default.
-std::vector<std::string> replication_settings(Product product) {
-  if (product == Product::mysql) return {};
-  return {"slave_parallel_threads = 8", "slave_parallel_mode = optimistic"};
+std::vector<std::string> settings_of(const Stage::Options& options) {
+  std::vector<std::string> lines;
+  if (options.product == Product::mariadb)
+    lines = {"slave_parallel_threads = 8", "slave_parallel_mode = optimistic"};
+  lines.insert(lines.end(), options.settings.begin(), options.settings.end());
+  return lines;
 }
 
 }  // namespace
@@ -108,7 +111,7 @@ Outcome Stage::start() {
            {{"failover", {{"max_in_window", "1000"}}},
             {"monitor", {{"interval", toml(setup.interval)}, {"timeout", toml(setup.timeout)}}}},
            options_.daemon_keys),
-       .settings = replication_settings(options_.product),
+       .settings = settings_of(options_),
        .directory = options_.directory,
        .keep = options_.keep},
       start_timeout);

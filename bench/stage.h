@@ -32,7 +32,8 @@ class Stage {
     conf::SemiSync semi_sync = conf::SemiSync::preferred;
     std::filesystem::path directory{};  // "": fresh ones under the temporary directory
     bool keep = false;
-    unsigned threads = 1;  // proxy.threads
+    unsigned threads = 1;                 // proxy.threads
+    std::vector<std::string> settings{};  // further lines for each server's my.cnf, which win over ours
     Setup setup{};
     testbed::Keys daemon_keys{};  // win over what we would write
   };
