@@ -10,6 +10,9 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr Duration retry_pause = 100ms;
+// A server on a busy host listens some time before it greets anybody. Killed for that, it would be started
+// and killed again without end.
+constexpr Duration boot_patience = 15s;
 
 }  // namespace
 
@@ -104,12 +107,14 @@ void AgentGuard::on_report(const ServerReport& report, Instant asked) {
     memory_.read_only_by_us = false;
   silent_since_.reset();
   answered_ = true;
+  booting_ = false;
 }
 
 void AgentGuard::on_answer(Instant asked) {
   if (silent_since_ && asked < *silent_since_) return;
   silent_since_.reset();
   answered_ = true;
+  booting_ = false;
 }
 
 void AgentGuard::on_silence(Instant since) {
@@ -123,6 +128,7 @@ void AgentGuard::on_process(MysqldState state, bool started) {
   reported_at_.reset();
   silent_since_.reset();
   answered_ = false;
+  booting_ = started;
   memory_.read_only_by_us = false;
   enforcing_since_.reset();
   // Boot fence: whatever its configuration says, it does not serve before somebody says that it may.
@@ -163,7 +169,7 @@ std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
 
   if (retry_at_ && now < *retry_at_) return orders;  // a kill that failed too
   retry_at_.reset();
-  const bool hangs = silent_since_.has_value();
+  const bool hangs = silent_since_ && (!booting_ || now - *silent_since_ >= boot_patience);
   const bool may_kill = kill_hung_ && settings_.kill_hung;
   if (may_kill && ((fence && hangs && !confirmed) || hangs_beyond_lease(now) || resists(now)))
     give(Order::kill);
@@ -206,6 +212,8 @@ Instant AgentGuard::next_deadline() const {
   if (may_kill && enforcing_since_) next = std::max(*enforcing_since_ + patience(), not_before);
   if (may_kill && lease_lost_ && silent_since_ && !known_read_only())
     next = std::min(next, std::max(*silent_since_ + memory_.lease, not_before));
+  if (may_kill && booting_ && silent_since_ && role_ == GrantedRole::fence)
+    next = std::min(next, std::max(*silent_since_ + boot_patience, not_before));
   if (retry_at_) next = *retry_at_;  // nothing is ordered before that
   if (lease_until_ && !lease_lost_) next = std::min(next, *lease_until_);
   return next;

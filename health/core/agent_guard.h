@@ -126,6 +126,7 @@ class AgentGuard {
   std::optional<Instant> reported_at_;  // asked at
   std::optional<Instant> silent_since_;
   bool answered_ = false;  // the process that runs, be it with an error
+  bool booting_ = false;   // it was seen to start, and has not answered yet
   std::vector<Order> running_;
   std::optional<Instant> retry_at_;  // after a failed order
 };

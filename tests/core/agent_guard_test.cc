@@ -63,6 +63,34 @@ TEST_F(Guard, TriesNothingWithoutAPause) {
   EXPECT_LE(orders, 25);
 }
 
+// A fenced server starts on a host without time for it: it listens, and greets nobody for seconds. It is
+// given time, or it would be started and killed without end. One that never greets anybody is killed in the
+// end.
+TEST_F(Guard, GivesAServerThatStartsTimeToGreet) {
+  begin();
+  guard_->on_process(MysqldState::exited, false);
+  hear(GrantedRole::fence, 6);
+  step();
+  guard_->on_process(MysqldState::answers, true);
+  guard_->on_silence(now_);
+  const auto kills = [this](Duration time) {
+    int count = 0;
+    for (const Instant end = now_ + time; now_ < end; now_ += 100ms) {
+      hear(GrantedRole::fence, 6);
+      for (const Order order : step()) {
+        count += order == Order::kill ? 1 : 0;
+        done(order, false);
+      }
+    }
+    return count;
+  };
+  EXPECT_EQ(kills(10s), 0);
+  EXPECT_GE(kills(10s), 1);
+  guard_->on_answer(now_);
+  guard_->on_silence(now_);
+  EXPECT_GE(kills(1s), 1) << "one that has answered and does no more hangs";
+}
+
 // A server is killed with an order under way, which so fails: with no process there is nothing to try again.
 TEST_F(Guard, NothingIsOverdueWithoutAProcess) {
   be_primary();
