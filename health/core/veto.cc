@@ -97,14 +97,16 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
   bool all_asked = true;
   for (const auto& other : cluster.servers) {
     if (other.quarantined) continue;
-    if (waited && may_have_forgotten(cluster, other, old, ledger)) result.forgot.push_back(other.name());
+    const bool silent = acknowledged_nothing(other);
+    if (waited && !silent && may_have_forgotten(cluster, other, old, ledger))
+      result.forgot.push_back(other.name());
     if (other.id == candidate.id) continue;
     all_asked = all_asked && !unasked(cluster, other, old);
     if (waited && may_have_acknowledged(cluster, other, old)) result.unheard.push_back(other.name());
     // Whatever another replica received, the primary had sent.
     const bool later =
         final || (other.answered() && *candidate.evidence.report_from >= *other.evidence.report_until);
-    const bool counts = !(waited_to_the_end && acknowledged_nothing(other));
+    const bool counts = !(waited_to_the_end && silent);
     if (later && counts && cluster.follows(other, old))
       result.missing = result.missing.united(replicated(other).minus(has));
   }
