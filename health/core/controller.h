@@ -74,7 +74,7 @@ class Controller {
     std::string verdict_needed;
     std::optional<Duration> expected;  // of the last failover from evidence to route; nullopt: none yet
     std::string loss;
-    std::uint64_t at_stake = 0;  // transactions; as in Controller::at_stake()
+    std::uint64_t at_stake = 0;            // transactions; as in Controller::at_stake()
     std::vector<std::string> passed_over;  // the other servers, each with why it is not the candidate
     std::vector<std::string> vetoes;
     std::string text;
