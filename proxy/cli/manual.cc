@@ -97,10 +97,11 @@ pointsman failover --to dbserv2 --force)"},
            R"(Makes the named server read-only and lets it replicate from the primary. A
 server that returns after a failover is taken back by itself; this is for one
 that is quarantined because it has transactions of its own, or that is out for
-another reason, or that replicates from another replica. `pointsman status` lists the transactions that it has alone:
-look at them first. With --discard they are saved as a binary log and as SQL
-under rescue/ in proxy.state_dir, and then taken back: undone row by row where
-that is possible, otherwise by a fresh copy of the primary's data.
+another reason, or that replicates from another replica. `pointsman status`
+lists the transactions that it has alone: look at them first. With --discard
+they are saved as a binary log and as SQL under rescue/ in proxy.state_dir,
+and then taken back: undone row by row where that is possible, otherwise by a
+fresh copy of the primary's data.
 
 Clients notice nothing: the server served none.)",
            R"(pointsman rejoin dbserv1
