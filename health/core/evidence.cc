@@ -45,6 +45,10 @@ void Evidence::note_start(const ServerReport& fresh, Instant started, Instant no
   const bool unbroken = !failure && !lost_at && refused == 0;
   const bool same_run = run_started_ && unbroken && at_the_earliest <= *run_started_;
   run_started_ = same_run ? std::min(*run_started_, at_the_latest) : at_the_latest;
+  // Both ends of `uptime` are whole seconds, so it may as well be a second too long. Where nobody listened
+  // meanwhile, what answers now was started after that.
+  if (!same_run && refused_since && *refused_since <= at_the_latest + whole)
+    run_started_ = std::max(at_the_latest, *refused_since);
 }
 
 bool Evidence::restarted_since_writable() const {

@@ -141,5 +141,29 @@ TEST_F(AgentVerdict, TrafficOutranksSilence) {
   EXPECT_EQ(verdict(), Verdict::degraded) << why();
 }
 
+// A primary is killed right after it was seen to accept writes and answers again within the second: uptime
+// says 1 s, as its clock has passed a second meanwhile. Nobody listened in between, so it is another process.
+TEST(RunOfAServer, BeganAfterConnectsWereRefused) {
+  Instant now{1h};
+  Evidence evidence(now);
+  ServerReport report;
+  report.uptime = 30s;
+  evidence.on_probe_ok(report, now, now, 1ms);
+  now += 10ms;
+  evidence.on_probe_failed({FailureKind::refused, 0, "refused"}, now);
+  now += 250ms;
+  report.uptime = 1s;
+  report.read_only = true;
+  evidence.on_probe_ok(report, now, now, 1ms);
+  EXPECT_TRUE(evidence.restarted_since_writable());
+
+  // A firewall that refuses for a while is no restart: the uptime goes on.
+  evidence.on_probe_failed({FailureKind::refused, 0, "refused"}, now);
+  report.uptime = 60s;
+  now += 39s;
+  evidence.on_probe_ok(report, now, now, 1ms);
+  EXPECT_LE(*evidence.run_started(), now - 60s);
+}
+
 }  // namespace
 }  // namespace pointsman::core

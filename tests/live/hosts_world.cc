@@ -40,6 +40,9 @@ void HostsTest::TearDown() {
 }
 
 void HostsTest::prepare(Hosts::Options options) {
+  // As the README advises, and as `status` would warn otherwise.
+  if (options.product == testbed::Product::mariadb)
+    options.settings.emplace_back("slave_parallel_threads = 8");
   auto made = Hosts::prepare(std::move(options));
   ASSERT_TRUE(made) << made.error();
   hosts_ = std::move(*made);

@@ -85,8 +85,10 @@ TEST(DaemonKilled, InTheMiddleOfASwitchover) {
 TEST(DaemonKilled, PrimaryDiesMeanwhile) {
   World world = World::make({});
   ASSERT_NE(world.daemon, nullptr);
-  const auto before = world.daemon->status();
-  ASSERT_TRUE(before.has_value());
+  // Or it would not be known what the primary committed without a replica before it died.
+  const auto before = world.daemon->wait_status(
+      [](const auto& s) { return s["state"] == "steady" && s["semi_sync"]["state"] == "on"; }, Millis(soon));
+  ASSERT_TRUE(before.has_value()) << before.error() << world.story();
   world.daemon->kill();
   world.db(0).kill();
   ASSERT_TRUE(world.daemon->start().has_value());
