@@ -299,7 +299,7 @@ TEST_F(ReplicationCut, PreferredRefusesToLose) {
   ASSERT_NO_FATAL_FAILURE(start({.semi_sync = SemiSync::preferred}));
   const auto writer = write_through();
   ASSERT_NO_FATAL_FAILURE(cut());
-  wait_warning({"semi-sync", "db1"});
+  wait_warning({"db1", "without a replica"});
   expect_writes(*writer);
   db(0).kill();
   json refused = wait_for("a refusal with its reason", [](const json& s) {
