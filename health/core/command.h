@@ -14,8 +14,8 @@ namespace pointsman::core {
 
 // Stop receiving from the source, once what the source has already sent has been read: until the receiver is
 // seen to disconnect, as a dead source ends the stream by itself, or has got nothing new for `quiet`, bounded
-// by `drain`. Starts a stopped applier that has no error. The report's `replica->received` is final
-// afterwards.
+// by `drain`. Starts a stopped applier that has no error, unless what was received would be lost by that;
+// fails when some of it is lost. The report's `replica->received` is final afterwards.
 struct StopReceiving {
   std::chrono::milliseconds drain{50};
   std::chrono::milliseconds quiet{50};

@@ -69,30 +69,38 @@ CommandResult CommandRunner::operator()(const core::StopReceiving& command) {
     if (!source_is_silent || now >= end_of_drain || now - last_news >= command.quiet) break;
     if (!session_.connection().pause(drain_pause)) break;
   }
+  // First of all: while the receiver runs, what it has received is kept.
+  const bool forgets = before->io == Io::no && dialect.start_forgets_received();
+  if (auto done = forgets ? Outcome() : start_stopped_applier(*before); !done)
+    return std::unexpected(done.error());
   if (source_is_silent) {
     if (auto done = dialect.loosen_receiver(session_.connection(), soon()); !done)
       return std::unexpected(done.error());
   }
   if (auto done = execute(dialect.stop_receiver()); !done) return std::unexpected(done.error());
-  if (auto done = start_stopped_threads(false); !done) return std::unexpected(done.error());
-  return report();
+  auto now = report();
+  if (!now || !now->replica) return now;
+  const auto gone = before->received.minus(now->executed.united(now->replica->received));
+  if (gone.empty()) return now;
+  return std::unexpected(
+      failure(FailureKind::server_error, concat("has thrown away what it had received: ", gone.to_string())));
 }
 
 CommandResult CommandRunner::operator()(const core::ResumeReceiving&) {
-  if (auto done = start_stopped_threads(true); !done) return std::unexpected(done.error());
-  return report();
-}
-
-CommandRunner::Outcome CommandRunner::start_stopped_threads(bool receiver) {
   auto& dialect = session_.dialect();
   const auto replica = dialect.replica_status(session_.connection(), soon());
   if (!replica) return std::unexpected(replica.error());
-  if (!*replica) return {};
-  if (!(*replica)->sql && (*replica)->sql_errno == 0) {
-    if (auto done = execute(dialect.start_applier()); !done) return done;
+  if (!*replica) return report();
+  if (auto done = start_stopped_applier(**replica); !done) return std::unexpected(done.error());
+  if ((*replica)->io == Io::no) {
+    if (auto done = execute(dialect.start_receiver()); !done) return std::unexpected(done.error());
   }
-  if (receiver && (*replica)->io == Io::no) return execute(dialect.start_receiver());
-  return {};
+  return report();
+}
+
+// Not one that stopped with an error.
+CommandRunner::Outcome CommandRunner::start_stopped_applier(const core::ReplicaStatus& replica) {
+  return replica.sql || replica.sql_errno != 0 ? Outcome() : execute(session_.dialect().start_applier());
 }
 
 CommandResult CommandRunner::operator()(const core::WaitApplied& command) {

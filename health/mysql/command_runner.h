@@ -50,7 +50,7 @@ class CommandRunner {
   // matter.
   Outcome end_client_sessions();
   Outcome make_read_only_by_force();
-  Outcome start_stopped_threads(bool receiver);
+  Outcome start_stopped_applier(const core::ReplicaStatus& replica);
   Outcome wait_until_connected();
   bool follows_already(const core::ServerReport& report, const core::Follow& command) const;
   core::Failure failure(core::FailureKind kind, std::string_view text) const;

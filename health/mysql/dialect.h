@@ -50,6 +50,8 @@ class Dialect {
   virtual std::string stop_receiver() const = 0;
   virtual std::string start_receiver() const = 0;
   virtual std::string start_applier() const = 0;
+  // Starting one of the two while both stand still throws away what was received and not applied.
+  virtual bool start_forgets_received() const { return false; }
   virtual std::string stop_replication() const = 0;
   virtual std::string start_replication() const = 0;
   virtual std::string forget_replication() const = 0;  // of a stopped replica

@@ -30,6 +30,8 @@ class MariaDbDialect final : public Dialect {
   Outcome loosen_receiver(Connection& connection, Instant deadline) override;
   std::string start_receiver() const override { return "START SLAVE IO_THREAD"; }
   std::string start_applier() const override { return "START SLAVE SQL_THREAD"; }
+  // With GTID it counts on the source to send it again (start_slave_threads() in sql/slave.cc).
+  bool start_forgets_received() const override { return true; }
   std::string stop_replication() const override { return "STOP SLAVE"; }
   std::string start_replication() const override { return "START SLAVE"; }
   std::string forget_replication() const override { return "RESET SLAVE ALL"; }

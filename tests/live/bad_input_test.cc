@@ -309,17 +309,22 @@ TEST(BadInput, ReplicaFarBehind) {
 TEST(BadInput, ApplierBehindIsWaitedFor) {
   World world = World::make({});
   ASSERT_NE(world.daemon, nullptr);
+  // Or the daemon, which sets the roles at its start, would start the applier again.
+  const auto settled = world.daemon->wait_status(
+      [](const auto& s) { return s["state"] == "steady" && s["semi_sync"]["state"] == "on"; }, Millis(soon));
+  ASSERT_TRUE(settled.has_value()) << settled.error() << world.story();
   auto root = world.db(1).root();
   ASSERT_TRUE(root && root->execute("STOP SLAVE SQL_THREAD").has_value());
   Writer writer(*world.daemon, *world.cluster);
   ASSERT_TRUE(writer.wait_for(300, soon)) << writer.last_error();
   writer.stop();
   std::this_thread::sleep_for(300ms);  // the receiver has it all, also what was sent last
+  ASSERT_NE(why_not_following(world.db(1), world.db(0)), "") << "the applier runs";
   world.db(0).kill();
   const auto replaced =
       world.daemon->wait_status([](const auto& s) { return s["primary"] == "db2"; }, Millis(40000));
   ASSERT_TRUE(replaced.has_value()) << replaced.error() << world.story();
-  EXPECT_TRUE(world.missing(world.db(1), writer.acknowledged()).empty());
+  EXPECT_TRUE(world.missing(world.db(1), writer.acknowledged()).empty()) << world.story();
 }
 
 // No promotion without a durable epoch: the state directory is full, the primary dies, nobody is promoted;

@@ -1,4 +1,6 @@
+#include <chrono>
 #include <csignal>
+#include <thread>
 
 #include "tests/mysql/live.h"
 
@@ -14,6 +16,17 @@ class CommanderLive : public LiveTest {
     auto report = (*commands(i))(core::Inspect{});
     return report ? report->executed : core::GtidSet();
   }
+  const char* stop_applier() const { return mariadb() ? "STOP SLAVE SQL_THREAD" : "STOP REPLICA SQL_THREAD"; }
+  // Until server i has this, applied or not.
+  bool receives(std::size_t i, const core::GtidSet& wanted) {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    do {
+      const auto now = (*commands(i))(core::Inspect{});
+      if (now && now->replica && now->executed.united(now->replica->received).contains(wanted)) return true;
+      std::this_thread::sleep_for(10ms);
+    } while (std::chrono::steady_clock::now() < deadline);
+    return false;
+  }
 };
 INSTANTIATE_TEST_SUITE_P(Products, CommanderLive, testing::Values(Product::mariadb, Product::mysql),
                          product_name);
@@ -27,7 +40,7 @@ TEST_P(CommanderLive, StopsReceivingFromADeadSource) {
   for (int i = 0; i < 20; ++i) execute(0, "INSERT INTO app.t (v) VALUES ('row')");
   const auto target = executed(0);
   PM_ASSERT_OK((*replica)(core::WaitApplied{target, patience}));
-  execute(1, mariadb() ? "STOP SLAVE SQL_THREAD" : "STOP REPLICA SQL_THREAD");
+  execute(1, stop_applier());
   server(0).kill();
 
   const auto stopped = (*replica)(core::StopReceiving{});
@@ -42,6 +55,48 @@ TEST_P(CommanderLive, StopsReceivingFromADeadSource) {
   EXPECT_FALSE(promoted->replica);
   EXPECT_FALSE(promoted->read_only);
   EXPECT_EQ(count(1), "20");
+}
+
+// The applier was stopped by somebody before the source sent its last rows and died: they are received, not
+// applied, and perhaps acknowledged to clients. All of them are there after the promotion.
+TEST_P(CommanderLive, WhatAStoppedApplierLeftIsKept) {
+  ASSERT_NO_FATAL_FAILURE(start(2));
+  auto replica = commands(1);
+  PM_ASSERT_OK((*replica)(core::Follow{server(0).address(), conf::SemiSync::off}));
+  execute(1, stop_applier());
+  for (int i = 0; i < 20; ++i) execute(0, "INSERT INTO app.t (v) VALUES ('row')");
+  const auto sent = executed(0);
+  ASSERT_TRUE(receives(1, sent));
+  server(0).kill();
+
+  const auto stopped = (*replica)(core::StopReceiving{});
+  PM_ASSERT_OK(stopped);
+  EXPECT_TRUE(stopped->executed.united(stopped->replica->received).contains(sent));
+  PM_ASSERT_OK((*replica)(core::WaitApplied{sent, patience}));
+  PM_ASSERT_OK((*replica)(core::Promote{conf::SemiSync::off}));
+  EXPECT_EQ(count(1), "20");
+}
+
+// Both threads were stopped by somebody, with a row received and not applied. MariaDB would throw that away
+// when one is started, so none is, and the wait says what is missing. MySQL applies it.
+TEST_P(CommanderLive, WhatAStoppedReplicaHasReceivedIsNotThrownAway) {
+  ASSERT_NO_FATAL_FAILURE(start(2));
+  auto replica = commands(1);
+  PM_ASSERT_OK((*replica)(core::Follow{server(0).address(), conf::SemiSync::off}));
+  execute(1, stop_applier());
+  execute(0, "INSERT INTO app.t (v) VALUES ('row')");
+  const auto sent = executed(0);
+  ASSERT_TRUE(receives(1, sent));
+  execute(1, testbed::stop_replication(GetParam()));
+  server(0).kill();
+
+  PM_ASSERT_OK((*replica)(core::StopReceiving{}));
+  const auto waited = (*replica)(core::WaitApplied{sent, patience});
+  EXPECT_EQ(waited.has_value(), !mariadb());
+  if (!waited) {
+    EXPECT_NE(waited.error().text.find("the applier is stopped"), std::string::npos) << waited.error().text;
+  }
+  EXPECT_TRUE(receives(1, sent)) << "it is still there";
 }
 
 // StopReceiving is undone by ResumeReceiving.
