@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "conf/authkeys.h"
+#include "health/core/frame_gtids.h"
 #include "health/io/clock.h"
 
 namespace pointsman::agent {

@@ -133,11 +133,4 @@ class AgentGuard {
 
 const char* to_string(AgentGuard::Order order);
 
-// A server's own last transactions, as a frame carries them; at most max_frame_gtids.
-std::vector<FrameGtid> own_gtids(const ServerReport& report);
-// The same of what a replica has from its source, applied or not.
-std::vector<FrameGtid> received_gtids(const ServerReport& report);
-// The other way: what they say that the server has.
-GtidSet gtids_of(const std::vector<FrameGtid>& gtids);
-
 }  // namespace pointsman::core

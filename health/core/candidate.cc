@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "health/core/agent_guard.h"
+#include "health/core/frame_gtids.h"
 #include "health/core/topology.h"
 
 namespace pointsman::core {

@@ -1,8 +1,8 @@
 // What each step of a change does; when it is entered and where it leads is in the table in change.cc.
 #include <algorithm>
 
-#include "health/core/agent_guard.h"
 #include "health/core/change.h"
+#include "health/core/frame_gtids.h"
 #include "health/core/topology.h"
 
 namespace pointsman::core {

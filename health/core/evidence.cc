@@ -100,7 +100,10 @@ void AgentEvidence::on_frame(const Arrival& arrival, const AgentWord& said, Dura
   if (gone && !saw_end_at && word && runs(*word) && of_this_one) saw_end_at = at;
   if (runs(said)) {
     // Another run may have lost some of them.
-    if (saw_end_at) committed.clear(), received.clear();
+    if (saw_end_at) {
+      committed.clear();
+      received.clear();
+    }
     saw_end_at.reset();
     ran_after = arrival.ack_sent_at;
   }

@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "health/core/agent_guard.h"
 #include "health/core/candidate.h"
 #include "health/core/controller.h"
+#include "health/core/frame_gtids.h"
 
 namespace pointsman::core {
 

@@ -2,7 +2,7 @@
 #include <csignal>
 #include <cstdio>
 
-#include "health/core/agent_guard.h"
+#include "health/core/frame_gtids.h"
 #include "health/io/clock.h"
 #include "tests/agent/agent_world.h"
 

@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "health/core/agent_guard.h"
+#include "health/core/frame_gtids.h"
 #include "health/io/clock.h"
 
 namespace pointsman::agent {
