@@ -10,28 +10,16 @@
 #include "conf/config.h"
 #include "conf/duration.h"
 #include "conf/file.h"
+#include "conf/heartbeat_toml.h"
 #include "conf/validate.h"
 
 namespace pointsman::conf {
 namespace {
 
-constexpr std::uint16_t mysql_port = 3306;
-constexpr std::string_view authkeys_path = "/etc/pointsman/authkeys";
-
 // What Pointsman's keys may be; see conf/schema.cc.
 constexpr Duration min_keepalive = 10ms;
 constexpr Duration max_keepalive = 10s;
 constexpr Duration max_deadtime = 10min;
-
-// A TOML string of what holds printable ASCII only.
-std::string toml_text(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "\"";
-}
 
 std::string lower(std::string text) {
   std::ranges::transform(text, text.begin(),
@@ -49,13 +37,6 @@ bool is_node_name(std::string_view text) {
 
 Duration whole_ms(Duration d) {
   return std::chrono::floor<std::chrono::milliseconds>(d);
-}
-
-// "/dev/ttyS0" with 1 added: "/dev/ttyS1"; nullopt when no number ends it.
-std::optional<std::string> device_after(const std::string& device, std::size_t steps) {
-  const std::size_t stem = device.find_last_not_of("0123456789") + 1;
-  if (stem == device.size() || device.size() - stem > 6) return std::nullopt;
-  return device.substr(0, stem) + std::to_string(std::stoul(device.substr(stem)) + steps);
 }
 
 struct ResourceAdvice {
@@ -121,8 +102,9 @@ class Importer {
     }
     read_resources();
     read_keys();
-    result_.pointsman_toml = pointsman_toml();
-    for (std::size_t i = 0; i < names_.size(); ++i) result_.agents.push_back({names_[i], agent_toml(i)});
+    result_.pointsman_toml = pointsman_toml(imported_);
+    for (std::size_t i = 0; i < imported_.names.size(); ++i)
+      result_.agents.push_back({imported_.names[i], agent_toml(imported_, i)});
     std::ranges::stable_sort(result_.notes, [this](const Problem& a, const Problem& b) {
       return std::tuple(rank(a), a.line, a.column) < std::tuple(rank(b), b.line, b.column);
     });
@@ -160,7 +142,7 @@ class Importer {
         problem(node.at, "node " + quoted(node.text) +
                              " does not fit: a name has 1 to 16 characters out of A-Z, a-z, "
                              "0-9, '.', '_' and '-'");
-      } else if (std::ranges::find(names_, name) != names_.end()) {
+      } else if (std::ranges::find(imported_.names, name) != imported_.names.end()) {
         problem(node.at,
                 "node " + quoted(node.text) + " would have the name " + quoted(name) + " of another");
       }
@@ -168,9 +150,10 @@ class Importer {
         note(node.at, "node " + quoted(node.text) + " is called " + quoted(name) +
                           " now: names have 16 characters at most");
       }
-      names_.push_back(std::move(name));
+      imported_.names.push_back(std::move(name));
     }
-    proxy_ = std::ranges::find(names_, "proxy1") == names_.end() ? "proxy1" : "pointsman";
+    imported_.proxy =
+        std::ranges::find(imported_.names, "proxy1") == imported_.names.end() ? "proxy1" : "pointsman";
   }
 
   void check_resource_nodes() {
@@ -187,7 +170,7 @@ class Importer {
     const auto old = [&](const std::optional<HaCf::Time>& time, Duration otherwise) {
       return time ? whole_ms(time->value) : otherwise;
     };
-    Heartbeat& h = heartbeat_;
+    Heartbeat& h = imported_.heartbeat;
     h.deadtime = std::clamp<Duration>(old(ha_.deadtime, h.deadtime), 3 * min_keepalive + 20ms, max_deadtime);
     const Duration slowest_line = frame_time();
     // Where only deadtime is given, as where only keepalive is, the other one follows.
@@ -202,8 +185,8 @@ class Importer {
     }
     h.lease = std::max<Duration>(2 * h.keepalive,
                                  std::min<Duration>(h.deadtime - h.keepalive, whole_ms(h.deadtime * 4 / 5)));
-    monitor_.timeout = std::min<Duration>(monitor_.timeout, whole_ms(h.deadtime * 5 / 8));
-    monitor_.interval = std::min<Duration>(monitor_.interval, whole_ms(h.deadtime / 4));
+    imported_.monitor.timeout = std::min<Duration>(imported_.monitor.timeout, whole_ms(h.deadtime * 5 / 8));
+    imported_.monitor.interval = std::min<Duration>(imported_.monitor.interval, whole_ms(h.deadtime / 4));
     say_changed("keepalive", ha_.keepalive, h.keepalive);
     say_changed("warntime", ha_.warntime, h.warntime);
     say_changed("deadtime", ha_.deadtime, h.deadtime);
@@ -234,8 +217,8 @@ class Importer {
   }
 
   void read_media() {
-    heartbeat_.listen.port = ha_.udp_port;
-    udp_ = !ha_.networks.empty() || ha_.serials.empty();
+    imported_.heartbeat.listen.port = ha_.udp_port;
+    imported_.udp = !ha_.networks.empty() || ha_.serials.empty();
     if (ha_.networks.empty() && ha_.serials.empty()) {
       note({}, "no medium, neither serial nor bcast, ucast or mcast: UDP to the nodes' names is assumed");
     }
@@ -244,7 +227,7 @@ class Importer {
            "`" + late.text + "`: no medium that it could be for stands behind it, so it had no effect");
     }
     for (const HaCf::Network& network : ha_.networks) network_note(network);
-    if (udp_ && ha_.networks.size() > 1) {
+    if (imported_.udp && ha_.networks.size() > 1) {
       note(ha_.networks[1].interface.at,
            "several networks: backend.udp may be an array with a host's address in each of them");
     }
@@ -285,15 +268,15 @@ class Importer {
     if (!ha_.failback) return;
     const HaCf::Failback& f = *ha_.failback;
     using Meaning = HaCf::Failback::Meaning;
-    failback_ = f.meaning == Meaning::on;
+    imported_.failback = f.meaning == Meaning::on;
     const std::string said = "`" + f.directive.text + " " + f.value + "`";
     if (f.directive.text == "nice_failback") {
       note(f.directive.at,
-           said + ": taken as documented, so failover.failback = " + (failback_ ? "true" : "false") +
+           said + ": taken as documented, so failover.failback = " + (imported_.failback ? "true" : "false") +
                "; Heartbeat 3.0.6 itself read it the other way round");
     } else if (f.meaning == Meaning::unclear) {
       note(f.directive.at, said + ": failover.failback = false, so a returned server stays a replica");
-    } else if (failback_) {
+    } else if (imported_.failback) {
       note(f.directive.at,
            said +
                ": kept as failover.failback = true; each return of the old primary is a second "
@@ -308,9 +291,9 @@ class Importer {
           resource_note(resource.at, "`" + resource.type + "`: " + advice_on_resource(resource.type));
           continue;
         }
-        HostPort listen{resource.address->host, mysql_port};
-        if (std::ranges::find(listen_, listen) != listen_.end()) continue;
-        if (listen_.size() == 16) {
+        HostPort listen{resource.address->host, imported_mysql_port};
+        if (std::ranges::find(imported_.listen, listen) != imported_.listen.end()) continue;
+        if (imported_.listen.size() == 16) {
           resource_note(resource.at, "more than 16 addresses: " + listen.host + " is left out");
           continue;
         }
@@ -318,7 +301,7 @@ class Importer {
                       "address " + listen.host +
                           " is proxy.listen now: give it to the proxy's host for good "
                           "(in its network configuration), and take it away from the database hosts");
-        listen_.push_back(std::move(listen));
+        imported_.listen.push_back(std::move(listen));
       }
     }
     if (resources_.groups.size() > 1 && std::ranges::any_of(resources_.groups, [&](const auto& g) {
@@ -334,92 +317,22 @@ class Importer {
               " was preferred: Pointsman takes who is primary from the servers; `pointsman switchover --to " +
               resources_.groups.front().node.text + "` moves the role");
     }
-    if (listen_.empty()) {
+    if (imported_.listen.empty()) {
       resource_note({}, "no address: proxy.listen is 0.0.0.0:3306, every address of the proxy's host");
       resource_note({},
                     "put the address of the proxy's host into `proxies` of each agent.toml, where its name " +
-                        quoted(proxy_) + " stands now");
+                        quoted(imported_.proxy) + " stands now");
     }
   }
 
   void read_keys() {
     const auto say = [&](std::string text) { result_.notes.push_back({keys_.file, 0, 0, std::move(text)}); };
-    say("its syntax is the same: copy it to " + std::string(authkeys_path) +
+    say("its syntax is the same: copy it to " + std::string(imported_authkeys_path) +
         " on the proxy's host and on every database host, mode 0600, owned by the user that runs Pointsman");
     for (const std::string& warning : authkeys_warnings(keys_)) {
       const std::string prefix = keys_.file + ": ";  // which the note has anyway
       say(warning.starts_with(prefix) ? warning.substr(prefix.size()) : warning);
     }
-  }
-
-  // "# ha.cf:3", for who wonders where a value comes from.
-  std::string origin(const std::optional<HaCf::Time>& time) const {
-    return time ? "   # " + ha_file_name() + ":" + std::to_string(time->at.line) : "";
-  }
-  std::string ha_file_name() const {
-    std::string name = ha_file_.substr(ha_file_.find_last_of('/') + 1);
-    std::ranges::replace_if(name, [](char c) { return c < ' ' || c > '~'; }, '?');
-    return name;
-  }
-
-  std::string pointsman_toml() const {
-    const Heartbeat& h = heartbeat_;
-    std::string out =
-        "# Pointsman's configuration, made from a Heartbeat installation. For the proxy's host.\n\n[proxy]\n";
-    out += "listen = [";
-    if (listen_.empty()) out += toml_text(to_string(HostPort{"0.0.0.0", mysql_port}));
-    for (std::size_t i = 0; i < listen_.size(); ++i)
-      out += (i > 0 ? ", " : "") + toml_text(to_string(listen_[i]));
-    out += "]\n\n[monitor]\nuser = \"pointsman\"\npassword_file = \"/etc/pointsman/monitor.password\"\n";
-    out += "interval = " + toml_text(format_duration(monitor_.interval)) + "\n";
-    out += "timeout = " + toml_text(format_duration(monitor_.timeout)) + "\n";
-    out += "\n[replication]\nuser = \"replica\"\npassword_file = \"/etc/pointsman/replica.password\"\n";
-    out += "\n[heartbeat]\nnode = " + toml_text(proxy_) + "\n";
-    out += "listen = " + toml_text(to_string(h.listen)) + "\n";
-    out += "keepalive = " + toml_text(format_duration(h.keepalive)) + origin(ha_.keepalive) + "\n";
-    out += "warntime = " + toml_text(format_duration(h.warntime)) + origin(ha_.warntime) + "\n";
-    out += "deadtime = " + toml_text(format_duration(h.deadtime)) + origin(ha_.deadtime) + "\n";
-    out += "lease = " + toml_text(format_duration(h.lease)) + "\n";
-    out += "authkeys = " + toml_text(authkeys_path) + "\n";
-    out += std::string("\n[failover]\nfailback = ") + (failback_ ? "true" : "false") + "\n";
-    for (std::size_t i = 0; i < names_.size(); ++i) out += backend_toml(i);
-    return out;
-  }
-
-  std::string backend_toml(std::size_t i) const {
-    const std::string& host = ha_.nodes[i].text;
-    std::string out = "\n[[backend]]\nname = " + toml_text(names_[i]) + "\n";
-    out += "address = " + toml_text(to_string(HostPort{host, mysql_port})) + "\n";
-    if (udp_) out += "udp = " + toml_text(to_string(HostPort{host, ha_.udp_port})) + "\n";
-    if (ha_.serials.empty()) return out;
-    const HaCf::Serial& line = ha_.serials.front();
-    const auto device = i == 0 ? line.device.text : device_after(line.device.text, i);
-    if (!device)
-      return out + "# serial = \"...\"   # the device here whose cable goes to " + names_[i] + "\n";
-    return out + "serial = " + toml_text(*device) + "   # here; its cable goes to " + names_[i] +
-           "\nbaud = " + std::to_string(line.baud) + "\n";
-  }
-
-  std::string agent_toml(std::size_t i) const {
-    std::string out = "# The agent's configuration, made from a Heartbeat installation. For the host " +
-                      names_[i] + ", as /etc/pointsman/agent.toml.\n\n[heartbeat]\n";
-    out += "node = " + toml_text(names_[i]) + "\n";
-    if (udp_) {
-      out += "listen = " + toml_text(to_string(heartbeat_.listen)) + "\nproxies = [";
-      const std::string proxy = listen_.empty() ? proxy_ : listen_.front().host;
-      out += toml_text(to_string(HostPort{proxy, ha_.udp_port})) + "]\n";
-    }
-    if (!ha_.serials.empty()) {
-      out += "serial = " + toml_text(ha_.serials.front().device.text) + "\n";
-      out += "baud = " + std::to_string(ha_.serials.front().baud) + "\n";
-    }
-    out += "keepalive = " + toml_text(format_duration(heartbeat_.keepalive)) + "\n";
-    out += "authkeys = " + toml_text(authkeys_path) + "\n";
-    out +=
-        "\n[mysql]\nsocket = \"/run/mysqld/mysqld.sock\"\nuser = \"pointsman\"\n"
-        "password_file = \"/etc/pointsman/monitor.password\"\nping_timeout = \"500ms\"\n"
-        "\n[fence]\nkill_hung = true\nkill_clients = true\n";
-    return out;
   }
 
   const HaCf& ha_;
@@ -430,13 +343,7 @@ class Importer {
 
   HeartbeatImport result_;
   std::vector<Problem> problems_;
-  std::vector<std::string> names_;  // by node
-  std::string proxy_;
-  std::vector<HostPort> listen_;
-  Heartbeat heartbeat_;
-  Monitor monitor_;
-  bool udp_ = false;
-  bool failback_ = false;
+  ImportedCluster imported_{ha_, ha_file_};
 };
 
 template <class T>
