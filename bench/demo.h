@@ -34,6 +34,8 @@ class Demo {
 
  private:
   using Outcome = std::expected<void, std::string>;
+  static constexpr unsigned the_run = 1;  // all rows of the demo
+  static constexpr std::chrono::seconds settle_timeout{60};
   enum Chapters : std::size_t { steady, crash, comeback, switchover, cut, hang, check };
 
   struct Measured {

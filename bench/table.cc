@@ -105,4 +105,8 @@ std::string format_number(double value, int digits) {
   return text;
 }
 
+std::string format_ms(double ms) {
+  return format_number(ms, 1) + " ms";
+}
+
 }  // namespace pointsman::bench

@@ -21,6 +21,8 @@ class Table {
 
 // With `digits` after the point, and a group mark every three digits before it: "12,345.6".
 std::string format_number(double value, int digits = 0);
+// "32.6 ms".
+std::string format_ms(double ms);
 
 // How many columns of a terminal a text takes: characters of UTF-8, without escape sequences (ESC [ ...
 // letter).
