@@ -96,6 +96,7 @@ void CloneWatch::end(Admin& admin, std::string why) {
 void CloneWatch::watch(const mysql::Waker& done) {
   Admin admin(order_.recipient, done);
   moved_ = mysql::boot_now();
+  tell_({Stage::copying, "", 0, 0});  // a small one is over before the first look
   // Refused when the server is on its way down: then `done` rings in a moment.
   while (!admin.open()) {
     if (!admin.connection().pause(look_interval)) return;
