@@ -125,11 +125,11 @@ class Eth0Cut : public HostsTest, public testing::WithParamInterface<CableCut> {
     ASSERT_TRUE(cut) << cut.error();
     expect_failover("cut_off");
     // By its agent's word, and not because its lease must be over.
-    for (const json& step : world_.last_event("failover")["steps"]) {
-      if (step["name"] == "fence") {
-        EXPECT_TRUE(has(step, "agent") && !has(step, "lease")) << step;
-      }
-    }
+    const json event = world_.last_event("failover");
+    const auto fence =
+        std::ranges::find_if(event["steps"], [](const json& step) { return step["name"] == "fence"; });
+    ASSERT_NE(fence, event["steps"].end()) << event;
+    EXPECT_TRUE(has(*fence, "agent") && !has(*fence, "lease")) << *fence;
     EXPECT_TRUE(agent(0).log().contains("fenced"));
     EXPECT_FALSE(agent(0).log().contains("lease_lost"));
     EXPECT_FALSE(writable(db(0)));

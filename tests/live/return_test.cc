@@ -70,14 +70,7 @@ void expect_the_same_rows(World& world) {
 // Until commits have waited for the replica for a while.
 void expect_semi_sync(World& world, Load& load) {
   const auto caught_up = world.daemon->wait_status(
-      [](const auto& status) {
-        for (const auto& backend : status["backends"]) {
-          const auto& replication = backend["replication"];
-          if (replication.is_object() && replication["semi_sync"] == true) return true;
-        }
-        return false;
-      },
-      Millis(soon));
+      [](const auto& status) { return status["semi_sync"]["state"] == "on"; }, Millis(soon));
   ASSERT_TRUE(caught_up.has_value()) << caught_up.error() << world.story();
   // As far as the ledger looks back.
   const auto known = std::chrono::steady_clock::now() + core::PrimaryLedger::span + 500ms;
