@@ -72,7 +72,7 @@ class Errand {
   }
 
   std::expected<std::string, Failure> take_back(const std::optional<rescue::Saved>& saved) {
-    std::string why = "an earlier copy was not seen to its end";
+    std::string why = "there is nothing to undo";
     if (saved) {
       const auto outcome = rescue::take_back(rescue_, *saved);
       if (!outcome) return std::unexpected(outcome.error());

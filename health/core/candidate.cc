@@ -4,6 +4,7 @@
 
 #include "health/core/frame_gtids.h"
 #include "health/core/topology.h"
+#include "health/core/wording.h"
 
 namespace pointsman::core {
 
@@ -106,8 +107,7 @@ std::string why_passed_over(const Server& server, const Server& best, bool plann
   const unsigned there = best.settings.priority;
   const auto less = lead(best, server);
   if (less > 0 && !(planned && here != there)) {
-    return "has received " + std::to_string(less) + (less == 1 ? " transaction" : " transactions") +
-           " less than " + best.name();
+    return "has received " + transactions(less) + " less than " + best.name();
   }
   if (here != there) {
     return std::string(planned ? "has" : "has received as much, and has") + " the lower priority (" +

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "health/core/candidate.h"
 #include "health/core/topology.h"
+#include "health/core/wording.h"
 
 namespace pointsman::core {
 
@@ -14,8 +14,10 @@ namespace {
 constexpr Duration first_pause = 500ms;
 constexpr Duration longest_pause = 15s;
 constexpr Duration longest_rejoin = 30s;
-// Commits that wait for a replica which has them for so long are waiting in vain.
-constexpr Duration prompt_after = 1s;
+
+std::string receiver_error(const ReplicaStatus& replica) {
+  return "error " + std::to_string(replica.io_errno) + ": " + replica.io_error;
+}
 
 }  // namespace
 
@@ -52,93 +54,6 @@ bool Caretaker::must_wait(const Server& server, bool is_primary, Instant now) co
   return !server.writable() || found->second.duty == Duty::make_read_only;
 }
 
-void Caretaker::care_for_primary(Server& primary, Instant now) {
-  primary.trouble.clear();
-  const auto mode = cluster_.config.replication.semi_sync;
-  if (!primary.writable()) {
-    // Only a restart and what we did ourselves is repaired: a person who sets read_only by hand means it.
-    if (primary.read_only_by_us || primary.evidence.restarted_since_writable())
-      return reinstate(primary, now);
-    primary.trouble = "the primary is read-only, and not by us: `pointsman failover --to " + primary.name() +
-                      " --force` makes it writable again";
-    return;
-  }
-  const auto& semi_sync = primary.report().semi_sync;
-  const auto set = !semi_sync.source_enabled  ? conf::SemiSync::off
-                   : semi_sync.source_insists ? conf::SemiSync::required
-                                              : conf::SemiSync::preferred;
-  if (set == mode) {
-    const bool replica_there = semi_sync.source_active && semi_sync.source_clients > 0;
-    if (mode == conf::SemiSync::preferred && replica_there && !semi_sync.source_waits_alone)
-      return start(Duty::semi_sync, primary, SetSemiSyncSource{mode, true}, 10s, now);
-    if (waits_in_vain(primary)) start(Duty::prompt, primary, PromptReplicas{}, 10s, now);
-    return;
-  }
-  if (mode == conf::SemiSync::off)
-    return start(Duty::semi_sync, primary, SetSemiSyncSource{mode, false}, 10s, now);
-  if (!semi_sync.available) {
-    primary.trouble = "the semi-sync plugin is not installed, so commits do not wait for a replica";
-    return;
-  }
-  // Replicas first: a source that waits for replicas which do not acknowledge would stop every commit.
-  bool deaf_replica = false;
-  bool acknowledging_replica = false;
-  for (const auto& server : cluster_.servers) {
-    if (!server.up() || !cluster_.follows(server, primary) || server.settings.never_promote) continue;
-    (server.report().semi_sync.replica_enabled ? acknowledging_replica : deaf_replica) = true;
-  }
-  if (deaf_replica && !acknowledging_replica) {
-    primary.trouble = "commits do not wait yet: no replica acknowledges";
-    return;
-  }
-  start(Duty::semi_sync, primary, SetSemiSyncSource{mode, false}, 10s, now);
-}
-
-// A replica has all that the primary has, is connected as one that acknowledges, and yet commits wait and
-// nothing new is committed. MySQL counts as acknowledged what a replica does not ask for again.
-bool Caretaker::waits_in_vain(const Server& primary) {
-  const ServerReport& report = primary.report();
-  const bool complete = std::ranges::any_of(cluster_.servers, [&](const Server& server) {
-    return server.up() && cluster_.follows(server, primary) && server.report().semi_sync.replica_active &&
-           holdings(server).contains(report.executed);
-  });
-  const bool waits = report.flavour == Flavour::mariadb && report.semi_sync.source_waiting > 0;
-  if (!waits || !complete) {
-    standstill_.reset();
-    return false;
-  }
-  const Instant asked = *primary.evidence.report_from;
-  if (!standstill_ || standstill_->executed != report.executed) standstill_ = {report.executed, asked};
-  return asked - standstill_->since >= prompt_after;
-}
-
-// A primary that restarted may have lost in its crash what its replicas have. They are asked first.
-void Caretaker::reinstate(Server& primary, Instant now) {
-  // Until its agent has heard that it is the primary, it would stop the writes again.
-  const AgentEvidence& agent = primary.evidence.agent;
-  const bool leases = cluster_.config.heartbeat.lease > Duration::zero();
-  const bool heard = agent.word && agent.host_alive(cluster_.config.heartbeat.warntime, now);
-  if (leases && heard && !agent.word->lease_held) return;
-  if (primary.evidence.restarted_since_writable()) {
-    const Recovery recovery = compare_after_restart(cluster_, primary);
-    if (recovery.ask) {
-      // Once for each answer: this is looked at with every event.
-      const Instant known = cluster_.at(*recovery.ask).evidence.report_until.value_or(Instant::min());
-      const auto asked = asked_after_.find(*recovery.ask);
-      if (asked != asked_after_.end() && asked->second == known) return;
-      asked_after_[*recovery.ask] = known;
-      return outbox_.add(ProbeNow{*recovery.ask});
-    }
-    if (!recovery.why_not.empty()) {
-      const Server& better = recovery.ahead != nullptr ? *recovery.ahead : primary;
-      primary.trouble =
-          recovery.why_not + ": `pointsman failover --to " + better.name() + " --force` makes it serve";
-      return;
-    }
-  }
-  start(Duty::reinstate, primary, MakeWritable{cluster_.config.replication.semi_sync}, 10s, now);
-}
-
 void Caretaker::care_for_other(Server& server, const Server& primary, Instant now) {
   if (server.writable()) {
     server.trouble = "accepts writes although " + primary.name() + " is the primary";
@@ -157,18 +72,20 @@ void Caretaker::care_for_other(Server& server, const Server& primary, Instant no
   if (!primary.up() || !primary.writable()) return;
 
   if (!audit(server, primary)) return;
-  if (server.errant.empty() && server.quarantined) {
+  if (server.errant.empty() && server.quarantined && !is_unread(server.id)) {
     server.quarantined = false;
     dirty_ = true;
   }
   // No errand of ours runs here: an order to follow that was not seen to its end is given again.
   const bool in_place = placed && !server.being_turned && !server.taking_back;
-  if (in_place && !ordered_to_discard(server)) return watch_replica(server, primary, now);
+  const bool unread = server.errant.empty() && stopped_unread(server, primary);
+  if (in_place && !unread && !ordered_to_discard(server)) return watch_replica(server, primary, now);
   care_for_stray(server, primary, now);
 }
 
 void Caretaker::care_for_stray(Server& server, const Server& primary, Instant now) {
   if (server.taking_back || !server.errant.empty()) return care_for_diverged(server, primary, now);
+  if (is_unread(server.id)) return care_for_unread(server, primary, now);
   if (server.report().sources > 1) {
     server.trouble = "replicates from several sources, which is not supported";
     return;
@@ -180,6 +97,13 @@ void Caretaker::care_for_stray(Server& server, const Server& primary, Instant no
   // The audit may speak of an earlier moment, as after a crash recovery; what is turned round must be known
   // to the primary now.
   if (!primary.report().executed.contains(server.report().executed)) return;
+  if (stopped_unread(server, primary)) {
+    Unread& unread = unread_[server.id];
+    ++unread.times;
+    unread.error = receiver_error(*server.replica());
+    unread.receives_since.reset();
+    if (is_unread(server.id)) return care_for_unread(server, primary, now);
+  }
   start(Duty::follow, server, order_to_follow(cluster_, server, primary), 20s, now);
 }
 
@@ -201,10 +125,13 @@ void Caretaker::rejoin(const RejoinWanted& wish, Instant now) {
   requests_[backend] = {request, now + longest_rejoin, wish.discard};
   patience_.erase(backend);
   refused_.erase(backend);
+  // With `discard` a copy of the data is wanted; without, that it is tried once more.
+  if (!wish.discard) unread_.erase(backend);
   // A replica in its place whose replication is stopped or lacks semi-sync is set up anew; everything else is
   // care's usual work.
   const bool in_place = !server.writable() && cluster_.follows(server, *primary) && !occupied(backend);
-  if (in_place && server.errant.empty() && !server.taking_back && !server.trouble.empty()) {
+  if (in_place && server.errant.empty() && !server.taking_back && !server.trouble.empty() &&
+      !ordered_to_discard(server)) {
     return start(Duty::follow, server, order_to_follow(cluster_, server, *primary), 20s, now);
   }
   care(now);
@@ -249,6 +176,13 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
       outbox_.record(
           about("reinstated", cluster_, server, server.name() + " was read-only and accepts writes again"));
       return;
+    case Duty::end_ring:
+      patience_.erase(errand.backend);
+      server.trouble.clear();
+      outbox_.record(
+          about("trouble", cluster_, server,
+                server.name() + ": replicated although it is the primary, and was made to end that"));
+      return;
     case Duty::semi_sync:
       // Asked again only after a pause, should the server not keep it.
       if (!errand.outdated) patience_[errand.backend] = {Duty::semi_sync, now + longest_pause, {}, {}};
@@ -279,9 +213,7 @@ void Caretaker::finished_follow(const Errand& errand, Instant now) {
   if (primary == nullptr || replica == nullptr)
     return failed(errand, "no replication after the command", now);
   if (replica->io != ReplicaStatus::Io::yes) {
-    const std::string why = replica->io_errno != 0
-                                ? "error " + std::to_string(replica->io_errno) + ": " + replica->io_error
-                                : "not connected yet";
+    const std::string why = replica->io_errno != 0 ? receiver_error(*replica) : "not connected yet";
     return failed(errand, "does not receive from " + primary->name() + ": " + why, now);
   }
   patience_.erase(errand.backend);
@@ -299,8 +231,8 @@ void Caretaker::finished_follow(const Errand& errand, Instant now) {
     const GtidSet gone = server.promise->at_stake.minus(primary->report().executed);
     if (!gone.empty()) record.lost.push_back(gone.to_string());
     record.message += gone.empty() ? "; nothing that it was known to have is lost"
-                                   : "; lost: " + std::to_string(gone.count()) +
-                                         " transactions that may have been acknowledged: " + gone.to_string();
+                                   : "; lost: " + transactions(gone.count()) +
+                                         " that may have been acknowledged: " + gone.to_string();
     server.promise.reset();
     dirty_ = true;
   }
@@ -350,6 +282,7 @@ void Caretaker::forgive(Duration stall) {
 void Caretaker::reconsider() {
   patience_.clear();
   refused_.clear();
+  unread_.clear();
   next_semi_sync_.clear();
   for (auto& errand : errands_) errand.outdated = true;
 }
@@ -359,6 +292,7 @@ void Caretaker::drop_all() {
   errands_.clear();
   patience_.clear();
   refused_.clear();
+  unread_.clear();
   while (!requests_.empty()) answer(requests_.begin()->first, false, "a change of primary began");
 }
 

@@ -39,7 +39,7 @@ class Caretaker {
   bool take_dirty() { return std::exchange(dirty_, false); }
 
  private:
-  enum class Duty { make_read_only, resume, follow, reinstate, semi_sync, prompt, take_back };
+  enum class Duty { make_read_only, resume, follow, reinstate, end_ring, semi_sync, prompt, take_back };
   struct Errand {
     Duty duty;
     CommandId id;
@@ -70,14 +70,21 @@ class Caretaker {
   void care_for_other(Server& server, const Server& primary, Instant now);
   void reinstate(Server& primary, Instant now);
   bool waits_in_vain(const Server& primary);
+  bool end_ring(Server& primary, Instant now);
   void care_for_stray(Server& server, const Server& primary, Instant now);
   void watch_replica(Server& server, const Server& primary, Instant now);
+  bool stopped_by_restart(const Server& server, const Server& primary) const;
   void make_exact(Server& server, const Server& primary);
   void care_for_diverged(Server& server, const Server& primary, Instant now);
+  // Its receiver stopped as the primary cannot read its binary logs for it.
+  bool stopped_unread(const Server& server, const Server& primary) const;
+  bool is_unread(BackendId backend) const;  // was told so often enough
+  void care_for_unread(Server& server, const Server& primary, Instant now);
   bool ordered_to_discard(const Server& server) const;
   Discard may_discard(const Server& server) const;
   void take_back(Server& server, const Server& primary, const Discard& discard, Instant now);
   void quarantine(Server& server, const Server& primary, const std::string& why);
+  void put_in_quarantine(Server& server, const std::string& text);
   void start(Duty duty, Server& server, Command command, Duration limit, Instant now);
   void failed(const Errand& errand, const std::string& why, Instant now);
   void finished_follow(const Errand& errand, Instant now);
@@ -99,6 +106,16 @@ class Caretaker {
     std::string why;
   };
   std::map<BackendId, Refused> refused_;
+  // Who cannot go on with what it has, as its source does not have the binary logs for that, or cannot read
+  // them. One answer may be of a moment that is past, so a few are asked for. A receiver may be connected for
+  // a moment before it gets its answer.
+  struct Unread {
+    unsigned times = 0;
+    std::string error;
+    std::optional<Instant> receives_since;
+  };
+  std::map<BackendId, Unread> unread_;
+  std::map<BackendId, Instant> replicated_at_;   // when it was last seen to
   std::map<BackendId, Instant> next_semi_sync_;  // when a replica may be asked again
   std::map<BackendId, Instant> asked_after_;     // the end of the report that was too old to decide by
   // The primary had committed no more than this and was waiting for a replica, at all reports since.

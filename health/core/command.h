@@ -70,11 +70,14 @@ struct Follow {
   conf::SemiSync semi_sync = conf::SemiSync::preferred;
 };
 
+// Replicate from nobody any more, in whatever role. What was received and not applied is thrown away.
+struct EndReplication {};
+
 // Only a fresh report.
 struct Inspect {};
 
 using Command = std::variant<StopReceiving, ResumeReceiving, WaitApplied, Promote, MakeReadOnly, MakeWritable,
-                             SetSemiSyncSource, PromptReplicas, Follow, Inspect>;
+                             SetSemiSyncSource, PromptReplicas, Follow, EndReplication, Inspect>;
 const char* name_of(const Command& command);
 
 using CommandResult = std::expected<ServerReport, Failure>;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "health/core/caretaker.h"
+#include "health/core/wording.h"
 
 namespace pointsman::core {
 
@@ -11,12 +12,14 @@ namespace {
 
 // Copying a large server takes hours; whoever waits for longer than this waits for nothing.
 constexpr Duration longest_take_back = 24h;
+// What a replica says when its source cannot read its own binary log for it, or has purged it; MySQL from 8.0
+// on has a number of its own for that.
+constexpr unsigned source_cannot_read = 1236;
+constexpr unsigned source_cannot_read_mysql = 13114;
+// So often must a server have said that its source cannot go on from where it is.
+constexpr unsigned times_unread = 3;
 // `uptime` has whole seconds.
 constexpr Duration uptime_slack = 1500ms;
-
-std::string transactions(const GtidSet& set) {
-  return std::to_string(set.count()) + (set.count() == 1 ? " transaction" : " transactions");
-}
 
 // Whether another run of the server made the promise: it was frozen or cut off, or it has ended since. After
 // a restart of ours that may not be known.
@@ -33,7 +36,38 @@ Run run_since_promise(const Server& server) {
 bool Caretaker::ordered_to_discard(const Server& server) const {
   const auto request = requests_.find(server.id);
   return request != requests_.end() && request->second.discard &&
-         (server.taking_back || !server.errant.empty());
+         (server.taking_back || !server.errant.empty() || is_unread(server.id));
+}
+
+bool Caretaker::stopped_unread(const Server& server, const Server& primary) const {
+  const ReplicaStatus* replica = server.replica();
+  if (replica == nullptr || replica->io == ReplicaStatus::Io::yes || !cluster_.follows(server, primary))
+    return false;
+  return replica->io_errno == source_cannot_read || replica->io_errno == source_cannot_read_mysql;
+}
+
+bool Caretaker::is_unread(BackendId backend) const {
+  const auto found = unread_.find(backend);
+  return found != unread_.end() && found->second.times >= times_unread;
+}
+
+// It has nothing of its own, but cannot go on from where it is: only other data help, and those are a
+// person's to order, as a copy takes long and is a load for the primary.
+void Caretaker::care_for_unread(Server& server, const Server& primary, Instant now) {
+  const auto refused = refused_.find(server.id);
+  if (refused == refused_.end() && ordered_to_discard(server))
+    return take_back(server, primary, {true, "by the operator's order"}, now);
+  std::string text = server.name() + " cannot go on as a replica of " + primary.name() + ", which does not " +
+                     "have the binary logs for that or cannot read them (" + unread_[server.id].error + ")";
+  if (refused != refused_.end()) {
+    text += "; " + refused->second.why;
+    server.trouble = "quarantined: " + text;
+  } else {
+    server.trouble = "quarantined: " + text + "; `pointsman rejoin " + server.name() +
+                     " --discard` gives it a fresh copy of the data";
+  }
+  answer(server.id, false, text);
+  put_in_quarantine(server, text);
 }
 
 Caretaker::Discard Caretaker::may_discard(const Server& server) const {
@@ -82,8 +116,10 @@ void Caretaker::care_for_diverged(Server& server, const Server& primary, Instant
 }
 
 void Caretaker::take_back(Server& server, const Server& primary, const Discard& discard, Instant now) {
-  server.trouble = transactions(server.errant) + " that " + primary.name() +
-                   " does not have are being saved and taken back (" + discard.why + ")";
+  server.trouble = server.errant.empty() && !server.taking_back
+                       ? "is given a fresh copy of the data of " + primary.name() + " (" + discard.why + ")"
+                       : transactions(server.errant.count()) + " that " + primary.name() +
+                             " does not have are being saved and taken back (" + discard.why + ")";
   const bool again = server.taking_back && server.taking_back->errant.contains(server.errant);
   if (!again) server.taking_back = {server.errant, discard.reign};
   dirty_ = true;
@@ -113,17 +149,21 @@ void Caretaker::on(const TookBack& event, Instant now) {
       dirty_ = true;
       refused_[server.id] = {server.errant, event.result.error().text};
     }
-    return failed(errand, "its own transactions could not be taken back: " + event.result.error().text, now);
+    const std::string what = server.errant.empty() ? "it could not be given other data: "
+                                                   : "its own transactions could not be taken back: ";
+    return failed(errand, what + event.result.error().text, now);
   }
   // What it reported before is not what it has now.
   server.evidence.on_command_ok(event.result->server, event.result->started, now);
   patience_.erase(server.id);
-  HistoryRecord record = about(
-      "discard", cluster_, server,
-      server.name() + ": " +
-          (server.errant.empty() ? "what was begun is done" : transactions(server.errant) + " taken back") +
-          ", " + event.result->how +
-          (event.result->saved_in.empty() ? "" : "; saved in " + event.result->saved_in));
+  unread_.erase(server.id);
+  HistoryRecord record =
+      about("discard", cluster_, server,
+            server.name() + ": " +
+                (server.errant.empty() ? "what was begun is done"
+                                       : transactions(server.errant.count()) + " taken back") +
+                ", " + event.result->how +
+                (event.result->saved_in.empty() ? "" : "; saved in " + event.result->saved_in));
   record.steps = {{"take_back", now - errand.began, event.result->how}};
   if (!server.errant.empty()) record.lost = {server.errant.to_string()};
   outbox_.record(std::move(record));
@@ -136,16 +176,21 @@ void Caretaker::on(const TookBack& event, Instant now) {
 }
 
 void Caretaker::quarantine(Server& server, const Server& primary, const std::string& why) {
-  const std::string text = server.name() + " has " + transactions(server.errant) + " that " + primary.name() +
-                           " does not have: " + server.errant.to_string() + "; " + why;
+  const std::string text = server.name() + " has " + transactions(server.errant.count()) + " that " +
+                           primary.name() + " does not have: " + server.errant.to_string() + "; " + why;
   server.trouble = "quarantined: " + text + "; `pointsman rejoin " + server.name() +
                    " --discard` saves them and takes them back";
   answer(server.id, false, text + "; it cannot follow without losing them");
+  put_in_quarantine(server, text);
+}
+
+// Told once.
+void Caretaker::put_in_quarantine(Server& server, const std::string& text) {
   if (server.quarantined) return;
   server.quarantined = true;
   dirty_ = true;
   HistoryRecord record = about("quarantine", cluster_, server, text);
-  record.lost = {server.errant.to_string()};
+  if (!server.errant.empty()) record.lost = {server.errant.to_string()};
   outbox_.record(std::move(record));
 }
 

@@ -1,4 +1,5 @@
 // The caretaker's way with a replica that is where it should be.
+#include "health/core/candidate.h"
 #include "health/core/caretaker.h"
 #include "health/core/topology.h"
 
@@ -10,6 +11,8 @@ namespace {
 
 // Should a server not keep its semi-sync role, it is not asked again and again.
 constexpr Duration semi_sync_pause = 15s;
+// Whoever receives for so long has got what it asked its source for.
+constexpr Duration read_for_certain = 5s;
 
 // A sentence; empty: nothing.
 std::string why_not_well(const Cluster& cluster, const Server& server, const Server& primary) {
@@ -49,9 +52,31 @@ bool has_wrong_role(const Cluster& cluster, const Server& server) {
 
 }  // namespace
 
+// It replicated, was started anew, and does not replicate any more: nobody stopped it, but the server did not
+// find its relay logs, or is set not to go on by itself. Only what its source has anyway is thrown away.
+bool Caretaker::stopped_by_restart(const Server& server, const Server& primary) const {
+  const ReplicaStatus& replica = *server.replica();
+  if (replica.io != ReplicaStatus::Io::no || replica.sql || replica.io_errno != 0 || replica.sql_errno != 0)
+    return false;
+  const auto seen = replicated_at_.find(server.id);
+  return seen != replicated_at_.end() && server.evidence.run_started() > seen->second &&
+         cluster_.follows(server, primary) && primary.report().executed.contains(holdings(server));
+}
+
 void Caretaker::watch_replica(Server& server, const Server& primary, Instant now) {
-  if (server.replica()->io == ReplicaStatus::Io::yes) server.fenced = server.heir = false;
+  if (server.replica()->io == ReplicaStatus::Io::yes) {
+    server.fenced = server.heir = false;
+    if (const auto unread = unread_.find(server.id); unread != unread_.end()) {
+      auto& since = unread->second.receives_since;
+      since = since.value_or(now);
+      if (now - *since >= read_for_certain) unread_.erase(unread);
+    }
+  }
+  if (server.replica()->io != ReplicaStatus::Io::no || server.replica()->sql)
+    replicated_at_[server.id] = *server.evidence.report_until;
   server.trouble = why_not_well(cluster_, server, primary);
+  if (stopped_by_restart(server, primary))
+    return start(Duty::follow, server, order_to_follow(cluster_, server, primary), 20s, now);
   // A source that is a replica itself waits for nobody.
   if (server.trouble.empty() && cluster_.follows(server, primary) && has_wrong_role(cluster_, server)) {
     Instant& next = next_semi_sync_[server.id];

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "health/core/wording.h"
+
 namespace pointsman::core {
 
 namespace {
@@ -145,8 +147,8 @@ std::string why_forbidden(const Shortfall& shortfall, const Cluster& cluster, co
                                                         in_words(*shortfall.alone_since)
                                                   : "";
   if (!shortfall.missing.empty()) {
-    return candidate.name() + " is behind: it never received " + std::to_string(shortfall.missing.count()) +
-           " transactions that the primary had (" + shortfall.missing.to_string() + ")" + alone +
+    return candidate.name() + " is behind: it never received " + transactions(shortfall.missing.count()) +
+           " that the primary had (" + shortfall.missing.to_string() + ")" + alone +
            "; failover.allow_loss or `pointsman failover --force` accepts their loss";
   }
   if (!shortfall.last_seen.empty()) {

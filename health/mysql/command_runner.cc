@@ -25,6 +25,14 @@ constexpr unsigned lock_wait_timeout_errno = 1205;
 constexpr unsigned no_such_thread_errno = 1094;
 constexpr unsigned not_owner_errno = 1095;
 
+// What a server says that finds relay logs missing which it knows of: MariaDB 1201, MySQL 1871 and 1872. It
+// neither starts to replicate then nor (MariaDB) takes another source before it has forgotten the old one.
+// Nothing is lost by that but what was received and not applied, which the source is asked for again.
+bool lacks_relay_logs(const Failure& failure) {
+  static constexpr std::array<unsigned, 3> numbers = {1201, 1871, 1872};
+  return std::ranges::find(numbers, failure.server_errno) != numbers.end();
+}
+
 core::Instant soon() {
   return boot_now() + CommandRunner::statement_timeout;
 }
@@ -272,18 +280,36 @@ CommandResult CommandRunner::operator()(const core::Follow& command) {
   // Only now is it final: nobody writes, nothing is applied.
   const auto stopped = report();
   if (!stopped) return stopped;
-  if (const auto start = dialect.set_start(stopped->executed); !start.empty()) {
-    if (auto done = execute(start); !done) return std::unexpected(done.error());
+  auto started = start_following(command, stopped->executed);
+  if (!started && lacks_relay_logs(started.error())) {
+    if (auto done = execute(dialect.forget_replication()); !done) return std::unexpected(done.error());
+    started = start_following(command, stopped->executed);
   }
-  const auto source = dialect.set_source({command.source, settings_.replication, settings_.heartbeat});
-  if (auto done = execute(source.sql, source.shown); !done) return std::unexpected(done.error());
-  if (auto done = execute(dialect.start_replication()); !done) return std::unexpected(done.error());
+  if (!started) return std::unexpected(started.error());
   if (auto done = wait_until_connected(); !done) return std::unexpected(done.error());
   if (stopped->semi_sync.source_enabled) {
     if (auto done = dialect.resign_source(session_.connection(), soon()); !done) {
       return std::unexpected(done.error());
     }
   }
+  return report();
+}
+
+CommandRunner::Outcome CommandRunner::start_following(const core::Follow& command,
+                                                      const core::GtidSet& executed) {
+  auto& dialect = session_.dialect();
+  if (const auto start = dialect.set_start(executed); !start.empty()) {
+    if (auto done = execute(start); !done) return done;
+  }
+  const auto source = dialect.set_source({command.source, settings_.replication, settings_.heartbeat});
+  if (auto done = execute(source.sql, source.shown); !done) return done;
+  return execute(dialect.start_replication());
+}
+
+CommandResult CommandRunner::operator()(const core::EndReplication&) {
+  auto& dialect = session_.dialect();
+  if (auto done = execute(dialect.stop_replication()); !done) return std::unexpected(done.error());
+  if (auto done = execute(dialect.forget_replication()); !done) return std::unexpected(done.error());
   return report();
 }
 

@@ -32,6 +32,7 @@ class CommandRunner {
   core::CommandResult operator()(const core::SetSemiSyncSource& command);
   core::CommandResult operator()(const core::PromptReplicas& command);
   core::CommandResult operator()(const core::Follow& command);
+  core::CommandResult operator()(const core::EndReplication& command);
   core::CommandResult operator()(const core::Inspect& command);
 
   // Of a statement that the server should answer at once.
@@ -43,6 +44,7 @@ class CommandRunner {
  private:
   using Outcome = std::expected<void, core::Failure>;
 
+  Outcome start_following(const core::Follow& command, const core::GtidSet& executed);
   Outcome execute(std::string_view sql, std::string_view shown = {});
   core::CommandResult report();
   Outcome become_read_only(std::chrono::milliseconds timeout);

@@ -240,8 +240,8 @@ RequestId World::switchover(std::optional<std::size_t> to, bool dry_run) {
 RequestId World::failover(std::optional<std::size_t> to, bool force) {
   return ask([&](RequestId id) { return FailoverWanted{id, id_of(to), force}; });
 }
-RequestId World::rejoin(std::size_t i) {
-  return ask([&](RequestId id) { return RejoinWanted{id, static_cast<BackendId>(i)}; });
+RequestId World::rejoin(std::size_t i, bool discard) {
+  return ask([&](RequestId id) { return RejoinWanted{id, static_cast<BackendId>(i), discard}; });
 }
 RequestId World::maintenance(std::size_t i, bool on) {
   return ask([&](RequestId id) { return MaintenanceWanted{id, static_cast<BackendId>(i), on}; });

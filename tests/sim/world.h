@@ -147,7 +147,7 @@ class World {
   core::RequestId ask(const std::function<core::Event(core::RequestId)>& make);
   core::RequestId switchover(std::optional<std::size_t> to = {}, bool dry_run = false);
   core::RequestId failover(std::optional<std::size_t> to = {}, bool force = false);
-  core::RequestId rejoin(std::size_t i);
+  core::RequestId rejoin(std::size_t i, bool discard = false);
   core::RequestId maintenance(std::size_t i, bool on);
   core::RequestId automatic(bool on);
   core::RequestId pause(bool on);

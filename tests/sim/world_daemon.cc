@@ -347,6 +347,8 @@ bool World::apply(std::size_t i, const Command& command, std::optional<Failure>&
   } else if (const auto* follow = std::get_if<Follow>(&command)) {
     server.follow(follow->source, follow->semi_sync);
     replicate(i);
+  } else if (std::holds_alternative<EndReplication>(command)) {
+    server.replication.reset();
   }
   return true;
 }
@@ -469,7 +471,8 @@ std::expected<TookBack::Report, Failure> World::take_back(std::size_t i, const T
     return std::unexpected(failure(FailureKind::unsupported, name(i) + " was written to since its start"));
   if (promised && !discards_allowed_)
     violated("an acknowledged transaction of " + name(i) + " is thrown away");
-  story(name(i), "its own transactions were taken back");
+  server.copied = action.errant.empty();
+  story(name(i), server.copied ? "was given other data" : "its own transactions were taken back");
   return TookBack::Report{report(i), now(), "/rescue", "undone by the model"};
 }
 

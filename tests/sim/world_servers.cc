@@ -59,7 +59,8 @@ void World::replicate(std::size_t i) {
     replication.io_errno = cannot_connect;
     return;
   }
-  if (replica.log.count_of(source.number) > source.log.count_of(source.number)) {
+  const bool too_old = source.purged && !replica.copied && !replication.connected;
+  if (too_old || replica.log.count_of(source.number) > source.log.count_of(source.number)) {
     replication.connected = false;
     replication.io_errno = source_lacks_transactions;
     return;
