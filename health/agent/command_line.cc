@@ -77,28 +77,43 @@ Status check(const std::string& file) {
   return done;
 }
 
+// All that can be typed. CLI11 writes into it, so it stays where it is.
+struct CommandLine {
+  CommandLine();
+  CommandLine(const CommandLine&) = delete;
+  CommandLine& operator=(const CommandLine&) = delete;
+
+  CLI::App app{about, "pointsman-agent"};
+  std::string file = "/etc/pointsman/agent.toml";
+  CLI::App* run_command = app.add_subcommand("run", "the agent, in the foreground");
+  CLI::App* check_command = app.add_subcommand("check", "validates the configuration and its authkeys");
+};
+
+CommandLine::CommandLine() {
+  app.set_help_flag("-h,--help", "this text");
+  app.set_version_flag("--version", "pointsman-agent " POINTSMAN_VERSION);
+  app.footer(footer);
+  app.require_subcommand(1);
+  for (CLI::App* command : {run_command, check_command})
+    command->add_option("-c,--config", file, "the configuration (/etc/pointsman/agent.toml)")
+        ->type_name("FILE");
+}
+
 }  // namespace
+
+void describe_command_line(const std::function<void(const CLI::App&)>& reader) {
+  reader(CommandLine().app);
+}
 
 int command_line(int argc, const char* const* argv, const Run& run) {
   try {
-    CLI::App app(about, "pointsman-agent");
-    app.set_help_flag("-h,--help", "this text");
-    app.set_version_flag("--version", "pointsman-agent " POINTSMAN_VERSION);
-    app.footer(footer);
-    app.require_subcommand(1);
-    std::string file = "/etc/pointsman/agent.toml";
-    CLI::App* const run_command = app.add_subcommand("run", "the agent, in the foreground");
-    CLI::App* const check_command =
-        app.add_subcommand("check", "validates the configuration and its authkeys");
-    for (CLI::App* command : {run_command, check_command})
-      command->add_option("-c,--config", file, "the configuration (/etc/pointsman/agent.toml)")
-          ->type_name("FILE");
+    CommandLine line;
     try {
-      app.parse(argc, argv);
+      line.app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-      return app.exit(error) == 0 ? done : usage;
+      return line.app.exit(error) == 0 ? done : usage;
     }
-    return run_command->parsed() ? start(file, run) : check(file);
+    return line.run_command->parsed() ? start(line.file, run) : check(line.file);
   } catch (const std::exception& error) {
     complain(std::string("pointsman-agent: internal error: ") + error.what());
     return refused;

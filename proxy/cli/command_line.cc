@@ -231,19 +231,24 @@ std::optional<Stop> unknown_command(const std::vector<std::string>& arguments) {
   return usage_error("", text);
 }
 
-}  // namespace
+// All that can be typed. CLI11 writes into it, so it stays where it is.
+struct CommandLine {
+  CommandLine();
+  CommandLine(const CommandLine&) = delete;
+  CommandLine& operator=(const CommandLine&) = delete;
 
-std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string>& arguments) {
-  if (auto stop = unknown_command(arguments)) return std::unexpected(std::move(*stop));
-  CLI::App app("", "pointsman");
+  CLI::App app{"", "pointsman"};
+  std::vector<Invocation> invocations{manuals().size()};  // one each: defaults differ
+  Raw raw;
+  std::vector<CLI::App*> commands;
+};
+
+CommandLine::CommandLine() {
   app.formatter(std::make_shared<HelpFormatter>());
   add_help(app);
   app.set_version_flag("--version", "pointsman " POINTSMAN_VERSION, "the version");
   app.require_subcommand(1);
 
-  std::vector<Invocation> invocations(manuals().size());  // one each: defaults differ
-  Raw raw;
-  std::vector<CLI::App*> commands;
   for (std::size_t i = 0; i < invocations.size(); ++i) {
     const Manual& manual = manuals()[i];
     CLI::App* command = app.add_subcommand(std::string(manual.name), std::string(manual.summary));
@@ -264,7 +269,18 @@ std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string
     }
     commands.push_back(command);
   }
+}
 
+}  // namespace
+
+void describe_command_line(const std::function<void(const CLI::App&)>& reader) {
+  reader(CommandLine().app);
+}
+
+std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string>& arguments) {
+  if (auto stop = unknown_command(arguments)) return std::unexpected(std::move(*stop));
+  CommandLine line;
+  auto& [app, invocations, raw, commands] = line;
   const auto typed = [&]() -> CLI::App* {
     const auto found =
         std::ranges::find_if(commands, [](const CLI::App* command) { return command->parsed(); });

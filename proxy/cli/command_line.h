@@ -2,10 +2,15 @@
 
 #include <chrono>
 #include <expected>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "proxy/admin_protocol.h"
+
+namespace CLI {
+class App;
+}
 
 namespace pointsman::proxy::cli {
 
@@ -70,5 +75,8 @@ struct Stop {
 
 // `arguments` without the program's name.
 std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string>& arguments);
+
+// Shows the reader all commands with their options, as they are parsed; for manual pages and completion.
+void describe_command_line(const std::function<void(const CLI::App&)>& reader);
 
 }  // namespace pointsman::proxy::cli
