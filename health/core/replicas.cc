@@ -2,6 +2,7 @@
 #include "health/core/candidate.h"
 #include "health/core/caretaker.h"
 #include "health/core/topology.h"
+#include "health/core/wording.h"
 
 namespace pointsman::core {
 
@@ -14,8 +15,25 @@ constexpr Duration semi_sync_pause = 15s;
 // Whoever receives for so long has got what it asked its source for.
 constexpr Duration read_for_certain = 5s;
 
+// The longest that a server lets an idle replica wait for a sign of life unless told otherwise is 30 s, on
+// both products. Those that we have set up wait for half a keepalive.
+constexpr Duration silence_is_odd = 35s;
+
+// MariaDB ends the stream at a binary log that it cannot read, and its replica, which has no error, waits on.
+std::string why_nothing_comes(const Server& server, const Server& primary, Instant now) {
+  if (server.replica()->io != ReplicaStatus::Io::yes) return "";
+  const Duration silent = now - server.evidence.received_change_at.value_or(server.evidence.watched_since);
+  const GtidSet missing = primary.report().executed.minus(holdings(server));
+  if (silent < silence_is_odd || missing.empty()) return "";
+  return "is connected but has received nothing for " + std::to_string(to_ms(silent) / 1000) +
+         " s, although " + primary.name() + " has " + transactions(missing.count()) +
+         " more: see the error log of " + primary.name() +
+         "; if its binary logs are broken, `pointsman setup --overwrite " + server.name() +
+         "` gives this server a fresh copy";
+}
+
 // A sentence; empty: nothing.
-std::string why_not_well(const Cluster& cluster, const Server& server, const Server& primary) {
+std::string why_not_well(const Cluster& cluster, const Server& server, const Server& primary, Instant now) {
   const ReplicaStatus& replica = *server.replica();
   if (!server.errant.empty())
     return "has transactions that " + primary.name() + " does not have: " + server.errant.to_string();
@@ -33,7 +51,7 @@ std::string why_not_well(const Cluster& cluster, const Server& server, const Ser
     return "its replication was stopped: `pointsman rejoin " + server.name() + "` " +
            (direct ? "starts it" : "makes it follow " + primary.name());
   }
-  return "";
+  return direct ? why_nothing_comes(server, primary, now) : "";
 }
 
 // The same of its role in semi-sync.
@@ -74,7 +92,7 @@ void Caretaker::watch_replica(Server& server, const Server& primary, Instant now
   }
   if (server.replica()->io != ReplicaStatus::Io::no || server.replica()->sql)
     replicated_at_[server.id] = *server.evidence.report_until;
-  server.trouble = why_not_well(cluster_, server, primary);
+  server.trouble = why_not_well(cluster_, server, primary, now);
   if (stopped_by_restart(server, primary))
     return start(Duty::follow, server, order_to_follow(cluster_, server, primary), 20s, now);
   // A source that is a replica itself waits for nobody.

@@ -164,6 +164,24 @@ TEST(Return, BinaryLogsArePurgedWhileAReplicaIsAway) {
   EXPECT_FALSE(world.view(1).quarantined);
 }
 
+// The source ends the stream without a word, as MariaDB does at a binary log that is broken: the receiver has
+// no error and waits. It is said, when it has waited for longer than any heartbeat is apart.
+TEST(Return, NothingComesAnyMore) {
+  WorldOptions options;
+  options.configure = [](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::off; };
+  Scenario world(options);
+  world.run_for(2s);
+  world.cut_replication(1);
+  world.run_for(20s);
+  EXPECT_FALSE(any_contains(world.core().warnings(), "has received nothing"));
+  world.run_for(20s);
+  EXPECT_TRUE(any_contains(world.core().warnings(), "db2: is connected but has received nothing for "));
+  EXPECT_TRUE(any_contains(world.core().warnings(), "`pointsman setup --overwrite db2` gives"));
+  world.mend_replication(1);
+  world.run_for(2s);
+  EXPECT_FALSE(any_contains(world.core().warnings(), "has received nothing"));
+}
+
 // The same of a replica of a replica: it is left where it is, and told.
 TEST(Return, BinaryLogsOfAChainedReplicasSourceArePurged) {
   WorldOptions options = servers(3);

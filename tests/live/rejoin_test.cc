@@ -1,4 +1,5 @@
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <thread>
 
@@ -18,7 +19,7 @@ using namespace std::chrono_literals;
 using testbed::Millis;
 using testbed::Server;
 
-constexpr auto soon = 60s;
+constexpr auto soon = 90s;
 
 class Rejoin : public LiveTest {
  protected:
@@ -135,16 +136,19 @@ TEST_P(WithoutItsRelayLogs, NorTheListOfThem) {
 // command.
 class WithoutTheSourcesBinaryLogs : public Rejoin {
  protected:
-  void run(const std::function<void(Server&)>& spoil) {
-    Server& replica = world.db(1);
-    replica.kill();
+  // The replica is away, the primary writes on and loses what it would need.
+  void lose_touch(const std::function<void(Server&)>& spoil) {
+    world.db(1).kill();
     const auto alone = world.daemon->wait_status(
         [](const auto& s) { return s["backends"][1]["verdict"] != "up"; }, Millis(soon));
     ASSERT_TRUE(alone.has_value()) << alone.error();
     write(10);
     expect_ok(world.db(0), "FLUSH BINARY LOGS");
-    ASSERT_NO_FATAL_FAILURE(spoil(world.db(0)));
-    const testbed::Supervisor supervisor(replica);
+    spoil(world.db(0));
+  }
+  void run(const std::function<void(Server&)>& spoil) {
+    ASSERT_NO_FATAL_FAILURE(lose_touch(spoil));
+    const testbed::Supervisor supervisor(world.db(1));
     wait_for_text("cannot go on as a replica of db1");
     const auto quarantined = world.daemon->wait_status(
         [](const auto& s) { return s["backends"][1]["role"] == "quarantined"; }, Millis(soon));
@@ -167,7 +171,7 @@ class WithoutTheSourcesBinaryLogs : public Rejoin {
   void copy_by_setup() {
     std::vector<std::string> setup{"setup", "--overwrite", "db2"};
     for (std::size_t i = 0; i < 2; ++i) {
-      setup.push_back("--admin-socket");
+      setup.emplace_back("--admin-socket");
       setup.push_back(world.db(i).name() + "=" + world.db(i).socket_path().string());
     }
     expect_done(setup);
@@ -200,6 +204,30 @@ TEST_P(WithoutTheSourcesBinaryLogs, WhichArePurged) {
     }
     ASSERT_EQ(logs(source).size(), 1U);
   });
+}
+
+// As by a bad disk: in the midst of what the replica still needs. MariaDB ends the stream there without a
+// word.
+TEST_P(WithoutTheSourcesBinaryLogs, WhichAreBroken) {
+  const auto spoil = [this](Server& source) {
+    const auto names = logs(source);
+    ASSERT_GE(names.size(), 2U);
+    const auto path = source.data_directory() / names[names.size() - 2];
+    constexpr std::streamoff from_end = 600;
+    ASSERT_GT(fs::file_size(path), 2U * from_end);
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(-from_end, std::ios::end);
+    file << std::string(from_end / 2, '\xff');
+    ASSERT_TRUE(file.flush());
+  };
+  if (!mariadb()) return run(spoil);
+  ASSERT_NO_FATAL_FAILURE(lose_touch(spoil));
+  ASSERT_TRUE(world.db(1).start());
+  const auto status = wait_for_text("is connected but has received nothing for ");
+  // It is not taken for well.
+  EXPECT_NE(status["backends"][1]["trouble"].get<std::string>().find("`pointsman setup --overwrite db2`"),
+            std::string::npos)
+      << status["backends"][1];
 }
 
 // Somebody lets the primary replicate from its replica, so that each does from the other. It is undone, and
