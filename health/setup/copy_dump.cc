@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "health/copy/child.h"
 #include "health/core/gtid_set.h"
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/command_runner.h"
@@ -101,7 +102,7 @@ class DumpCopy {
 // That the programs are there and may log in is found out before anything is lost.
 Outcome DumpCopy::rehearse() {
   for (const char* program : {dump_program, load_program}) {
-    if (!is_program(program)) {
+    if (!copy::is_program(program)) {
       return std::unexpected(failure(
           concat("there is no program ", program, " on this host; install the package mariadb-client")));
     }

@@ -38,15 +38,11 @@ class DumpPipe {
   std::expected<DumpScanner, std::string> run(const Order& order, const Seen& seen);
 
   static constexpr std::size_t buffer_bytes = std::size_t{256} << 10;
-  static constexpr std::size_t max_complaint = 2048;  // bytes of each child's standard error, the last ones
   // No byte moved for so long: a lock, or a server that hangs.
   static constexpr core::Duration longest_stall = std::chrono::minutes(10);
 
  private:
   const mysql::Waker& cancel_;
 };
-
-// Whether a program is found in PATH.
-bool is_program(const std::string& name);
 
 }  // namespace pointsman::setup
