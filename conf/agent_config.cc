@@ -31,6 +31,7 @@ class AgentLoader {
     check_paths();
     if (config_.heartbeat.serial) check_line();
     check_name();
+    check_commands();
     if (options_.files) read_password();
     if (reader_.problems.empty()) return std::move(config_);
     return std::unexpected(reader_.sorted(config_.file));
@@ -89,6 +90,27 @@ class AgentLoader {
     reader_.add(reader_.positions.of({"heartbeat.node"}), "heartbeat.node " + quoted(config_.heartbeat.node) +
                                                               ": a frame has room for " +
                                                               std::to_string(max_node_name) + " characters");
+  }
+
+  // One without the other would leave the server stopped, or its data replaced under it.
+  void check_commands() {
+    const AgentCopy& copy = config_.copy;
+    const std::string_view stop = "copy.stop_command";
+    const std::string_view start = "copy.start_command";
+    if (reader_.positions.bad(stop) || reader_.positions.bad(start)) return;
+    if (copy.stop_command.empty() != copy.start_command.empty()) {
+      const std::string_view given = copy.stop_command.empty() ? start : stop;
+      reader_.add(reader_.positions.of({std::string(given)}),
+                  std::string(given) + ": copy.stop_command and copy.start_command go together");
+    }
+    const auto check = [&](std::string_view key, const std::vector<std::string>& command) {
+      if (command.empty() || command.front().starts_with('/')) return;
+      reader_.add(
+          reader_.positions.of({std::string(key)}),
+          std::string(key) + ": expected a program's absolute path first, found " + quoted(command.front()));
+    };
+    check(stop, copy.stop_command);
+    check(start, copy.start_command);
   }
 
   void read_password() {

@@ -38,11 +38,26 @@ struct AgentFence {
   std::string state_dir = "/run/pointsman-agent";
 };
 
+// Copies of a MariaDB server's data by mariadb-backup, which `pointsman setup` orders; `pointsman-agent
+// copies` makes them.
+struct AgentCopy {
+  // TCP, "host:port"; "": no copies. `setup` looks for it at the addresses of backend.udp, by TCP.
+  std::string listen;
+  // What stops and starts the local server; without them its data are not replaced, and it can only be
+  // copied from.
+  std::vector<std::string> stop_command;
+  std::vector<std::string> start_command;
+  std::string backup_program;  // "": mariadb-backup, found in PATH
+  // Remembers what is under way, over a reboot.
+  std::string state_dir = "/var/lib/pointsman-agent";
+};
+
 struct AgentConfig {
   std::string file;
   AgentHeartbeat heartbeat;
   AgentMysql mysql;
   AgentFence fence;
+  AgentCopy copy;
   Log log;
 };
 

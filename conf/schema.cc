@@ -103,6 +103,7 @@ std::optional<std::string> check_argument(std::string_view text) {
 
 constexpr std::string_view a_path = "an absolute path";
 constexpr std::string_view a_name = "a name of 1 to 64 characters out of A-Z, a-z, 0-9, '.', '_' and '-'";
+constexpr std::string_view a_program = "texts: a program's absolute path and its arguments";
 constexpr std::string_view a_user = "a user name of 1 to 128 bytes";
 
 using enum Change;
@@ -219,9 +220,9 @@ constexpr std::array config_table{
                 on_reload},
 
     Key<Config>{"fence", "kill_hung", FlagField<Config>{in_config<&Config::fence, &Fence::kill_hung>()}},
-    Key<Config>{"fence", "command",
-                TextsField<Config>{in_config<&Config::fence, &Fence::command>(),
-                                   "texts: a program's absolute path and its arguments", 64, check_argument}},
+    Key<Config>{
+        "fence", "command",
+        TextsField<Config>{in_config<&Config::fence, &Fence::command>(), a_program, 64, check_argument}},
 };
 
 constexpr std::array backend_table{
@@ -290,6 +291,22 @@ constexpr std::array agent_table{
         "fence", "state_dir",
         TextField<AgentConfig>{in_agent<&AgentConfig::fence, &AgentFence::state_dir>(), a_path, check_path}},
 
+    Key<AgentConfig>{"copy", "listen",
+                     TextField<AgentConfig>{in_agent<&AgentConfig::copy, &AgentCopy::listen>(),
+                                            "\"host:port\", or \"\" for none", check_optional_address}},
+    Key<AgentConfig>{"copy", "stop_command",
+                     TextsField<AgentConfig>{in_agent<&AgentConfig::copy, &AgentCopy::stop_command>(),
+                                             a_program, 64, check_argument}},
+    Key<AgentConfig>{"copy", "start_command",
+                     TextsField<AgentConfig>{in_agent<&AgentConfig::copy, &AgentCopy::start_command>(),
+                                             a_program, 64, check_argument}},
+    Key<AgentConfig>{"copy", "backup_program",
+                     TextField<AgentConfig>{in_agent<&AgentConfig::copy, &AgentCopy::backup_program>(),
+                                            "an absolute path, or \"\"", check_optional_path}},
+    Key<AgentConfig>{
+        "copy", "state_dir",
+        TextField<AgentConfig>{in_agent<&AgentConfig::copy, &AgentCopy::state_dir>(), a_path, check_path}},
+
     Key<AgentConfig>{"log", "level", word_of<AgentConfig, &AgentConfig::log, &Log::level>(level_words)},
     Key<AgentConfig>{
         "log", "file",
@@ -298,7 +315,7 @@ constexpr std::array agent_table{
     Key<AgentConfig>{"log", "format", word_of<AgentConfig, &AgentConfig::log, &Log::format>(format_words)},
 };
 
-constexpr std::array<std::string_view, 4> agent_section_names{"heartbeat", "mysql", "fence", "log"};
+constexpr std::array<std::string_view, 5> agent_section_names{"heartbeat", "mysql", "fence", "copy", "log"};
 
 constexpr std::array<std::string_view, 9> section_names{
     "proxy", "admin", "log", "monitor", "replication", "heartbeat", "failover", "fence", "backend"};

@@ -50,6 +50,13 @@ std::string ways(const conf::AgentHeartbeat& heartbeat) {
   return text;
 }
 
+std::string copies_text(const conf::AgentCopy& copy) {
+  if (copy.listen.empty()) return "none (copy.listen)";
+  return "on " + copy.listen + " (tcp)" +
+         (copy.stop_command.empty() ? ", from this server only: no copy.stop_command and copy.start_command"
+                                    : "");
+}
+
 Status check(const std::string& file) {
   const auto config = conf::load_agent(file);
   if (!config) {
@@ -69,6 +76,7 @@ Status check(const std::string& file) {
       "ok: %s\n\n  node %s, listens on %s (udp)\n  to Pointsman by %s\n  server behind %s, as user %s\n",
       file.c_str(), config->heartbeat.node.c_str(), conf::to_string(config->heartbeat.listen).c_str(),
       ways(config->heartbeat).c_str(), config->mysql.socket.c_str(), config->mysql.account.user.c_str());
+  std::printf("  copies: %s\n", copies_text(config->copy).c_str());
   for (const std::string& warning : conf::authkeys_warnings(*keys)) std::printf("! %s\n", warning.c_str());
   const bool two_ways = !config->heartbeat.proxies.empty() && config->heartbeat.serial;
   if (!two_ways)
@@ -86,6 +94,8 @@ struct CommandLine {
   CLI::App app{about, "pointsman-agent"};
   std::string file = "/etc/pointsman/agent.toml";
   CLI::App* run_command = app.add_subcommand("run", "the agent, in the foreground");
+  CLI::App* copies_command = app.add_subcommand(
+      "copies", "copies the server's data when `pointsman setup` asks for it; in the foreground");
   CLI::App* check_command = app.add_subcommand("check", "validates the configuration and its authkeys");
 };
 
@@ -94,7 +104,7 @@ CommandLine::CommandLine() {
   app.set_version_flag("--version", "pointsman-agent " POINTSMAN_VERSION);
   app.footer(footer);
   app.require_subcommand(1);
-  for (CLI::App* command : {run_command, check_command})
+  for (CLI::App* command : {run_command, copies_command, check_command})
     command->add_option("-c,--config", file, "the configuration (/etc/pointsman/agent.toml)")
         ->type_name("FILE");
 }
@@ -105,7 +115,7 @@ void describe_command_line(const std::function<void(const CLI::App&)>& reader) {
   reader(CommandLine().app);
 }
 
-int command_line(int argc, const char* const* argv, const Run& run) {
+int command_line(int argc, const char* const* argv, const Run& run, const Run& copies) {
   try {
     CommandLine line;
     try {
@@ -113,7 +123,8 @@ int command_line(int argc, const char* const* argv, const Run& run) {
     } catch (const CLI::ParseError& error) {
       return line.app.exit(error) == 0 ? done : usage;
     }
-    return line.run_command->parsed() ? start(line.file, run) : check(line.file);
+    if (line.run_command->parsed()) return start(line.file, run);
+    return line.copies_command->parsed() ? start(line.file, copies) : check(line.file);
   } catch (const std::exception& error) {
     complain(std::string("pointsman-agent: internal error: ") + error.what());
     return refused;

@@ -6,6 +6,7 @@
 #include "conf/authkeys.h"
 #include "health/agent/agent.h"
 #include "health/agent/command_line.h"
+#include "health/agent/run_copies.h"
 #include "health/agent/urgency.h"
 #include "health/io/signal.h"
 #include "health/io/systemd.h"
@@ -63,5 +64,5 @@ int run_agent(conf::AgentConfig config) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return pointsman::agent::command_line(argc, argv, run_agent);
+  return pointsman::agent::command_line(argc, argv, run_agent, pointsman::agent::run_copies);
 }

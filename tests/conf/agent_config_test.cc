@@ -46,6 +46,8 @@ TEST(AgentConfig, Defaults) {
   EXPECT_EQ(config->mysql.ping_timeout, 500ms);
   EXPECT_TRUE(config->fence.kill_hung && config->fence.kill_clients);
   EXPECT_EQ(config->fence.state_dir, "/run/pointsman-agent");
+  EXPECT_EQ(config->copy.listen, "");
+  EXPECT_EQ(config->copy.state_dir, "/var/lib/pointsman-agent");
   EXPECT_FALSE(config->heartbeat.serial);
 }
 
@@ -68,6 +70,12 @@ ping_timeout = "1s"
 kill_hung = false
 kill_clients = false
 state_dir = "/run/a"
+[copy]
+listen = "10.0.0.1:695"
+stop_command = ["/bin/stop", "it"]
+start_command = ["/bin/start"]
+backup_program = "/opt/mariadb-backup"
+state_dir = "/var/a"
 [log]
 level = "debug"
 file = "/l"
@@ -79,6 +87,22 @@ format = "json"
   EXPECT_EQ(config->heartbeat.baud, 115200U);
   EXPECT_EQ(config->log.level, LogLevel::debug);
   EXPECT_FALSE(config->fence.kill_hung);
+  EXPECT_EQ(config->copy.listen, "10.0.0.1:695");
+  EXPECT_EQ(config->copy.stop_command, (std::vector<std::string>{"/bin/stop", "it"}));
+  EXPECT_EQ(config->copy.start_command, (std::vector<std::string>{"/bin/start"}));
+  EXPECT_EQ(config->copy.backup_program, "/opt/mariadb-backup");
+  EXPECT_EQ(config->copy.state_dir, "/var/a");
+}
+
+// One without the other would leave a server stopped.
+TEST(AgentConfig, CommandsOfACopyGoTogether) {
+  EXPECT_THAT(first_problem(with("copy", "stop_command = [\"/bin/stop\"]")),
+              HasSubstr("copy.stop_command: copy.stop_command and copy.start_command go together"));
+  EXPECT_THAT(first_problem(with("copy", "start_command = [\"/bin/start\"]")),
+              HasSubstr("copy.start_command: copy.stop_command and copy.start_command go together"));
+  EXPECT_THAT(first_problem(with("copy", "stop_command = [\"stop\"]\nstart_command = [\"/bin/start\"]")),
+              HasSubstr("copy.stop_command: expected a program's absolute path first, found \"stop\""));
+  EXPECT_THAT(first_problem(with("copy", "listen = \"nowhere\"")), HasSubstr("copy.listen"));
 }
 
 TEST(AgentConfig, SaysWhatIsWrongAndWhere) {

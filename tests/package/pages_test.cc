@@ -159,7 +159,7 @@ class Completion : public testing::Test {
 TEST_F(Completion, OffersCommands) {
   EXPECT_EQ(offered({"pointsman", "s"}), "status sessions switchover setup\n");
   EXPECT_EQ(offered({"pointsman", "--v"}), "--version\n");
-  EXPECT_EQ(offered({"pointsman-agent", ""}), "run check -h --help --version\n");
+  EXPECT_EQ(offered({"pointsman-agent", ""}), "run copies check -h --help --version\n");
 }
 
 TEST_F(Completion, OffersOptionsOfTheCommand) {
