@@ -4,6 +4,7 @@
 
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/concat.h"
+#include "health/setup/copy_backup.h"
 #include "health/setup/copy_clone.h"
 #include "health/setup/copy_dump.h"
 #include "health/setup/survey.h"
@@ -31,6 +32,8 @@ const char* to_string(Stage stage) {
       return "clearing";
     case Stage::copying:
       return "copying";
+    case Stage::applying:
+      return "applying";
     case Stage::restarting:
       return "restarting";
     case Stage::stopped:
@@ -66,13 +69,21 @@ std::expected<CopyResult, CopyFailure> copy_data(const CopyOrder& order, const m
   }
   const CopyEnds ends{order, donor, recipient, *from, *to};
   auto result = donor.flavour() == core::Flavour::mysql ? copy_by_clone(ends, cancel, tell)
+                : order.agents                          ? copy_by_backup(ends, cancel, tell)
                                                         : copy_by_dump(ends, cancel, tell);
   if (result) result->took = mysql::boot_now() - began;
   return result;
 }
 
 std::vector<std::string> copy_statements(const CopyOrder& order, core::Flavour flavour) {
-  return flavour == core::Flavour::mysql ? clone_statements(order) : dump_statements(order);
+  if (flavour == core::Flavour::mysql) return clone_statements(order);
+  return order.agents ? backup_statements(order) : dump_statements(order);
+}
+
+NotByAgents why_not_by_agents(const CopyOrder& order, Admin& donor, Admin& recipient,
+                              const mysql::Waker& cancel) {
+  return order.agents ? why_not_by_backup(donor, recipient, *order.agents, cancel)
+                      : NotByAgents{"no agent is known"};
 }
 
 }  // namespace pointsman::setup

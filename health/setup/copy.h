@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "conf/authkeys.h"
 #include "health/core/gtid_set.h"
 #include "health/core/server_report.h"
 #include "health/core/time.h"
@@ -13,8 +15,16 @@
 #include "health/setup/admin.h"
 
 // A fresh copy of one server's data on another, which then can follow it by GTID. MySQL: the clone plugin,
-// server to server. MariaDB: mariadb-dump piped into mariadb, both run here.
+// server to server. MariaDB: mariadb-backup by the two hosts' agents, or mariadb-dump piped into mariadb,
+// both run here.
 namespace pointsman::setup {
+
+// Where the agents of both hosts may be reached for copies, and the keys that they know.
+struct CopyAgents {
+  std::vector<conf::HostPort> donor;
+  std::vector<conf::HostPort> recipient;
+  conf::AuthKeys keys;
+};
 
 struct CopyOrder {
   // Whose data; it goes on serving. MariaDB: its account reads everything. MySQL: one that sees the plugins,
@@ -30,12 +40,15 @@ struct CopyOrder {
   conf::Account donor_login;
   // The recipient has data: throw it away. Otherwise that is refused, but for an unfinished copy of ours.
   bool overwrite = false;
+  // MariaDB: by the agents; nullopt: by a dump.
+  std::optional<CopyAgents> agents{};
   // MySQL: how long the recipient may take to be back. It restarts itself only under a supervisor.
   core::Duration restart_timeout = std::chrono::minutes(15);
 };
 
 struct CopyProgress {
-  enum class Stage { preparing, clearing, copying, restarting, stopped, finishing };
+  // `applying`: what was written while the copy was made, to files that were copied meanwhile.
+  enum class Stage { preparing, clearing, copying, applying, restarting, stopped, finishing };
   Stage stage = Stage::preparing;
   std::string what;                  // the table, or the server's word for the stage; "" for none
   std::uint64_t bytes = 0;           // of what is copied
@@ -69,6 +82,14 @@ struct CopyFailure {
 // next copy starts anew.
 std::expected<CopyResult, CopyFailure> copy_data(const CopyOrder& order, const mysql::Waker& cancel,
                                                  const OnProgress& on_progress);
+
+// Why the agents cannot make the copy. Asks, and changes nothing.
+struct NotByAgents {
+  std::string why;    // "": they can
+  bool busy = false;  // one of them is at work on a copy, also on taking one back: then no way is open
+};
+NotByAgents why_not_by_agents(const CopyOrder& order, Admin& donor, Admin& recipient,
+                              const mysql::Waker& cancel);
 
 // What copy_data() would do, for people: statements, and command lines without secrets.
 std::vector<std::string> copy_statements(const CopyOrder& order, core::Flavour flavour);

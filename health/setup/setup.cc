@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "conf/authkeys.h"
 #include "health/mysql/command_runner.h"
 #include "health/mysql/concat.h"
 #include "health/setup/copy_clone.h"
@@ -140,6 +141,46 @@ CopyOrder Setup::copy_order(const Assignment& assignment) const {
           .restart_timeout = order_.restart_timeout};
 }
 
+// An agent listens for copies where it listens for heartbeats, by TCP.
+std::expected<CopyAgents, std::string> Setup::agents_of(const Assignment& assignment) const {
+  CopyAgents agents;
+  for (auto [server, into] :
+       {std::pair{decision_.primary, &agents.donor}, std::pair{assignment.server, &agents.recipient}}) {
+    *into = backend(server).udp;
+    if (into->empty())
+      return std::unexpected(
+          concat(backend(server).name, " has no agent with a network address (backend.udp)"));
+  }
+  auto keys = conf::load_authkeys(config_.heartbeat.authkeys);
+  if (!keys) return std::unexpected(conf::to_string(keys.error().front()));
+  agents.keys = std::move(*keys);
+  return agents;
+}
+
+// MariaDB: by the agents where they can, and else it is said why not. Error: they may be taking back what an
+// earlier run began, and would do so under whatever comes now.
+std::expected<CopyOrder, Setup::Reasons> Setup::chosen_order(const Assignment& assignment) {
+  CopyOrder order = copy_order(assignment);
+  if (primary().flavour() != core::Flavour::mariadb) return order;
+  const std::string& name = backend(assignment.server).name;
+  auto agents = agents_of(assignment);
+  NotByAgents not_so;
+  if (agents) {
+    order.agents = std::move(*agents);
+    not_so = why_not_by_agents(order, primary(), admin(assignment.server), cancel_);
+  } else {
+    not_so.why = agents.error();
+  }
+  if (not_so.busy) return std::unexpected(Reasons{not_so.why + "; run this again when that has ended"});
+  if (not_so.why.empty()) {
+    listener_.on_step(name, "by mariadb-backup, which the agents of both hosts run");
+  } else {
+    order.agents.reset();
+    listener_.on_step(name, "by mariadb-dump, not by mariadb-backup: " + not_so.why);
+  }
+  return order;
+}
+
 void Setup::print_replica(const Assignment& assignment) {
   const std::string& name = backend(assignment.server).name;
   const auto flavour = primary().flavour();
@@ -147,7 +188,11 @@ void Setup::print_replica(const Assignment& assignment) {
     for (const auto& sql : list) listener_.on_statement(name, sql);
   };
   if (assignment.action == Action::adopt) return;
-  if (assignment.action == Action::copy) say(copy_statements(copy_order(assignment), flavour));
+  if (assignment.action == Action::copy) {
+    const auto order = chosen_order(assignment);
+    if (!order) return listener_.on_step(name, "not now: " + order.error().front());
+    say(copy_statements(*order, flavour));
+  }
   say(follow_statements(admin(assignment.server),
                         {backend(decision_.primary).address, config_.replication.semi_sync},
                         config_.replication.account));
@@ -242,9 +287,11 @@ Setup::Step Setup::make_replica(const Assignment& assignment) {
 Setup::Step Setup::copy(const Assignment& assignment, SetupDone::Replica& done) {
   const std::string& name = backend(assignment.server).name;
   listener_.on_step(name, "gets a copy of the data of " + primary().name());
+  const auto order = chosen_order(assignment);
+  if (!order) return std::unexpected(order.error());
   admin(assignment.server).close();  // it may restart
-  const auto copied = copy_data(copy_order(assignment), cancel_,
-                                [&](const CopyProgress& progress) { listener_.on_copy(name, progress); });
+  const auto copied =
+      copy_data(*order, cancel_, [&](const CopyProgress& progress) { listener_.on_copy(name, progress); });
   if (!copied) {
     const auto& failure = copied.error();
     const char* left = "";

@@ -96,6 +96,8 @@ class Setup {
   Step provide_clone_plugins(const std::vector<Admin*>& replicas);
 
   CopyOrder copy_order(const Assignment& assignment) const;
+  std::expected<CopyOrder, Reasons> chosen_order(const Assignment& assignment);
+  std::expected<CopyAgents, std::string> agents_of(const Assignment& assignment) const;
   Endpoint admin_endpoint(const conf::Backend& backend) const;
   const conf::Backend& backend(std::size_t server) const { return config_.backends.at(server); }
   Admin& admin(std::size_t server) { return *admins_.at(server); }

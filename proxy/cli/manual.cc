@@ -168,10 +168,12 @@ from, else the one that has data, else the first of the configuration; or
 
 It talks to the servers itself, as an administrator: --admin-user, by the
 addresses of the configuration or, on this host, by --admin-socket. MariaDB's
-data are copied by mariadb-dump and mariadb (package mariadb-client) on this
-host, MySQL's by the clone plugin from server to server; that server restarts,
-or stops and has to be started, when it has the copy. A daemon may run; the
-servers that get a copy are in maintenance meanwhile.
+data are copied by mariadb-backup, where `pointsman-agent copies` runs on both
+hosts and can do it, else by mariadb-dump and mariadb (package mariadb-client)
+on this host; it says which, and why. MySQL's are copied by the clone plugin
+from server to server; that server restarts, or stops and has to be started,
+when it has the copy. A daemon may run; the servers that get a copy are in
+maintenance meanwhile.
 
 Clients: a server that becomes a replica is made read-only, and its sessions
 end. Those of the primary notice nothing.)",

@@ -66,6 +66,8 @@ std::string copy_line(const std::string& server, const setup::CopyProgress& prog
       return text + "preparing the copy";
     case Stage::clearing:
       return text + "clearing";
+    case Stage::applying:
+      return text + "applying to the copy what was written meanwhile";
     case Stage::restarting:
       return text + "has the copy, and restarts with it";
     case Stage::stopped:
