@@ -32,11 +32,12 @@ void raise_file_limit() {
 }  // namespace
 
 int run_copies(const conf::AgentConfig& config) {
+  auto systemd = io::Systemd::from_environment();
   if (config.copy.listen.empty()) {
+    systemd.ready("copy.listen is empty");  // to end without a word would be a failure to systemd
     std::printf("copy.listen is \"\" in %s: no copies are made by this host's agent\n", config.file.c_str());
     return 0;
   }
-  auto systemd = io::Systemd::from_environment();
   if (const auto keys = conf::load_authkeys(config.heartbeat.authkeys); !keys)
     return refuse(conf::to_string(keys.error().front()));
   sigset_t signals;
