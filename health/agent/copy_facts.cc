@@ -3,6 +3,7 @@
 #include <cctype>
 #include <cerrno>
 #include <filesystem>
+#include <sstream>
 #include <system_error>
 
 #include <sys/stat.h>
@@ -86,16 +87,26 @@ std::expected<LocalServer, std::string> expected_server(const conf::AgentConfig&
   return **server;
 }
 
-std::uint64_t folder_bytes(const std::string& folder) {
-  std::uint64_t bytes = 0;
+FolderBytes folder_bytes(const std::string& folder, const std::string& logs) {
+  const auto is_log = [&logs](const fs::path& file) {
+    std::istringstream lines(logs);
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.empty() && file.filename().native().starts_with(line + ".")) return true;
+    }
+    return false;
+  };
+  FolderBytes bytes;
   std::error_code error;
   for (fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error), end;
        !error && at != end; at.increment(error)) {
     std::error_code gone;
-    if (at->is_regular_file(gone)) {
-      const std::uintmax_t size = at->file_size(gone);
-      if (!gone) bytes += size;
-    }
+    if (!at->is_regular_file(gone) || (at.depth() == 0 && is_log(at->path()))) continue;
+    const std::uintmax_t size = at->file_size(gone);
+    if (gone) continue;
+    bytes.needed += size;
+    const std::string name = at->path().filename();
+    const bool made_anew = at.depth() == 0 && (name.starts_with("ib_logfile") || name.starts_with("ibtmp"));
+    if (!made_anew) bytes.copied += size;
   }
   return bytes;
 }
@@ -131,7 +142,9 @@ copy::Words copy_facts(const conf::AgentConfig& config, const copy::Words& quest
   if (!server) {
     why = server.error();
   } else {
-    facts.values["bytes"] = std::to_string(folder_bytes(server->data));
+    const FolderBytes bytes = folder_bytes(server->data, question.value("logs"));
+    facts.values["bytes"] = std::to_string(bytes.needed);
+    facts.values["copied"] = std::to_string(bytes.copied);
   }
   facts.values["not_from"] = why;
   facts.values["not_onto"] = why;

@@ -22,12 +22,17 @@ std::expected<std::string, std::string> backup_version(const conf::AgentConfig& 
 std::expected<LocalServer, std::string> expected_server(const conf::AgentConfig& config,
                                                         const std::string& data);
 
-// Bytes of the files of a data folder. Binary logs, which no backup has, count too: it is an upper limit.
-std::uint64_t folder_bytes(const std::string& folder);
+// What the files of a data folder weigh.
+struct FolderBytes {
+  std::uint64_t needed = 0;  // by a copy of it that a server runs on
+  std::uint64_t copied = 0;  // of these: without what the server makes anew
+};
+// `logs` are the first parts of the names of binary and relay logs there, which no copy has, one a line.
+FolderBytes folder_bytes(const std::string& folder, const std::string& logs);
 
-// What `setup` is told before it decides for a copy this way: `node`, `version` of mariadb-backup, `bytes` of
-// the data, `not_from` and `not_onto`: why the local server cannot be copied from or replaced, "" when it
-// can.
+// What `setup` is told before it decides for a copy this way: `node`, `version` of mariadb-backup, `bytes`
+// that a copy needs, `copied` of them, `not_from` and `not_onto`: why the local server cannot be copied from
+// or replaced, "" when it can.
 copy::Words copy_facts(const conf::AgentConfig& config, const copy::Words& question);
 
 // Why the data of `server` cannot be replaced by `bytes` of a copy; "": they can.

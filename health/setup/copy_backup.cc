@@ -42,7 +42,7 @@ std::expected<Variables, Failure> variables_of(Admin& server) {
   const auto table = server.ask(
       "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'datadir', 'innodb_data_home_dir',"
       " 'innodb_log_group_home_dir', 'innodb_undo_directory', 'innodb_page_size', 'innodb_data_file_path',"
-      " 'lower_case_table_names')");
+      " 'lower_case_table_names', 'log_bin_basename', 'relay_log_basename')");
   if (!table) return std::unexpected(table.error());
   Variables variables;
   for (std::size_t row = 0; row < table->rows(); ++row)
@@ -58,6 +58,16 @@ std::string value_of(const Variables& variables, const std::string& name) {
 std::string without_end(std::string path) {
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   return path;
+}
+
+// The names of its logs without their numbers, one a line.
+std::string logs_of(const Variables& server) {
+  std::string names;
+  for (const char* name : {"log_bin_basename", "relay_log_basename"}) {
+    const std::string path = value_of(server, name);
+    names.append(path.substr(path.rfind('/') + 1)) += '\n';
+  }
+  return names;
 }
 
 // What mariadb-backup does not copy, or copies in a way that does not fit where it goes.
@@ -153,7 +163,8 @@ class Agent {
 struct Facts {
   Variables donor;
   Variables recipient;
-  std::uint64_t bytes = 0;  // of the donor's files
+  std::uint64_t bytes = 0;   // that a copy of the donor's files needs
+  std::uint64_t copied = 0;  // of these
 };
 
 // Error: why this way is closed.
@@ -169,8 +180,11 @@ std::expected<Facts, NotByAgents> ask_all(Admin& donor, Admin& recipient, const 
     *into = std::move(*variables);
   }
   Agent from(donor.endpoint(), agents.donor, agents.keys, cancel);
-  const auto here = from.look({.verb = "look", .values = {{"data", value_of(facts.donor, "datadir")}}});
+  const auto here =
+      from.look({.verb = "look",
+                 .values = {{"data", value_of(facts.donor, "datadir")}, {"logs", logs_of(facts.donor)}}});
   if (here) facts.bytes = here->number("bytes");
+  if (here) facts.copied = here->number("copied");
   Agent onto(recipient.endpoint(), agents.recipient, agents.keys, cancel);
   const auto there = onto.look(
       {.verb = "look",
@@ -291,7 +305,7 @@ BackupCopy::Done BackupCopy::pass_on() {
   while (true) {
     if (const auto now = mysql::boot_now(); now - told_ >= tell_interval) {
       told_ = now;
-      tell_({Stage::copying, "", bytes_, facts_.bytes});
+      tell_({Stage::copying, "", bytes_, facts_.copied});
     }
     if (!from_.channel().has_input()) {
       std::array<pollfd, 3> fds{pollfd{from_.channel().fd(), POLLIN, 0},
@@ -306,7 +320,7 @@ BackupCopy::Done BackupCopy::pass_on() {
     if (!end) return std::unexpected(failure(end.error()));
     if (!*end) continue;
     from_.close();
-    tell_({Stage::copying, "", bytes_, facts_.bytes});
+    tell_({Stage::copying, "", bytes_, facts_.copied});
     return {};
   }
 }

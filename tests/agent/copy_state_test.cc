@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "health/agent/copy_facts.h"
 #include "health/agent/copy_recipient.h"
 #include "health/agent/server_control.h"
 #include "tests/testbed/files.h"
@@ -190,6 +191,26 @@ TEST_F(CopyFoldersTest, SeesWhoWorksInAFolder) {
   const auto stopped = ServerControl(settings, -1, bell).stop(folders.data());
   EXPECT_TRUE(stopped) << stopped.error();
   EXPECT_FALSE(process->running());
+}
+
+// Binary logs may be larger than the data, and no copy has them.
+TEST_F(CopyFoldersTest, KnowWhatACopyWeighs) {
+  fs::create_directories(folders.data() / "app");
+  const auto write = [&](const fs::path& name, std::size_t bytes) {
+    std::ofstream(folders.data() / name) << std::string(bytes, 'x');
+  };
+  write("ibdata1", 1000);
+  write("app/t.ibd", 200);
+  write("app/binlog.ibd", 30);
+  write("ib_logfile0", 4);
+  write("binlog.000001", 50'000);
+  write("binlog.index", 50'000);
+  write("relay.000002", 50'000);
+  const auto bytes = folder_bytes(folders.data(), "binlog\nrelay\n");
+  EXPECT_EQ(bytes.needed, 1234U);
+  EXPECT_EQ(bytes.copied, 1230U);
+  EXPECT_EQ(folder_bytes(folders.data(), "\n").needed, 151'234U);
+  EXPECT_EQ(folder_bytes(dir.path() / "none", "").needed, 0U);
 }
 
 TEST(BinlogInfo, IsRead) {
