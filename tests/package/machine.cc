@@ -58,6 +58,13 @@ bool is_init(pid_t pid) {
   return false;
 }
 
+// Runs what follows in a namespace of processes, so that nothing outlives the program that we started: the
+// kernel sees to it. `proc`: where they are seen, "" for /proc.
+std::vector<std::string> own_processes(const std::string& proc) {
+  return {"unshare", "--net",        "--pid",
+          "--fork",  "--kill-child", "--mount-proc" + (proc.empty() ? "" : "=" + proc)};
+}
+
 // What is mounted for a machine is seen by this thread, by those that it starts from now on and by their
 // children alone, and ends with them. So it comes before the first program is run.
 std::expected<void, std::string> own_mounts() {
@@ -85,6 +92,9 @@ std::expected<std::unique_ptr<Machine>, std::string> Machine::create() {
   if (!lock) return std::unexpected(lock.error());
   auto directory = testbed::TempDirectory::create("machine");
   if (!directory) return std::unexpected(directory.error());
+  // In memory: what a disk must have safely, dpkg and servers wait for.
+  if (::mount("tmpfs", directory->path().c_str(), "tmpfs", 0, "mode=755,size=2g") != 0)
+    return std::unexpected(system_error("mount a tmpfs on " + directory->path().string()));
   for (const char* name : {"root", "upper", "work"}) fs::create_directory(directory->path() / name);
   const std::string at = directory->path();
   const std::string options =
@@ -94,10 +104,8 @@ std::expected<std::unique_ptr<Machine>, std::string> Machine::create() {
     return std::unexpected(system_error("mount an overlay on " + machine->root_.string()));
   // The tree starts no services; a machine does.
   fs::remove(machine->root_ / "usr/sbin/policy-rc.d");
-  // It is thrown away: neither the safety of its disk nor an index of its manual pages is worth the time.
+  // An index of its manual pages is not worth the time.
   fs::remove(machine->root_ / "var/lib/man-db/auto-update");
-  const auto quick = testbed::write_file(machine->root_ / "etc/dpkg/dpkg.cfg.d/quick", "force-unsafe-io\n");
-  if (!quick) return std::unexpected(quick.error());
   return machine;
 }
 
@@ -116,36 +124,18 @@ Machine::~Machine() {
     process_.kill();
   }
   ::umount2(root_.c_str(), MNT_DETACH);
-}
-
-// In a namespace of processes, so that nothing outlives the program that we started: the kernel sees to it.
-std::vector<std::string> Machine::nspawn() const {
-  const std::string libraries = (tree_ / "usr/lib/x86_64-linux-gnu").string();
-  return {"unshare",
-          "--pid",
-          "--fork",
-          "--kill-child",
-          "--mount-proc",
-          (tree_ / "lib64/ld-linux-x86-64.so.2").string(),
-          "--library-path",
-          libraries + ":" + libraries + "/systemd",
-          (tree_ / "usr/bin/systemd-nspawn").string(),
-          "--quiet",
-          "--directory=" + root_.string(),
-          "--machine=pointsman",
-          "--register=no",
-          "--keep-unit",
-          "--private-network",
-          "--capability=CAP_IPC_LOCK",
-          "--resolv-conf=off",
-          "--timezone=off",
-          "--link-journal=no",
-          "--console=pipe"};
+  ::umount2(directory_.path().c_str(), MNT_DETACH);
 }
 
 std::expected<void, std::string> Machine::boot() {
-  std::vector<std::string> argv = nspawn();
-  argv.emplace_back("--boot");
+  const std::string libraries = (tree_ / "usr/lib/x86_64-linux-gnu").string();
+  std::vector<std::string> argv = own_processes("");
+  argv.insert(argv.end(),
+              {(tree_ / "lib64/ld-linux-x86-64.so.2").string(), "--library-path",
+               libraries + ":" + libraries + "/systemd", (tree_ / "usr/bin/systemd-nspawn").string(),
+               "--quiet", "--directory=" + root_.string(), "--machine=pointsman", "--register=no",
+               "--keep-unit", "--private-network", "--capability=CAP_IPC_LOCK", "--resolv-conf=off",
+               "--timezone=off", "--link-journal=no", "--console=pipe", "--boot"});
   const fs::path log = directory_.path() / "boot.log";
   auto started = testbed::Process::start({.argv = std::move(argv), .output = log});
   if (!started) return std::unexpected(started.error());
@@ -174,8 +164,8 @@ testbed::Finished Machine::sh(const std::string& script, Millis timeout) const {
   if (init_ != 0) {
     argv = {"nsenter", "--all", "--target", std::to_string(init_)};
   } else {
-    argv = nspawn();
-    argv.emplace_back("--as-pid2");
+    argv = own_processes((root_ / "proc").string());
+    argv.insert(argv.end(), {"chroot", root_.string()});
   }
   argv.insert(argv.end(),
               {"/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TERM=dumb",

@@ -25,14 +25,13 @@ class Machine {
   // Ready when systemd says "running": every unit has started, and none failed.
   std::expected<void, std::string> boot();
 
-  // Runs a script there, as root. Before boot() it is the only thing that runs, as in a chroot.
+  // Runs a script there, as root. Before boot() it is the only thing that runs, in a chroot.
   testbed::Finished sh(const std::string& script, testbed::Millis timeout = std::chrono::seconds(60)) const;
 
   const std::filesystem::path& root() const { return root_; }
 
  private:
   Machine(testbed::TempDirectory directory, testbed::FileLock lock, std::filesystem::path tree);
-  std::vector<std::string> nspawn() const;
 
   testbed::TempDirectory directory_;
   testbed::FileLock lock_;

@@ -10,10 +10,6 @@
 namespace pointsman::package {
 namespace {
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 class Packages : public testing::Test {
  protected:
   void SetUp() override {

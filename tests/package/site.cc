@@ -20,6 +20,10 @@ fs::path package_file(const std::string& name) {
 
 }  // namespace
 
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 std::string must(const Machine& machine, const std::string& script) {
   const testbed::Finished done = machine.sh(script);
   EXPECT_EQ(done.code, 0) << script << "\n" << done.out << done.err;

@@ -14,6 +14,8 @@ namespace pointsman::package {
 constexpr const char* daemon_package = "pointsman";
 constexpr const char* agent_package = "pointsman-agent";
 
+bool has(const std::string& text, const std::string& part);
+
 // Runs a script that must succeed; what it printed.
 std::string must(const Machine& machine, const std::string& script);
 
