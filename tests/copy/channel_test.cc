@@ -2,7 +2,10 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
+#include <cstdint>
 #include <future>
+#include <stdexcept>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -27,19 +30,33 @@ conf::AuthKeys keys_of(const std::string& text) {
 
 const char* const our_keys = "auth 2\n1 sha1 an-old-secret\n2 sha256 the-secret-that-both-know\n";
 
+Descriptor tcp_socket() {
+  Descriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd.open()) throw std::runtime_error("no socket: " + system_text(errno));
+  return fd;
+}
+
+sockaddr_in loopback(std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  return address;
+}
+
+// Listens somewhere; the port.
+std::uint16_t listen_on(const Descriptor& fd) {
+  auto address = loopback(0);
+  socklen_t size = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  const bool listens = ::bind(fd.get(), generic, size) == 0 && ::listen(fd.get(), 8) == 0 &&
+                       ::getsockname(fd.get(), generic, &size) == 0;
+  if (!listens) throw std::runtime_error("cannot listen: " + system_text(errno));
+  return ntohs(address.sin_port);
+}
+
 class ChannelTest : public testing::Test {
  protected:
-  ChannelTest() {
-    listener = Descriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    EXPECT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(::listen(listener.get(), 8), 0);
-    EXPECT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-    where = {"127.0.0.1", ntohs(address.sin_port)};
-  }
   // The server's side of the next connection.
   std::future<Accepted> accept(const conf::AuthKeys& keys) {
     return std::async(std::launch::async, [this, keys] {
@@ -49,17 +66,14 @@ class ChannelTest : public testing::Test {
   }
   // A connection by somebody who speaks as he likes.
   Descriptor stranger() const {
-    Descriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons(where.port);
-    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    Descriptor fd = tcp_socket();
+    const auto address = loopback(where.port);
+    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
     return fd;
   }
 
-  Descriptor listener;
-  conf::HostPort where;
+  const Descriptor listener = tcp_socket();
+  const conf::HostPort where{"127.0.0.1", listen_on(listener)};
   const mysql::Waker never;
   const conf::AuthKeys ours = keys_of(our_keys);
 };
@@ -162,14 +176,8 @@ TEST_F(ChannelTest, ReadsNoMoreThanAHandshakeMayHave) {
 // All that a client said in a session that was good is said again by somebody who recorded it.
 TEST_F(ChannelTest, RefusesWhatWasRecorded) {
   // Between the two sits one who listens.
-  Descriptor tap(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  ASSERT_EQ(::bind(tap.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(::listen(tap.get(), 1), 0);
-  ASSERT_EQ(::getsockname(tap.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const Descriptor tap = tcp_socket();
+  const std::uint16_t port = listen_on(tap);
   std::string recorded;
   std::thread listens([&] {
     const Descriptor from(::accept4(tap.get(), nullptr, nullptr, SOCK_CLOEXEC));
@@ -187,7 +195,7 @@ TEST_F(ChannelTest, RefusesWhatWasRecorded) {
   });
   {
     auto server = accept(ours);
-    auto client = Channel::connect({"127.0.0.1", ntohs(address.sin_port)}, ours, never);
+    auto client = Channel::connect({"127.0.0.1", port}, ours, never);
     ASSERT_TRUE(client) << client.error();
     auto accepted = server.get();
     ASSERT_TRUE(accepted) << accepted.error();
