@@ -17,8 +17,12 @@
 //   events        limit: N, follow: bool          {"events": [event, ...]}, oldest first
 //   sessions      limit: N                        {"sessions": [...], "total": N}
 //   explain                                       {"candidate", "verdict_needed", "expected_ms", "loss",
-//   "vetoes", "text"} switchover    to: NAME, dry_run: bool         the event; with dry_run {"plan":
-//   [{"step", "backend", "what"}], "refused": [...]} failover      to: NAME, force: bool           the event
+//                                                 "vetoes", "text"}
+//   switchover    to: NAME, dry_run: bool,        the event; with dry_run {"plan": [{"step", "backend",
+//   "what"}],
+//                 max_wait_ms: N,                 "waits": [sentence, ...], "refused": [...]}
+//                 end_transactions: bool
+//   failover      to: NAME, force: bool           the event
 //   rejoin        name: NAME                      {"message": "..."}, as all below
 //   maintenance   name: NAME, on: bool
 //   automatic     on: bool

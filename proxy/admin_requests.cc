@@ -119,6 +119,11 @@ void AdminRequests::change(const json& request, const ResponderPtr& responder, b
   const auto name = arguments.text("to");
   const bool dry_run = arguments.flag("dry_run").value_or(false);
   const bool force = arguments.flag("force").value_or(false);
+  core::SwitchoverWanted wish;
+  wish.max_wait = std::chrono::milliseconds(
+      arguments.number("max_wait_ms", static_cast<std::size_t>(core::to_ms(wish.max_wait)), max_wait_ms));
+  wish.end_transactions = arguments.flag("end_transactions").value_or(false);
+  wish.dry_run = dry_run;
   if (!arguments.bad().empty()) return responder->fail(arguments.bad());
   std::optional<core::BackendId> to;
   const core::Cluster& cluster = parts_.control.controller().cluster();
@@ -127,7 +132,9 @@ void AdminRequests::change(const json& request, const ResponderPtr& responder, b
     return responder->fail("there is no backend " + *name + "; there are " + names_of(cluster));
   parts_.control.request(
       [&](core::RequestId id) -> core::Event {
-        if (planned) return core::SwitchoverWanted{id, to, dry_run};
+        wish.id = id;
+        wish.to = to;
+        if (planned) return wish;
         return core::FailoverWanted{id, to, force};
       },
       [responder, dry_run](const core::Reply& reply) {

@@ -40,6 +40,7 @@ class AdminRequests {
 
   static constexpr std::size_t default_events = 50;
   static constexpr std::size_t max_sessions = 1000;
+  static constexpr std::size_t max_wait_ms = 3'600'000;  // of a switchover for what is in the way
 
  private:
   using ResponderPtr = std::shared_ptr<Responder>;

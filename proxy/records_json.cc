@@ -291,7 +291,8 @@ json plan_json(const core::Reply& reply) {
   json plan = json::array();
   for (const auto& step : reply.plan)
     plan.push_back({{"step", step.step}, {"backend", step.backend}, {"what", step.what}});
-  return {{"plan", std::move(plan)}, {"refused", reply.refused}, {"message", reply.text}};
+  return {
+      {"plan", std::move(plan)}, {"waits", reply.waits}, {"refused", reply.refused}, {"message", reply.text}};
 }
 
 }  // namespace pointsman::proxy

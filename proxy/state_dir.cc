@@ -125,6 +125,7 @@ nlohmann::json to_json(const core::DurableState& state) {
   for (const auto& [name, promise] : state.promises) out["promises"][name] = to_json(promise);
   if (state.degraded) out["degraded"] = to_json(*state.degraded);
   if (state.automatic) out["automatic"] = *state.automatic;
+  if (state.events_due) out["events_due"] = {{"scheduler", state.events_due->scheduler}};
   if (state.change)
     out["change"] = {{"kind", state.change->kind}, {"from", state.change->from}, {"to", state.change->to}};
   return out;
@@ -151,6 +152,8 @@ core::DurableState from_json(const nlohmann::json& in) {
   }
   if (in.contains("degraded")) state.degraded = degraded_from_json(in["degraded"]);
   if (in.contains("automatic")) state.automatic = in["automatic"].get<bool>();
+  if (in.contains("events_due"))
+    state.events_due = core::EventsDue{in["events_due"].at("scheduler").get<bool>()};
   if (in.contains("change")) {
     const auto& change = in["change"];
     state.change = core::ChangeMark{change.at("kind").get<std::string>(),

@@ -85,6 +85,7 @@ struct Reply {
     std::string what;
   };
   std::vector<PlannedStep> plan;     // of a dry run
+  std::vector<std::string> waits;    // what it would have to wait for first, sentences
   std::vector<std::string> refused;  // "name: why"
 };
 

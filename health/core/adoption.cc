@@ -49,16 +49,26 @@ struct Scene {
     }
     return false;
   }
+  bool follows_somebody(const Server& server) const { return server.replica() != nullptr; }
+  // A promotion stops both threads first, and what it stopped may be forgotten later than writes are allowed
+  // (Dialect::forgetting_is_slow in health/mysql).
+  bool stopped(const Server& server) const {
+    const ReplicaStatus* replica = server.replica();
+    return replica != nullptr && replica->io == ReplicaStatus::Io::no && !replica->sql &&
+           replica->sql_errno == 0;
+  }
+  // One of the two that does not run is what a promotion left behind.
   bool ring(const Server& server) const {
     const Server* source = cluster.source_of(server);
     if (!seen(server) || source == nullptr || !seen(*source)) return false;
-    return cluster.source_of(*source) == &server;
+    return cluster.source_of(*source) == &server && !stopped(server) && !stopped(*source);
   }
-  bool follows_somebody(const Server& server) const { return server.replica() != nullptr; }
   // By the interrupted change. An earlier primary that returns writable follows nobody either, so the mark's
   // word counts.
   bool may_be_promoted(const Server& server) const {
-    return &server != of_record && !follows_record(server) && (heir == nullptr || heir == &server);
+    if (&server == of_record) return false;
+    if (follows_record(server)) return heir == &server && stopped(server);
+    return heir == nullptr || heir == &server;
   }
   bool follows_record(const Server& server) const {
     return of_record != nullptr && cluster.source_of(server) == of_record;

@@ -39,6 +39,7 @@ void Caretaker::care(Instant now) {
     if (must_wait(server, server.id == primary->id, now)) continue;
     if (server.id == primary->id) {
       care_for_primary(server, now);
+      if (!occupied(server.id)) care_for_events(server, now);
     } else {
       care_for_other(server, *primary, now);
     }
@@ -64,7 +65,8 @@ void Caretaker::care_for_other(Server& server, const Server& primary, Instant no
   const bool stopped = server.replica() != nullptr && server.replica()->io == ReplicaStatus::Io::no;
   const bool placed =
       cluster_.follows(server, primary) || (keeps_chain(cluster_, server) && !requests_.contains(server.id));
-  if (server.receiver_stopped_by_us && stopped && placed) {
+  // One that is half turned would apply before its role is set.
+  if (server.receiver_stopped_by_us && stopped && placed && !server.being_turned) {
     return start(Duty::resume, server, ResumeReceiving{}, 10s, now);
   }
   // Nothing is decided about others on the word of a primary that may have been replaced or restarted
@@ -151,12 +153,14 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
   if (found == errands_.end()) return;
   const Errand errand = *found;
   errands_.erase(found);
-  // A failed order to follow may have been half done: the mark stays, and it is given again.
+  // A failed order to follow may have been half done: the mark stays, and it is given again. So it does over
+  // any other errand.
   if (Server& turned = cluster_.at(errand.backend);
       event.result && errand.duty == Duty::follow && turned.being_turned) {
     turned.has_turned(now);
     dirty_ = true;
   }
+  if (errand.duty == Duty::events) finished_events(event);
   if (!event.result) return failed(errand, event.result.error().text, now);
 
   Server& server = cluster_.at(errand.backend);
@@ -201,6 +205,9 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
       return;
     case Duty::follow:
       return finished_follow(errand, now);
+    case Duty::events:
+      patience_.erase(errand.backend);
+      return;
     case Duty::take_back:  // has an answer of its own
       return;
   }

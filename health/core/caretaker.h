@@ -39,7 +39,17 @@ class Caretaker {
   bool take_dirty() { return std::exchange(dirty_, false); }
 
  private:
-  enum class Duty { make_read_only, resume, follow, reinstate, end_ring, semi_sync, prompt, take_back };
+  enum class Duty {
+    make_read_only,
+    resume,
+    follow,
+    reinstate,
+    end_ring,
+    semi_sync,
+    prompt,
+    take_back,
+    events
+  };
   struct Errand {
     Duty duty;
     CommandId id;
@@ -67,6 +77,8 @@ class Caretaker {
   };
 
   void care_for_primary(Server& primary, Instant now);
+  void care_for_events(Server& primary, Instant now);
+  void finished_events(const CommandFinished& event);
   void care_for_other(Server& server, const Server& primary, Instant now);
   void reinstate(Server& primary, Instant now);
   bool waits_in_vain(const Server& primary);

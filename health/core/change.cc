@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace pointsman::core {
 
@@ -58,7 +59,7 @@ const Change::Row& Change::row(Kind kind, Step step) {
       Row{Kind::failover,   Step::repoint,        &Change::enter_repoint,        15s, Step::done,           Step::done,           "let the other replicas follow"},
 
       Row{Kind::switchover, Step::close_route,    &Change::enter_close_route,     1s, Step::read_only,      Step::undo_route,     "hold the clients"},
-      Row{Kind::switchover, Step::read_only,      &Change::enter_read_only,       3s, Step::catch_up,       Step::undo_read_only, "let running commits finish, accept no new ones"},
+      Row{Kind::switchover, Step::read_only,      &Change::enter_read_only,       4s, Step::catch_up,       Step::undo_read_only, "let running commits finish, accept no new ones"},
       Row{Kind::switchover, Step::catch_up,       &Change::enter_catch_up,        5s, Step::promote,        Step::undo_read_only, "apply the last transaction on the successor"},
       Row{Kind::switchover, Step::promote,        &Change::enter_promote,        10s, Step::route,          Step::undo_promotion, "make the successor the primary"},
       Row{Kind::switchover, Step::route,          &Change::enter_route,           0s, Step::repoint,        Step::repoint,        "send the clients there"},
@@ -89,7 +90,12 @@ std::vector<Reply::PlannedStep> Change::plan(Kind kind, const std::string& from,
 
 Change::Change(Cluster& cluster, Outbox& outbox, const PrimaryLedger& ledger, DurableState& durable,
                Order order, Instant now)
-    : cluster_(cluster), outbox_(outbox), ledger_(ledger), durable_(durable), order_(order), began_(now) {
+    : cluster_(cluster),
+      outbox_(outbox),
+      ledger_(ledger),
+      durable_(durable),
+      order_(std::move(order)),
+      began_(now) {
   cluster_.epoch = Epoch{cluster_.epoch.value + 1};
   durable_.epoch = cluster_.epoch;
   if (order_.from) {
@@ -97,6 +103,11 @@ Change::Change(Cluster& cluster, Outbox& outbox, const PrimaryLedger& ledger, Du
     guarded_ = cluster_.guarded(cluster_.at(*order_.from));
     reign_started_ = cluster_.at(*order_.from).evidence.run_started();
   }
+  // Of the former primary as it was before we touched it, also when an earlier change came to nothing.
+  const bool had_scheduler = cluster_.events_due && cluster_.events_due->scheduler;
+  const bool has_scheduler = order_.from && cluster_.at(*order_.from).report().event_scheduler;
+  cluster_.events_due = EventsDue{had_scheduler || has_scheduler};
+  if (!order_.preparation.empty()) troubles_.push_back(order_.preparation);
   if (order_.kind == Kind::failover) times_.push_back({"detect", now - order_.evidence_at, ""});
   if (order_.kind == Kind::switchover) candidate_ = order_.to;
   // The epoch and the mark become durable while the first steps run; the promotion waits for them. The mark

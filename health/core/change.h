@@ -43,7 +43,9 @@ class Change {
     bool automatic = false;
     bool forced = false;
     std::optional<RequestId> request;
-    Instant evidence_at;  // when the old primary was last known to serve; now, for a planned change
+    bool end_transactions = false;  // that hold the old primary up, by the operator's word
+    std::string preparation{};      // what was done before, a clause
+    Instant evidence_at;            // when the old primary was last known to serve; now, for a planned change
   };
 
   // What a change of this kind does, step by step, as shown by a dry run.

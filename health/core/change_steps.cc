@@ -194,7 +194,8 @@ Promise Change::promise_of_old(const Shortfall& shortfall) const {
 }
 
 void Change::enter_read_only(Instant) {
-  make_read_only(*order_.from, {.timeout = 2000ms, .end_clients = false}, true);
+  make_read_only(*order_.from,
+                 {.timeout = 2000ms, .stop_events = true, .end_holders = order_.end_transactions}, true);
 }
 
 void Change::enter_catch_up(Instant now) {

@@ -63,6 +63,7 @@ void remember_servers(DurableState& durable, const Cluster& cluster) {
   durable.taking_back.clear();
   durable.promises.clear();
   durable.leaders.clear();
+  durable.events_due = cluster.events_due;
   for (const auto& server : cluster.servers) {
     if (server.maintenance) durable.maintenance.push_back(server.name());
     if (server.quarantined) durable.quarantined.push_back(server.name());

@@ -92,6 +92,7 @@ struct Cluster {
   std::optional<BackendId> primary;  // of record: who has the role, alive or not
   bool automatic = true;
   bool paused = false;
+  std::optional<EventsDue> events_due;
 
   Server& at(BackendId id) { return servers[index(id)]; }
   const Server& at(BackendId id) const { return servers[index(id)]; }

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <expected>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "conf/config.h"
 #include "health/core/server_report.h"
@@ -43,6 +45,11 @@ struct MakeReadOnly {
   std::chrono::milliseconds timeout{5000};
   bool end_clients = false;
   bool clients_first = false;
+  // First of all stop the event scheduler, where our account may: an event whose definer passes over
+  // read_only would go on writing.
+  bool stop_events = false;
+  // What holds it up after `timeout` is ended, and it is tried once more. Nobody else's session is.
+  bool end_holders = false;
 };
 
 // A primary whose role was confirmed accepts writes again (undo of a switchover, primary restarted).
@@ -76,8 +83,26 @@ struct EndReplication {};
 // Only a fresh report.
 struct Inspect {};
 
+// A fresh report with its `survey`.
+struct Survey {};
+
+// End these sessions, as far as a Survey would still name them for what they do: a session that has gone on
+// to something else meanwhile is left alone.
+struct EndOccupants {
+  std::vector<std::uint64_t> threads;
+};
+
+// On a primary, what a promotion leaves for later: forget a replication that was only stopped; enable the
+// scheduled events that replication had disabled here, which disables them on its replicas; with `scheduler`
+// start the event scheduler. Each event is a transaction of its own, which under `required` waits for a
+// replica.
+struct EnableEvents {
+  bool scheduler = false;
+};
+
 using Command = std::variant<StopReceiving, ResumeReceiving, WaitApplied, Promote, MakeReadOnly, MakeWritable,
-                             SetSemiSyncSource, PromptReplicas, Follow, EndReplication, Inspect>;
+                             SetSemiSyncSource, PromptReplicas, Follow, EndReplication, Inspect, Survey,
+                             EndOccupants, EnableEvents>;
 const char* name_of(const Command& command);
 
 using CommandResult = std::expected<ServerReport, Failure>;

@@ -14,6 +14,9 @@ namespace {
 
 constexpr Duration first_retry_pause = 100ms;
 constexpr Duration longest_retry_pause = 15s;
+// A statement that waits for a lock when its daemon is killed waits on, at most for the lock_wait_timeout
+// that it was given.
+constexpr Duration late_order_time = 10s;
 
 // A receiver that does not run although nothing went wrong, found at the start: was it an earlier daemon of
 // ours, killed in the middle of a change? Then the applier runs; or there is a mark, which is durable before
@@ -79,6 +82,7 @@ Controller::Controller(conf::Config config, DurableState stored, Instant now, st
     ledger_of_ = cluster_.find(durable_.primary);
     ledger_.phase().resume(*durable_.degraded);
   }
+  cluster_.events_due = durable_.events_due;
   if (durable_.automatic) cluster_.automatic = *durable_.automatic;
   for (auto& server : cluster_.servers) {
     const auto listed = [&](const std::vector<std::string>& names) {
@@ -126,6 +130,7 @@ Actions Controller::step(const Event& event, Instant now) {
     if (server.judgement.until) promised_ = std::min(promised_, std::max(*server.judgement.until, now));
   }
   if (change_) promised_ = std::min(promised_, std::max(change_->deadline(), now));
+  if (preparation_) promised_ = std::min(promised_, std::max(preparation_->deadline(), now));
   promised_ = std::min(promised_, std::max(links_due_, now));
   promised_ = std::min(promised_, std::max(caretaker_.next_deadline(), now));
   if (retry_at_ > now) promised_ = std::min(promised_, retry_at_);
@@ -138,6 +143,7 @@ Actions Controller::step(const Event& event, Instant now) {
 
 void Controller::decide(Instant now) {
   if (change_ && change_->finished()) conclude_change(now);
+  if (preparation_) watch_preparation(now);
   if (change_) return;
   store_again(now);
   if (adopting_) return try_adoption(now);
@@ -163,6 +169,11 @@ void Controller::decide(Instant now) {
     retry_pause_ = {};
   }
   if (change_) return;
+  // By then it has been carried out, or never will be.
+  if (late_orders_until_ && now >= *late_orders_until_) {
+    late_orders_until_.reset();
+    if (primary.writable()) primary.read_only_by_us = false;
+  }
   keep_route(now);
   caretaker_.care(now);
   if (caretaker_.take_dirty()) persist();
@@ -181,6 +192,10 @@ void Controller::try_adoption(Instant now) {
   adopting_ = false;
   cluster_.primary = primary.id;
   cluster_.at(primary.id).quarantined = false;
+  if (durable_.change) {
+    cluster_.at(primary.id).read_only_by_us = true;
+    late_orders_until_ = now + late_order_time;
+  }
   // After a promotion that failed the old primary is the primary again: what it was known to have still
   // counts.
   if (ledger_of_ != primary.id) ledger_.forget();
@@ -200,8 +215,10 @@ void Controller::try_adoption(Instant now) {
     const bool interrupted = durable_.change.has_value() || server.being_turned;
     if (server.id == primary.id) server.being_turned = false;
     if (server.id == primary.id || stopped_by_a_person(server, interrupted)) continue;
+    // An order to promote that was given and not obeyed yet stops it whenever it is.
+    const bool may_stop = server.heir && server.receiver_stopped_by_us;
     server.receiver_stopped_by_us =
-        server.replica() == nullptr || server.replica()->io == ReplicaStatus::Io::no;
+        may_stop || server.replica() == nullptr || server.replica()->io == ReplicaStatus::Io::no;
   }
   if (!same) persist();
   note("adopted", &primary, primary.name() + " is the primary: " + adoption.why);
@@ -233,6 +250,10 @@ void Controller::consider_failover(Server& primary, Instant now) {
 }
 
 void Controller::begin_change(Change::Order order, Instant now) {
+  if (preparation_) {
+    preparation_->refuse(std::string("a ") + to_string(order.kind) + " began");
+    watch_preparation(now);
+  }
   caretaker_.drop_all();
   reason_ = std::string(to_string(order.kind)) + " in progress";
   change_ = std::make_unique<Change>(cluster_, outbox_, ledger_, durable_, order, now);
@@ -283,7 +304,7 @@ void Controller::conclude_change(Instant now) {
   }
   outbox_.record(record);
   if (order.request) {
-    Reply reply{*order.request, ended->succeeded(), record.message, record, {}, {}};
+    Reply reply{*order.request, ended->succeeded(), record.message, record, {}, {}, {}};
     outbox_.reply(std::move(reply));
   }
 }
@@ -327,20 +348,15 @@ void Controller::want_route(RouteMode mode, std::optional<BackendId> backend, co
 }
 
 void Controller::maybe_fail_back(Instant now) {
-  if (!fail_back_to_ || !cluster_.automatic || now < retry_at_) return;
-  const Server& home = cluster_.at(*fail_back_to_);
-  SwitchoverWanted wish;
-  wish.to = home.id;
-  std::optional<BackendId> to = wish.to;
-  if (!refuse_switchover(wish, to).empty()) return;
-  fail_back_to_.reset();
-  Change::Order order;
-  order.kind = Change::Kind::switchover;
-  order.from = cluster_.primary;
-  order.to = to;
-  order.automatic = true;
-  order.evidence_at = now;
-  begin_change(order, now);
+  if (!fail_back_to_ || preparation_ || !cluster_.automatic || now < retry_at_ || now < fail_back_at_) return;
+  std::optional<BackendId> to = fail_back_to_;
+  const Duration max_wait = SwitchoverWanted{}.max_wait;
+  if (!refuse_switchover(to, max_wait).empty()) return;
+  Preparation::Order order;
+  order.from = *cluster_.primary;
+  order.to = *to;
+  order.max_wait = max_wait;
+  preparation_ = std::make_unique<Preparation>(cluster_, outbox_, order, now);
 }
 
 // What should be stored is kept trying: a mark that stayed on disk would make the next start doubt who is

@@ -15,6 +15,7 @@
 #include "health/core/durable_state.h"
 #include "health/core/event.h"
 #include "health/core/outbox.h"
+#include "health/core/preparation.h"
 #include "health/core/veto.h"
 
 // The decision core: events in, actions out. Pure: no clock, no thread, no I/O; the driver and the simulated
@@ -61,6 +62,7 @@ class Controller {
   // Why nobody is routed, a sentence; empty when somebody is.
   const std::string& reason() const { return reason_; }
   const Change* change() const { return change_.get(); }
+  const Preparation* preparation() const { return preparation_.get(); }
   bool store_failing() const { return !store_error_.empty(); }
   std::vector<std::string> warnings() const;
 
@@ -119,7 +121,8 @@ class Controller {
   void handle(const AutomaticWanted& wish, Instant now);
   void handle(const PauseWanted& wish, Instant now);
   void handle(const Reconfigured& event, Instant now);
-  std::string refuse_switchover(const SwitchoverWanted& wish, std::optional<BackendId>& to) const;
+  std::string refuse_switchover(std::optional<BackendId>& to, Duration max_wait) const;
+  void watch_preparation(Instant now);
 
   Cluster cluster_;
   DurableState durable_;
@@ -127,6 +130,7 @@ class Controller {
   PrimaryLedger ledger_;
   std::optional<BackendId> ledger_of_;  // whose
   Caretaker caretaker_;
+  std::unique_ptr<Preparation> preparation_;  // of a switchover; beside it everything goes on
   std::unique_ptr<Change> change_;
 
   bool adopting_ = true;  // who is primary is still to be found out
@@ -144,6 +148,9 @@ class Controller {
   Instant hold_until_ = Instant::min();  // after a stall, or when we were cut off
   bool cut_off_ = false;                 // every server was silent at once
   std::optional<BackendId> fail_back_to_;
+  Instant fail_back_at_ = Instant::min();  // not tried before
+  // An order of an earlier daemon may be carried out until then.
+  std::optional<Instant> late_orders_until_;
   const Instant started_;
   const std::int64_t unix_ms_at_start_;
   // How often it becomes durable how far a primary has come that commits without a replica.

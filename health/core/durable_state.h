@@ -21,6 +21,13 @@ struct ChangeMark {
   bool operator==(const ChangeMark&) const = default;
 };
 
+// Whoever is primary is to run the scheduled events: a change of primary was begun, and since then it was not
+// seen to that.
+struct EventsDue {
+  bool scheduler = false;  // the event scheduler too, as it ran on the primary before
+  bool operator==(const EventsDue&) const = default;
+};
+
 struct DurableState {
   Epoch epoch;          // highest ever used
   std::string primary;  // name; "" when none is known
@@ -38,6 +45,7 @@ struct DurableState {
   std::map<std::string, Promise> promises;        // by name of the former primary
   std::optional<Degraded> degraded;               // of the primary
   std::map<std::string, std::string> leaders;     // by name of a replica: the primary that it last followed
+  std::optional<EventsDue> events_due;
 
   bool operator==(const DurableState&) const = default;
 };

@@ -88,6 +88,10 @@ struct SwitchoverWanted {
   RequestId id;
   std::optional<BackendId> to;
   bool dry_run = false;
+  // How long to wait, while the clients are served, for what is in the way; and whether transactions that are
+  // still open then are ended, or the switchover is given up.
+  Duration max_wait = std::chrono::seconds(10);
+  bool end_transactions = false;
 };
 struct FailoverWanted {
   RequestId id;

@@ -23,6 +23,7 @@ void Controller::forgive_stall(Instant now) {
   if (stall <= stall_tolerance) return;
   for (auto& server : cluster_.servers) server.evidence.forgive(stall);
   if (change_) change_->forgive(stall);
+  if (preparation_) preparation_->forgive(stall);
   caretaker_.forgive(stall);
   // What waits to be heard is as old as the stall; the next probes say how things are now.
   hold_until_ = now + cluster_.config.monitor.interval + cluster_.config.monitor.timeout;
@@ -46,6 +47,7 @@ void Controller::absorb(const Event& event, Instant now) {
         } else if constexpr (std::is_same_v<E, CommandFinished>) {
           if (e.result) cluster_.at(e.backend).evidence.on_command_ok(*e.result, e.started, now);
           if (change_) change_->on(e, now);
+          if (preparation_) preparation_->on(e, now);
           caretaker_.on(e, now);
         } else if constexpr (std::is_same_v<E, TookBack>) {
           caretaker_.on(e, now);
@@ -65,6 +67,7 @@ void Controller::absorb(const Event& event, Instant now) {
       },
       event);
   if (change_) change_->on_time(now);
+  if (preparation_) preparation_->on_time(now);
   caretaker_.on_time(now);
 }
 

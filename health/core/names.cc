@@ -49,10 +49,20 @@ bool proves_life(FailureKind kind) {
 }
 
 const char* name_of(const Command& command) {
-  static constexpr const char* names[] = {
-      "stop_receiving", "resume_receiving",     "wait_applied",    "promote", "make_read_only",
-      "make_writable",  "set_semi_sync_source", "prompt_replicas", "follow",  "end_replication",
-      "inspect"};
+  static constexpr const char* names[] = {"stop_receiving",
+                                          "resume_receiving",
+                                          "wait_applied",
+                                          "promote",
+                                          "make_read_only",
+                                          "make_writable",
+                                          "set_semi_sync_source",
+                                          "prompt_replicas",
+                                          "follow",
+                                          "end_replication",
+                                          "inspect",
+                                          "survey",
+                                          "end_occupants",
+                                          "enable_events"};
   static_assert(std::size(names) == std::variant_size_v<Command>);
   return names[command.index()];
 }

@@ -85,7 +85,7 @@ class Outbox {
   Epoch stored_epoch() const { return stored_epoch_; }
   void begin_with(Epoch stored) { stored_epoch_ = stored; }
   void record(HistoryRecord record) { actions_.emplace_back(Record{std::move(record)}); }
-  void reply(RequestId id, bool ok, std::string text) { reply({id, ok, std::move(text), {}, {}, {}}); }
+  void reply(RequestId id, bool ok, std::string text) { reply({id, ok, std::move(text), {}, {}, {}, {}}); }
   void reply(Reply reply) { actions_.emplace_back(std::move(reply)); }
   void add(Action action) { actions_.push_back(std::move(action)); }
 

@@ -10,8 +10,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// A replica that is further behind would make every client wait while it catches up.
-constexpr auto max_switchover_lag = 2s;
+constexpr Duration fail_back_pause = 30s;
 
 std::string list(const Cluster& cluster, const std::vector<Refusal>& refused) {
   std::string text;
@@ -20,16 +19,24 @@ std::string list(const Cluster& cluster, const std::vector<Refusal>& refused) {
   return text;
 }
 
-std::string why_not_ready(const Cluster& cluster, const Server& target, const Server& primary) {
+std::string why_not_ready(const Cluster& cluster, const Server& target, const Server& primary,
+                          Duration max_wait) {
   const ReplicaStatus* replica = target.replica();
   const std::string& name = target.name();
   if (replica == nullptr || !cluster.follows(target, primary))
     return name + " does not replicate from " + primary.name();
+  const bool runs = replica->io == ReplicaStatus::Io::yes && replica->sql;
+  // We restart its threads, or they just start: that is waited for.
+  const bool starts = target.being_turned || target.receiver_stopped_by_us ||
+                      (replica->io == ReplicaStatus::Io::connecting && replica->sql);
+  const bool will_run = starts && replica->io_errno == 0 && replica->sql_errno == 0;
+  if (!runs && will_run) return "";
   if (replica->io != ReplicaStatus::Io::yes)
     return name + " does not receive from " + primary.name() + " (" + replica->io_error + ")";
   if (!replica->sql) return name + "'s SQL thread does not run (" + replica->sql_error + ")";
   if (!replica->lag) return name + "'s lag is unknown";
-  if (*replica->lag > max_switchover_lag) {
+  // What is less is waited for.
+  if (*replica->lag > std::max(max_wait, Duration(Preparation::max_lag))) {
     return name + " is " + std::to_string(replica->lag->count()) + " s behind: wait until it has caught up";
   }
   if (!target.errant.empty()) {
@@ -40,7 +47,7 @@ std::string why_not_ready(const Cluster& cluster, const Server& target, const Se
 
 }  // namespace
 
-std::string Controller::refuse_switchover(const SwitchoverWanted&, std::optional<BackendId>& to) const {
+std::string Controller::refuse_switchover(std::optional<BackendId>& to, Duration max_wait) const {
   const Server* primary = cluster_.primary_server();
   if (change_) return std::string("a ") + to_string(change_->order().kind) + " is in progress";
   if (store_failing())
@@ -58,7 +65,7 @@ std::string Controller::refuse_switchover(const SwitchoverWanted&, std::optional
   const Choice choice = choose(cluster_, rules);
   std::string unready;
   for (const BackendId candidate : choice.eligible) {
-    const std::string why = why_not_ready(cluster_, cluster_.at(candidate), *primary);
+    const std::string why = why_not_ready(cluster_, cluster_.at(candidate), *primary, max_wait);
     if (why.empty()) {
       to = candidate;
       return "";
@@ -71,25 +78,55 @@ std::string Controller::refuse_switchover(const SwitchoverWanted&, std::optional
 
 void Controller::handle(const SwitchoverWanted& wish, Instant now) {
   std::optional<BackendId> to = wish.to;
-  const std::string refusal = refuse_switchover(wish, to);
+  const std::string refusal =
+      preparation_ ? "a switchover is being prepared" : refuse_switchover(to, wish.max_wait);
   if (!refusal.empty())
     return outbox_.reply(wish.id, false, "switchover refused, nothing was changed: " + refusal);
-  const Server& from = *cluster_.primary_server();
-  const Server& target = cluster_.at(*to);
-  if (wish.dry_run) {
+  preparation_ = std::make_unique<Preparation>(
+      cluster_, outbox_,
+      Preparation::Order{wish.id, *cluster_.primary, *to, wish.dry_run, wish.max_wait, wish.end_transactions},
+      now);
+}
+
+// Goes on with what it has come to; while it works, what was checked at its begin must go on to hold.
+void Controller::watch_preparation(Instant now) {
+  const Preparation::Order& order = preparation_->order();
+  std::optional<BackendId> to = order.to;
+  if (preparation_->state() == Preparation::State::working ||
+      preparation_->state() == Preparation::State::ready) {
+    std::string refusal = refuse_switchover(to, order.max_wait);
+    if (refusal.empty() && cluster_.primary != order.from) refusal = "the primary is another meanwhile";
+    if (refusal.empty() && preparation_->state() == Preparation::State::working) return;
+    if (!refusal.empty()) preparation_->refuse(std::move(refusal));
+  }
+  const std::unique_ptr<Preparation> ended = std::move(preparation_);
+  const std::string names = cluster_.at(order.from).name() + " -> " + cluster_.at(order.to).name();
+  if (ended->state() == Preparation::State::refused) {
+    const std::string text = "switchover refused, nothing was changed: " + ended->why();
+    if (order.request) return outbox_.reply(*order.request, false, text);
+    fail_back_at_ = now + fail_back_pause;
+    return note("failback", &cluster_.at(order.to), names + " " + text);
+  }
+  if (order.dry_run) {
     Reply reply;
-    reply.id = wish.id;
-    reply.text = "switchover " + from.name() + " -> " + target.name() + " would run; nothing was changed";
-    reply.plan = Change::plan(Change::Kind::switchover, from.name(), target.name());
+    reply.id = *order.request;
+    reply.text = "switchover " + names + " would run; nothing was changed";
+    reply.plan =
+        Change::plan(Change::Kind::switchover, cluster_.at(order.from).name(), cluster_.at(order.to).name());
+    reply.waits = ended->in_the_way();
     return outbox_.reply(std::move(reply));
   }
-  Change::Order order;
-  order.kind = Change::Kind::switchover;
-  order.from = from.id;
-  order.to = to;
-  order.request = wish.id;
-  order.evidence_at = now;
-  begin_change(order, now);
+  if (!order.request) fail_back_to_.reset();
+  Change::Order change;
+  change.kind = Change::Kind::switchover;
+  change.from = order.from;
+  change.to = order.to;
+  change.request = order.request;
+  change.automatic = !order.request;
+  change.end_transactions = order.end_transactions;
+  change.preparation = ended->story(now);
+  change.evidence_at = now;
+  begin_change(change, now);
 }
 
 void Controller::handle(const FailoverWanted& wish, Instant now) {

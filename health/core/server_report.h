@@ -7,6 +7,7 @@
 
 #include "conf/config.h"
 #include "health/core/gtid_set.h"
+#include "health/core/survey.h"
 
 // What one server says of itself, flavour already translated away. Made by health/mysql, judged by
 // health/core.
@@ -64,7 +65,9 @@ struct ServerReport {
   bool gtid_strict = false;  // MariaDB gtid_strict_mode; MySQL enforce_gtid_consistency
   // As a replica: how many threads apply side by side, by the settings; nullopt: not told.
   std::optional<unsigned> appliers;
-  bool keeps_commit_order = true;  // MariaDB: always
+  bool keeps_commit_order = true;      // MariaDB: always
+  bool event_scheduler = false;        // runs
+  std::optional<SurveyResult> survey;  // only in the answer to Survey
 };
 
 // Why a probe or command failed, by what it proves about the server.

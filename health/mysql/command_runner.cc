@@ -7,6 +7,7 @@
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/concat.h"
 #include "health/mysql/report_parts.h"
+#include "health/mysql/scheduled_events.h"
 
 namespace pointsman::mysql {
 namespace {
@@ -21,6 +22,7 @@ constexpr core::Duration drain_pause = std::chrono::milliseconds(1);
 constexpr core::Duration settle_pause = std::chrono::milliseconds(5);
 // A wait inside the server does not end when the applier breaks, so it is taken in slices.
 constexpr std::chrono::milliseconds longest_slice{1000};
+constexpr core::Duration events_timeout = std::chrono::seconds(25);
 constexpr unsigned lock_wait_timeout_errno = 1205;
 constexpr unsigned no_such_thread_errno = 1094;
 constexpr unsigned not_owner_errno = 1095;
@@ -35,10 +37,6 @@ bool lacks_relay_logs(const Failure& failure) {
 
 core::Instant soon() {
   return boot_now() + CommandRunner::statement_timeout;
-}
-
-bool contains(std::initializer_list<std::string_view> list, std::string_view text) {
-  return std::ranges::any_of(list, [&](auto entry) { return equal_nocase(entry, text); });
 }
 
 }  // namespace
@@ -56,6 +54,38 @@ CommandResult CommandRunner::report() {
 }
 
 CommandResult CommandRunner::operator()(const core::Inspect&) {
+  return report();
+}
+
+CommandResult CommandRunner::operator()(const core::Survey&) {
+  auto found = survey(session_, own(), soon());
+  if (!found) return std::unexpected(found.error());
+  // Read last: what has ended until then is in `executed`, and the replica is asked for it.
+  auto now = report();
+  if (now) now->survey = std::move(*found);
+  return now;
+}
+
+CommandResult CommandRunner::operator()(const core::EndOccupants& command) {
+  const auto occupants = find_occupants(session_, own(), false, soon());
+  if (!occupants) return std::unexpected(occupants.error());
+  for (const auto& occupant : *occupants) {
+    if (std::ranges::find(command.threads, occupant.thread) == command.threads.end()) continue;
+    if (auto done = kill(occupant.thread); !done) return std::unexpected(done.error());
+  }
+  return report();
+}
+
+CommandResult CommandRunner::operator()(const core::EnableEvents& command) {
+  // Usually AfterPromotion has done it; not when its daemon was killed.
+  const auto replica = session_.dialect().replica_status(session_.connection(), soon());
+  if (!replica) return std::unexpected(replica.error());
+  if (*replica && (*replica)->io == Io::no && !(*replica)->sql) {
+    if (auto done = execute(session_.dialect().forget_replication()); !done)
+      return std::unexpected(done.error());
+  }
+  if (auto done = enable_events(session_, command.scheduler, boot_now() + events_timeout); !done)
+    return std::unexpected(done.error());
   return report();
 }
 
@@ -202,10 +232,19 @@ CommandRunner::Outcome CommandRunner::become_read_only(std::chrono::milliseconds
 
 CommandResult CommandRunner::operator()(const core::MakeReadOnly& command) {
   Outcome done;
-  if (command.clients_first) done = end_client_sessions();
+  if (command.stop_events) done = stop_scheduler(session_, soon());
+  if (done && command.clients_first) done = end_client_sessions();
   if (done) done = become_read_only(command.timeout);
-  if (!done && done.error().kind == FailureKind::timeout && session_.is_open() && command.end_clients) {
+  const auto held_up = [&] {
+    return !done && done.error().kind == FailureKind::timeout && session_.is_open();
+  };
+  if (held_up() && command.end_clients) {
     done = make_read_only_by_force();
+  } else if (held_up()) {
+    done = name_holders(std::move(done), command.end_holders);
+    if (command.end_holders && held_up()) {
+      if (auto second = become_read_only(std::chrono::seconds(1)); second) done = second;
+    }
   }
   if (done && command.end_clients) done = end_client_sessions();
   if (!done) return std::unexpected(done.error());
@@ -229,19 +268,31 @@ CommandRunner::Outcome CommandRunner::end_client_sessions() {
   const auto list = session_.connection().query("SHOW PROCESSLIST", soon());
   if (!list) return std::unexpected(list.error());
   for (std::size_t row = 0; row < list->rows(); ++row) {
-    const auto user = list->text(row, {"User"});
-    const auto command = list->text(row, {"Command"});
-    if (user == settings_.monitor_user || user == settings_.replication.user) continue;
-    if (contains({"system user", "event_scheduler", "unauthenticated user"}, user)) continue;
-    if (contains({"Binlog Dump", "Binlog Dump GTID", "Daemon"}, command)) continue;
-    const auto killed = execute(concat("KILL ", list->number(row, {"Id"})));
-    if (killed) continue;
-    // Gone by itself; or an account above ours (MySQL's SYSTEM_USER), which super_read_only stops all the
-    // same.
-    const auto number = killed.error().server_errno;
-    if (number != no_such_thread_errno && number != not_owner_errno) return killed;
+    if (!is_client(*list, row, own())) continue;
+    if (auto killed = kill(list->number(row, {"Id"})); !killed) return killed;
   }
   return {};
+}
+
+CommandRunner::Outcome CommandRunner::kill(std::uint64_t thread) {
+  auto killed = execute(concat("KILL ", thread));
+  if (killed) return killed;
+  const auto number = killed.error().server_errno;
+  return number == no_such_thread_errno || number == not_owner_errno ? Outcome() : killed;
+}
+
+CommandRunner::Outcome CommandRunner::name_holders(Outcome failed, bool end) {
+  const auto occupants = find_occupants(session_, own(), true, soon());
+  if (!occupants) return failed;
+  std::size_t named = 0;
+  for (const auto& occupant : *occupants) {
+    // One that idles in a transaction holds up nobody.
+    if (occupant.kind == core::Occupant::Kind::transaction && occupant.statement.empty()) continue;
+    if (++named <= max_named) failed.error().text += concat(named == 1 ? ": " : "; ", describe(occupant));
+    if (!end || occupant.kind == core::Occupant::Kind::backup) continue;
+    if (auto killed = kill(occupant.thread); !killed) return killed;
+  }
+  return failed;
 }
 
 bool CommandRunner::follows_already(const core::ServerReport& report, const core::Follow& command) const {
@@ -272,6 +323,12 @@ CommandResult CommandRunner::operator()(const core::Follow& command) {
   // Not on a replica that only changes its source: its readers need not notice.
   if (!before->read_only || before->semi_sync.source_enabled) {
     if (auto done = end_client_sessions(); !done) return std::unexpected(done.error());
+  }
+  // Half turned by a daemon that was killed then: what it applies waits for a replica of its own, and so
+  // would the end of its applier. Nobody else commits here.
+  if (before->semi_sync.source_enabled && before->read_only && before->replica && before->replica->sql) {
+    if (auto done = dialect.resign_source(session_.connection(), soon()); !done)
+      return std::unexpected(done.error());
   }
   if (auto done = execute(dialect.stop_replication()); !done) return std::unexpected(done.error());
   if (auto done = dialect.become_replica(session_.connection(), command.semi_sync, soon()); !done) {

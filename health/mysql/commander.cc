@@ -132,8 +132,8 @@ class Commander::Impl {
 
   // A server that is made read-only or a replica has nothing left to do as a primary.
   void plan_after(const core::Command& command, bool ok) {
-    if (const auto* promote = std::get_if<core::Promote>(&command); promote != nullptr && ok) {
-      after_promotion_.begin(promote->semi_sync);
+    if (std::holds_alternative<core::Promote>(command) && ok) {
+      after_promotion_.begin();
     } else if (std::holds_alternative<core::Follow>(command) ||
                std::holds_alternative<core::MakeReadOnly>(command)) {
       after_promotion_.cancel();

@@ -58,7 +58,7 @@ constexpr std::string_view variables =
     " @@global.gtid_slave_pos AS slave_pos, @@global.rpl_semi_sync_master_enabled AS semi_source,"
     " @@global.rpl_semi_sync_slave_enabled AS semi_replica,"
     " @@global.rpl_semi_sync_master_wait_no_slave AS semi_waits_alone,"
-    " @@global.rpl_semi_sync_master_timeout AS semi_timeout,"
+    " @@global.rpl_semi_sync_master_timeout AS semi_timeout, @@global.event_scheduler AS event_scheduler,"
     " @@global.slave_parallel_threads AS appliers, @@global.slave_parallel_mode AS parallel_mode";
 
 constexpr std::string_view status =
@@ -108,6 +108,7 @@ std::expected<ServerReport, Failure> MariaDbDialect::report(Connection& connecti
   report.log_bin = vars->flag(0, {"log_bin"});
   report.log_replica_updates = vars->flag(0, {"log_replica_updates"});
   report.gtid_strict = vars->flag(0, {"gtid_strict"});
+  report.event_scheduler = vars->flag(0, {"event_scheduler"});
   report.gtid_on = true;
   const bool serial = equal_nocase(vars->text(0, {"parallel_mode"}), "none");
   report.appliers = serial ? 1 : std::max(1U, static_cast<unsigned>(vars->number(0, {"appliers"})));

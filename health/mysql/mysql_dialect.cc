@@ -136,7 +136,8 @@ std::string MySqlDialect::variables() const {
       "SELECT @@global.server_id AS server_id, @@global.server_uuid AS server_uuid,"
       " @@global.read_only AS read_only, @@global.log_bin AS log_bin, @@global.",
       log_updates, " AS log_replica_updates, @@global.gtid_mode AS gtid_mode,",
-      " @@global.enforce_gtid_consistency AS gtid_strict, @@global.gtid_executed AS executed, @@global.",
+      " @@global.enforce_gtid_consistency AS gtid_strict, @@global.event_scheduler AS event_scheduler,"
+      " @@global.gtid_executed AS executed, @@global.",
       replica, "_parallel_workers AS appliers, @@global.", replica, "_preserve_commit_order AS commit_order");
   if (!semi_sync_.source.empty()) {
     sql += concat(", @@global.", semi_sync_.source, "_enabled AS semi_source, @@global.", semi_sync_.source,
@@ -174,6 +175,7 @@ std::expected<ServerReport, Failure> MySqlDialect::report(Connection& connection
   report.gtid_strict = vars->flag(0, {"gtid_strict"});
   report.appliers = std::max(1U, static_cast<unsigned>(vars->number(0, {"appliers"})));
   report.keeps_commit_order = vars->flag(0, {"commit_order"});
+  report.event_scheduler = vars->flag(0, {"event_scheduler"});
   auto executed = parse_gtids(core::Flavour::mysql, vars->text(0, {"executed"}), "gtid_executed", connection);
   if (!executed) return std::unexpected(executed.error());
   report.executed = std::move(*executed);

@@ -38,6 +38,8 @@ json request_of(const Invocation& invocation) {
     case Command::switchover:
       if (!invocation.name.empty()) request["to"] = invocation.name;
       request["dry_run"] = invocation.dry_run;
+      request["max_wait_ms"] = invocation.max_wait.count();
+      request["end_transactions"] = invocation.end_transactions;
       break;
     case Command::failover:
       if (!invocation.name.empty()) request["to"] = invocation.name;
@@ -73,7 +75,9 @@ bool changes_something(const Invocation& invocation) {
 }
 
 std::chrono::milliseconds patience_of(const Invocation& invocation) {
-  return changes_something(invocation) ? change_timeout : answer_timeout;
+  if (!changes_something(invocation)) return answer_timeout;
+  const bool waits = invocation.command == Command::switchover;
+  return change_timeout + (waits ? invocation.max_wait : std::chrono::milliseconds(0));
 }
 
 std::expected<std::string, std::string> socket_of(const Invocation& invocation) {
@@ -94,7 +98,7 @@ std::expected<json, AdminFailure> ask(const std::string& socket, const json& req
   if (auto sent = client->send(request); !sent) return std::unexpected(std::move(sent.error()));
   auto answer = client->receive(std::min(patience, silence));
   if (answer || answer.error().kind != AdminFailure::Kind::silent || patience <= silence) return answer;
-  if (is_terminal(STDERR_FILENO) && patience == change_timeout) {
+  if (is_terminal(STDERR_FILENO) && patience >= change_timeout) {
     write_all(STDERR_FILENO,
               "waiting for the servers (Ctrl-C ends the waiting, not what pointsman does) ...\n");
   }

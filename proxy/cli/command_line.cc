@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "conf/duration.h"
 #include "proxy/cli/manual.h"
 #include "proxy/cli/text.h"
 
@@ -13,6 +14,7 @@ namespace pointsman::proxy::cli {
 namespace {
 
 constexpr unsigned max_limit = 100'000;
+constexpr auto max_wait = std::chrono::hours(1);
 
 // CLI11's lists of options between our own words.
 class HelpFormatter : public CLI::Formatter {
@@ -116,8 +118,16 @@ void add_import(CLI::App& app, Invocation& into) {
 struct Raw {
   std::string on_off;
   double interval_s = 1;
+  std::string max_wait;
   unsigned restart_timeout_s = 900;
 };
+
+// As in the configuration; empty: it may be.
+std::string is_wait(const std::string& text) {
+  const auto duration = conf::parse_duration(text);
+  if (!duration) return "'" + printable(text) + "': " + duration.error();
+  return *duration > max_wait ? "'" + printable(text) + "': at most 1h" : "";
+}
 
 void add_setup(CLI::App& app, Invocation& into, Raw& raw) {
   app.add_flag("--dry-run", into.dry_run, "print every statement, change nothing");
@@ -176,6 +186,12 @@ void add_own_options(CLI::App& app, Command command, Invocation& into, Raw& raw)
     case Command::switchover:
       add_to(app, into);
       app.add_flag("--dry-run", into.dry_run, "print the steps, change nothing");
+      app.add_option("--max-wait", raw.max_wait,
+                     "how long to wait for what is in the way,\nwhile the clients are served (10s)")
+          ->type_name("DURATION")
+          ->check(is_wait);
+      app.add_flag("--end-transactions", into.end_transactions,
+                   "then end the transactions that are still open,\ninstead of giving up");
       return;
     case Command::failover:
       add_to(app, into);
@@ -312,6 +328,8 @@ std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string
       return std::unexpected(usage_error("setup", "--admin-socket takes NAME=PATH, the path from the root"));
   }
   invocation.restart_timeout = std::chrono::seconds(raw.restart_timeout_s);
+  if (const auto wait = conf::parse_duration(raw.max_wait))
+    invocation.max_wait = std::chrono::ceil<std::chrono::milliseconds>(*wait);
   invocation.on = raw.on_off == "on";
   invocation.interval = std::chrono::milliseconds(static_cast<long long>(raw.interval_s * 1000));
   return invocation;

@@ -47,6 +47,8 @@ struct Invocation {
   bool follow = false;
   unsigned limit = 0;  // of events or sessions
   bool dry_run = false;
+  std::chrono::milliseconds max_wait{10'000};  // of switchover, as the next one
+  bool end_transactions = false;
   bool force = false;
   bool discard = false;
   bool on = false;   // maintenance, automatic

@@ -65,7 +65,9 @@ for writing for the moment that a replica needs to catch up, 2 s at most.)",
            R"(pointsman verify
 pointsman verify --user checker --password-file /root/checker.password
 pointsman verify --json | jq .differences)"},
-    Manual{Command::switchover, "switchover", acting, "[--to NAME] [--dry-run] [--json]",
+    Manual{Command::switchover, "switchover", acting,
+           "[--to NAME] [--dry-run] [--max-wait DURATION]\n"
+           "         [--end-transactions] [--json]",
            "makes another server the primary, as planned",
            R"(Moves the primary's role to a healthy replica without losing a transaction.
 Everything is checked first, and nothing is changed if it cannot work. Then
@@ -76,10 +78,18 @@ highest priority that is ready is taken. One that is never to be promoted
 (never_promote) is refused, also by name: `failover --force` does that.
 --dry-run prints the steps and what speaks against them.
 
+What is in the way is waited for while the clients are served, for --max-wait
+at most (10s; 0s: not at all): transactions and statements that are 2 s old,
+LOCK TABLES, the lock of a backup, a replica that lags. Then the switchover is
+given up with their names, or, with --end-transactions, the sessions of those
+transactions, statements and table locks are ended. A backup is never ended.
+
 Clients: sessions to the old primary end and new ones wait, usually for less
-than 100 ms; applications reconnect to the same address.)",
+than 100 ms; applications reconnect to the same address. What a shorter
+transaction has not committed by then is rolled back.)",
            R"(pointsman switchover --dry-run
-pointsman switchover --to dbserv2)"},
+pointsman switchover --to dbserv2
+pointsman switchover --to dbserv2 --max-wait 2m --end-transactions)"},
     Manual{Command::failover, "failover", acting, "[--to NAME] [--force] [--json]",
            "replaces a primary that is lost, by hand",
            R"(Makes a replica the primary when the old one is gone or must be given up, and

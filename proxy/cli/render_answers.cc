@@ -65,7 +65,13 @@ std::string render_plan(const std::string& command, const json& result, const St
     table.add({"  " + std::to_string(++number) + ".", Text(text_of(step, "step"), Tone::strong),
                text_of(step, "backend"), text_of(step, "what")});
   }
-  return out + table.render(style);
+  out += table.render(style);
+  const std::vector<std::string> waits = texts_of(result, "waits");
+  if (!waits.empty())
+    out += "\nIt would wait for this first, at most for --max-wait, while the clients are served:\n";
+  for (const std::string& what : waits)
+    out += toned("! ", Tone::caution, style) + Text(what, Tone::caution).wrap(style, 2, 2) + '\n';
+  return out;
 }
 
 std::string render_explain(const json& result, const Style& style) {

@@ -15,8 +15,8 @@ namespace pointsman::proxy::cli {
 // "total": N}
 std::string render_sessions(const nlohmann::json& result, const Style& style);
 
-// The dry run of `command`: {"plan": [{step, backend, what}], "refused": [...]}; only the plan. The caller
-// tells why it is refused.
+// The dry run of `command`: {"plan": [{step, backend, what}], "waits": [...], "refused": [...]}; the plan and
+// what it would wait for. The caller tells why it is refused.
 std::string render_plan(const std::string& command, const nlohmann::json& result, const Style& style);
 
 // {candidate, passed_over: [...], verdict_needed, expected_ms, loss, vetoes: [...], text}

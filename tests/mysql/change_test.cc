@@ -23,6 +23,7 @@ class ChangeLive : public LiveTest {
       EXPECT_TRUE(promoted->semi_sync.source_enabled);
       EXPECT_FALSE(promoted->semi_sync.replica_enabled);
     }
+    for (int i = 0; i < 2; ++i) PM_ASSERT_OK(to(core::EnableEvents{}));
     for (int i = 0; i < 2; ++i) {
       const auto followed = from(core::Follow{new_primary, conf::SemiSync::preferred});
       PM_ASSERT_OK(followed);

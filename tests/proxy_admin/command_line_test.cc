@@ -25,9 +25,14 @@ TEST(CommandLineTest, MakesRequests) {
   EXPECT_EQ(request({"events", "-n", "3", "--follow"}),
             json::parse(R"({"command":"events","limit":3,"follow":true})"));
   EXPECT_EQ(request({"sessions", "-n5"}), json::parse(R"({"command":"sessions","limit":5})"));
-  EXPECT_EQ(request({"switchover"}), json::parse(R"({"command":"switchover","dry_run":false})"));
-  EXPECT_EQ(request({"switchover", "--to", "b", "--dry-run"}),
-            json::parse(R"({"command":"switchover","to":"b","dry_run":true})"));
+  EXPECT_EQ(request({"switchover"}),
+            json::parse(
+                R"({"command":"switchover","dry_run":false,"max_wait_ms":10000,"end_transactions":false})"));
+  EXPECT_EQ(
+      request({"switchover", "--to", "b", "--dry-run", "--max-wait", "1.5m", "--end-transactions"}),
+      json::parse(
+          R"({"command":"switchover","to":"b","dry_run":true,"max_wait_ms":90000,"end_transactions":true})"));
+  EXPECT_EQ(request({"switchover", "--max-wait", "0s"})["max_wait_ms"], 0);
   EXPECT_EQ(request({"failover", "--to=b", "--force"}),
             json::parse(R"({"command":"failover","to":"b","force":true})"));
   EXPECT_EQ(request({"rejoin", "a"}), json::parse(R"({"command":"rejoin","name":"a"})"));
@@ -66,6 +71,10 @@ TEST(CommandLineTest, RefusesWrongUsage) {
                                                        {"status", "--interval", "0"},
                                                        {"switchover", "--to"},
                                                        {"switchover", "--force"},
+                                                       {"switchover", "--max-wait"},
+                                                       {"switchover", "--max-wait", "10"},
+                                                       {"switchover", "--max-wait", "-1s"},
+                                                       {"switchover", "--max-wait", "61m"},
                                                        {"maintenance"},
                                                        {"maintenance", "a"},
                                                        {"maintenance", "a", "maybe"},

@@ -388,6 +388,13 @@ TEST(RenderAnswersTest, Plan) {
   1.  close             hold new clients
   2.  promote  dbserv2  stop replication, accept writes
 )");
+  json waits = result;
+  waits["waits"] = {"dbserv1: thread 12 (app@10.0.0.5), a transaction open for 34 s: idle"};
+  const std::string shown = render_plan("switchover", waits, style);
+  EXPECT_NE(shown.find("It would wait for this first"), std::string::npos) << shown;
+  EXPECT_NE(shown.find("! dbserv1: thread 12 (app@10.0.0.5), a transaction open for 34 s: idle\n"),
+            std::string::npos)
+      << shown;
 }
 
 TEST(RenderAnswersTest, Explain) {

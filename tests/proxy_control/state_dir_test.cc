@@ -36,6 +36,7 @@ DurableState full_state() {
       core::Degraded{"db2", *core::GtidSet::parse(core::Flavour::mariadb, "0-1-7,0-2-120"),
                      *core::GtidSet::parse(core::Flavour::mariadb, "0-1-7,0-2-163"), 1790000000123};
   state.leaders = {{"db4", "db2"}, {"db5", "db1"}};
+  state.events_due = core::EventsDue{true};
   return state;
 }
 

@@ -91,6 +91,7 @@ core::ServerReport ModelServer::report(core::Instant now, unsigned semi_sync_cli
   report.gtid_on = gtid_on;
   report.gtid_strict = true;
   report.appliers = appliers;
+  report.event_scheduler = event_scheduler;
   report.uptime = std::chrono::duration_cast<std::chrono::seconds>(now - started);
   report.semi_sync = {semi_sync_available,
                       semi_sync_source,
@@ -166,7 +167,11 @@ void ModelServer::stop_replication() {
 }
 
 void ModelServer::become_primary(conf::SemiSync mode) {
-  replication.reset();
+  if (forgets_late) {
+    stop_replication();
+  } else {
+    replication.reset();
+  }
   make_writable(mode);
 }
 
@@ -203,6 +208,10 @@ bool ModelServer::take_back(const BinaryLog& kept, const core::GtidSet& reign) {
 
 void ModelServer::make_read_only() {
   read_only = true;
+}
+
+core::SurveyResult ModelServer::survey() const {
+  return {occupants, free_bytes, events_enabled ? 1U : 0U, scheduler_settable};
 }
 
 void ModelServer::follow(const conf::HostPort& source, conf::SemiSync mode) {

@@ -105,6 +105,15 @@ class ModelServer {
   core::Instant waiting_since;
   std::vector<Transaction> waiting;  // committed here, waiting for a replica's acknowledgement
 
+  bool event_scheduler = false;
+  bool events_exist = false;    // scheduled ones
+  bool events_enabled = false;  // and here they are not disabled
+  std::vector<core::Occupant> occupants;
+  std::optional<std::uint64_t> free_bytes;
+  bool scheduler_settable = true;
+  // What a promotion leaves behind is forgotten a moment later (MySQL).
+  bool forgets_late = false;
+
   // An error that it answers every connection with, instead of serving it.
   std::optional<core::Failure> sick;
 
@@ -131,6 +140,7 @@ class ModelServer {
   // Throws away what `kept` does not have. False: forbidden, see core::TakeBack::reign.
   bool take_back(const BinaryLog& kept, const core::GtidSet& reign);
   void make_read_only();
+  core::SurveyResult survey() const;
   void follow(const conf::HostPort& source, conf::SemiSync mode);
 };
 

@@ -57,10 +57,12 @@ WorldOptions without_agents(std::uint64_t seed, bool trace) {
   // Only where nothing is acknowledged without a replica; and a server that is writable at once would go on
   // from there.
   const bool sheds = semi_sync == conf::SemiSync::required && read_only_at_boot && random.one_in(2);
+  const bool forgets_late = random.one_in(2);
   options.set = [=](std::vector<ModelServer>& servers) {
     for (auto& server : servers) {
       server.read_only_at_boot = read_only_at_boot;
       server.sheds = sheds;
+      server.forgets_late = forgets_late;
     }
   };
   rank_servers(random, options);
@@ -111,10 +113,12 @@ WorldOptions with_agents(std::uint64_t seed, bool story) {
     config.failover.max_in_window = 1000;
     config.failover.catchup_timeout = 5s;
   };
+  const bool forgets_late = random.one_in(2);
   options.set = [=](std::vector<ModelServer>& servers) {
     for (auto& server : servers) {
       server.read_only_at_boot = read_only_at_boot;
       server.sheds = sheds;
+      server.forgets_late = forgets_late;
     }
   };
   rank_servers(random, options);

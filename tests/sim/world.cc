@@ -235,7 +235,13 @@ std::optional<BackendId> id_of(std::optional<std::size_t> i) {
 }  // namespace
 
 RequestId World::switchover(std::optional<std::size_t> to, bool dry_run) {
-  return ask([&](RequestId id) { return SwitchoverWanted{id, id_of(to), dry_run}; });
+  return switchover(SwitchoverWanted{{}, id_of(to), dry_run});
+}
+RequestId World::switchover(SwitchoverWanted wish) {
+  return ask([&](RequestId id) {
+    wish.id = id;
+    return wish;
+  });
 }
 RequestId World::failover(std::optional<std::size_t> to, bool force) {
   return ask([&](RequestId id) { return FailoverWanted{id, id_of(to), force}; });

@@ -146,6 +146,11 @@ class World {
   // --- operators
   core::RequestId ask(const std::function<core::Event(core::RequestId)>& make);
   core::RequestId switchover(std::optional<std::size_t> to = {}, bool dry_run = false);
+  core::RequestId switchover(core::SwitchoverWanted wish);
+  // Until a change of primary runs: what comes before a switchover is over.
+  bool run_until_changing(core::Duration limit = 5s) {
+    return run_until([this] { return daemon_runs() && core().change() != nullptr; }, limit);
+  }
   core::RequestId failover(std::optional<std::size_t> to = {}, bool force = false);
   core::RequestId rejoin(std::size_t i, bool discard = false);
   core::RequestId maintenance(std::size_t i, bool on);
@@ -240,6 +245,7 @@ class World {
   void command_ends(std::size_t i, std::uint64_t serial, std::optional<core::Failure> failure);
   // True: done; false: look again soon.
   bool apply(std::size_t i, const core::Command& command, std::optional<core::Failure>& failure);
+  void enable_events(std::size_t i, bool scheduler);
   Mishap take_mishap(std::size_t i, std::string_view command);
 
   // The proxy's end of the links to the agents.

@@ -14,6 +14,7 @@ constexpr Duration statement_timeout = 10s;
 constexpr Duration refusal_time = 100us;
 constexpr Duration notice_time = 50us;  // from the end of a process to the news on its connections
 constexpr Duration look_again = 5ms;
+constexpr Duration forget_time = 50ms;
 constexpr Duration shortest_timer = 100us;  // real time never stands still
 constexpr unsigned most_idle_ticks = 200;
 
@@ -59,8 +60,10 @@ void World::kill_daemon() {
     const auto* follow = running ? std::get_if<Follow>(&running->command) : nullptr;
     if (follow == nullptr || !responsive(i) || servers_[i].sick || !random_.one_in(2)) continue;
     changing(i);
+    const bool source = servers_[i].semi_sync_source;
     servers_[i].follow(follow->source, follow->semi_sync);
     servers_[i].stop_replication();
+    servers_[i].semi_sync_source = source;  // given up last of all
     changing(i);
     story(name(i), std::string("did half of ") + name_of(running->command));
   }
@@ -330,6 +333,12 @@ bool World::apply(std::size_t i, const Command& command, std::optional<Failure>&
       violated(name(i) + " is promoted and forgets what it received and had not applied");
     }
     server.become_primary(promote->semi_sync);
+    if (server.forgets_late) {
+      // By the daemon, so never if that dies first.
+      daemon_after(forget_time, [this, i] {
+        if (servers_[i].accepts_writes()) servers_[i].replication.reset();
+      });
+    }
   } else if (const auto* read_only = std::get_if<MakeReadOnly>(&command)) {
     if (!server.waiting.empty() && read_only->end_clients) server.waiting.clear();
     if (!server.waiting.empty() && spent < read_only->timeout) return false;
@@ -338,6 +347,7 @@ bool World::apply(std::size_t i, const Command& command, std::optional<Failure>&
     } else {
       server.make_read_only();
     }
+    if (read_only->stop_events && server.scheduler_settable) server.event_scheduler = false;
   } else if (const auto* writable = std::get_if<MakeWritable>(&command)) {
     server.make_writable(writable->semi_sync);
     replicate_from(i);
@@ -349,8 +359,22 @@ bool World::apply(std::size_t i, const Command& command, std::optional<Failure>&
     replicate(i);
   } else if (std::holds_alternative<EndReplication>(command)) {
     server.replication.reset();
+  } else if (const auto* end = std::get_if<EndOccupants>(&command)) {
+    std::erase_if(server.occupants, [end](const Occupant& occupant) {
+      return std::ranges::find(end->threads, occupant.thread) != end->threads.end();
+    });
+  } else if (const auto* events = std::get_if<EnableEvents>(&command)) {
+    enable_events(i, events->scheduler);
   }
   return true;
+}
+
+// What enables them here disables them on the replicas.
+void World::enable_events(std::size_t i, bool scheduler) {
+  if (servers_[i].replication && !servers_[i].replication->receiver_wanted) servers_[i].replication.reset();
+  const bool any = std::ranges::any_of(servers_, &ModelServer::events_exist);
+  for (auto& server : servers_) server.events_enabled = any && &server == &servers_[i];
+  if (scheduler && servers_[i].scheduler_settable) servers_[i].event_scheduler = true;
 }
 
 void World::command_ends(std::size_t i, std::uint64_t serial, std::optional<Failure> error) {
@@ -360,6 +384,11 @@ void World::command_ends(std::size_t i, std::uint64_t serial, std::optional<Fail
   const SendCommand sent = *std::exchange(commander.running, std::nullopt);
   ++commander.serial;
   CommandResult result = error ? CommandResult(std::unexpected(*error)) : CommandResult(report(i));
+  if (result && std::holds_alternative<Survey>(sent.command)) result->survey = servers_[i].survey();
+  if (result && std::holds_alternative<Promote>(sent.command)) {
+    result->replica.reset();
+    result->sources = 0;
+  }
   daemon_after(0us, [this, i] { next_command(i); });
   deliver(CommandFinished{sent.id, sent.backend, std::move(result), commander.started});
 }
