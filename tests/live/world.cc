@@ -102,6 +102,21 @@ std::string World::story() const {
   return daemon ? "\n--- daemon\n" + daemon->log_tail(80) : "no daemon";
 }
 
+testbed::Sql World::hold_row(Server& replica) {
+  const bool mysql = replica.product() == Product::mysql;
+  auto root = replica.root();
+  EXPECT_TRUE(root) << root.error().text;
+  if (mysql) {
+    EXPECT_EQ(ask(replica, "SET GLOBAL super_read_only = OFF"), "");
+  }
+  const auto held = root->execute_all({"BEGIN", "SELECT v FROM app.held WHERE id = 1 FOR UPDATE"});
+  EXPECT_TRUE(held) << held.error().text;
+  if (mysql) {
+    EXPECT_EQ(ask(replica, "SET GLOBAL super_read_only = ON"), "");
+  }
+  return std::move(*root);
+}
+
 std::vector<int> World::missing(Server& server, const std::vector<int>& acknowledged) {
   std::vector<int> missing;
   auto root = server.root();

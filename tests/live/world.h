@@ -41,6 +41,9 @@ struct World {
 
   // As root, on the server itself.
   std::string ask(testbed::Server& server, const std::string& sql);
+  // A session of root that holds row 1 of app.held against the applier of a replica. MySQL allows no such
+  // lock to anybody under super_read_only, which is off for a moment.
+  testbed::Sql hold_row(testbed::Server& replica);
   // Ids that were acknowledged and are not in app.rows of `server`.
   std::vector<int> missing(testbed::Server& server, const std::vector<int>& acknowledged);
 };
