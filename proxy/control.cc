@@ -18,6 +18,7 @@ constexpr core::Duration fence_command_timeout = 15s;
 
 std::vector<std::string> names_of(const conf::Config& config) {
   std::vector<std::string> names;
+  names.reserve(config.backends.size());
   for (const auto& backend : config.backends) names.push_back(backend.name);
   return names;
 }
