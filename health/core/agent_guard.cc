@@ -160,7 +160,7 @@ std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
   if (fence && confirmed) fence_failed_ = false;
   if (process_gone() || !must_enforce(now) || (fence ? confirmed : known_read_only())) {
     enforcing_since_.reset();
-  } else if (!enforcing_since_ && answered_) {
+  } else if (!enforcing_since_ && (answered_ || (silent_since_ && !booting_))) {
     enforcing_since_ = now;  // one that has yet to answer, as it boots, serves nobody
   }
   if (process_gone()) {
@@ -172,8 +172,7 @@ std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
   retry_at_.reset();
   const bool hangs = silent_since_ && (!booting_ || now - *silent_since_ >= boot_patience);
   const bool may_kill = kill_hung_ && settings_.kill_hung;
-  if (may_kill && ((fence && hangs && !confirmed) || hangs_beyond_lease(now) || resists(now)))
-    give(Order::kill);
+  if (may_kill && ((fence && hangs && !confirmed) || resists(now))) give(Order::kill);
   // Under a fence the server's own word from before it counts for nothing.
   const bool sure = fence ? confirmed : known_read_only();
   if ((owes_read_only_ || must_enforce(now)) && !sure && !ordered(Order::make_read_only)) {
@@ -199,20 +198,11 @@ void AgentGuard::on_done(Order order, bool ok, Instant now) {
   }
 }
 
-// The lease is over and the server cannot be made read-only: when it comes to itself, a direct client's
-// commit would be faster than we are. It has had as long as the lease again to answer.
-bool AgentGuard::hangs_beyond_lease(Instant now) const {
-  return lease_lost_ && role_ == GrantedRole::primary && silent_since_ && !known_read_only() &&
-         now - *silent_since_ >= memory_.lease;
-}
-
 Instant AgentGuard::next_deadline() const {
   Instant next = Instant::max();
   const bool may_kill = kill_hung_ && settings_.kill_hung && !ordered(Order::kill);
   const Instant not_before = retry_at_.value_or(Instant::min());
   if (may_kill && enforcing_since_) next = std::max(*enforcing_since_ + patience(), not_before);
-  if (may_kill && lease_lost_ && silent_since_ && !known_read_only())
-    next = std::min(next, std::max(*silent_since_ + memory_.lease, not_before));
   if (may_kill && booting_ && silent_since_ && role_ == GrantedRole::fence)
     next = std::min(next, std::max(*silent_since_ + boot_patience, not_before));
   if (retry_at_) next = *retry_at_;  // nothing is ordered before that

@@ -8,6 +8,7 @@
 
 #include "health/core/frame.h"
 #include "health/core/ids.h"
+#include "health/core/lease.h"
 #include "health/core/server_report.h"
 #include "health/core/time.h"
 
@@ -39,12 +40,11 @@ struct GuardMemory {
 //  read-only and,
 //    as configured, its clients are ended. Under a fence and without a lease that is enforced until the role
 //    is granted again; for standby it is done once, because it is the proxy that promotes by SQL.
-//  * A server that hangs is killed, where that is allowed, when a fence is ordered, and when it hangs for as
-//  long as the
-//    lease while the lease is over: it would write again as soon as it comes to itself.
-//  * The same where a server cannot be made read-only within enforce_limit under a fence, or within as long
-//  as
-//    the lease when that is over: what holds it up may be a commit, and nobody knows when that ends.
+//  * A server that hangs is killed, where that is allowed, when a fence is ordered.
+//  * The same where a server cannot be made read-only, because it hangs or because a statement or a commit
+//    holds that up: nobody knows when that ends, and what has begun can be committed until then. Under a
+//    fence, for which the proxy waits, it has enforce_limit. When the lease is over, LeaseBound::patience:
+//    after LeaseBound::reaction the proxy promotes another one.
 //  * A server that starts while the host has no good primary's role is made read-only before anything else.
 //  * What was made read-only here, for want of a lease, under a fence or as it started, we say to be so
 //    (lease_lost) when we have the primary's role, until it accepts writes again. To lift it is the proxy's:
@@ -98,9 +98,8 @@ class AgentGuard {
  private:
   bool lease_kept() const { return memory_.lease > Duration::zero(); }
   bool must_enforce(Instant now) const;
-  bool hangs_beyond_lease(Instant now) const;
   Duration patience() const {
-    return role_ == GrantedRole::fence ? enforce_limit : std::max(enforce_limit, memory_.lease);
+    return role_ == GrantedRole::fence ? enforce_limit : LeaseBound::patience(memory_.lease);
   }
   bool resists(Instant now) const { return enforcing_since_ && now - *enforcing_since_ >= patience(); }
   bool known_read_only() const { return report_ && report_->read_only; }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -15,16 +16,25 @@ namespace pointsman::core {
 //
 // A lease counts from the moment when the agent sent the frame that the grant acknowledges, and that frame
 // came to us later. So it is over, whatever became of frames on their way, when the lease has passed since
-// that frame came; a little is added for clocks that do not run alike, and for the time that it takes to make
-// a server read-only.
+// that frame came; a little is added for clocks that do not run alike, and for the time that it takes until
+// the server accepts no more writes.
 class LeaseBound {
  public:
   static constexpr int drift = 1000;  // clocks of two hosts differ by at most 1 in so many
-  static constexpr Duration reaction = std::chrono::milliseconds(100);
+
+  // From the end of a lease until the server accepts no more writes, one way or the other. Where it costs
+  // nothing it is more: with the usual times the lease and it are as long as deadtime.
+  static constexpr Duration reaction(Duration lease) {
+    return std::clamp<Duration>(lease / 4, std::chrono::milliseconds(100), std::chrono::milliseconds(300));
+  }
+  // Of that, what a server has to become read-only before its agent kills it; the rest is for the kill.
+  static constexpr Duration patience(Duration lease) {
+    return reaction(lease) - std::chrono::milliseconds(40);
+  }
 
   // `heard_at`: LinkSession::acknowledged_at() of the frame that carried the grant.
   void on_granted(Instant heard_at, Duration lease) {
-    const Instant end = heard_at + lease + lease / drift + reaction;
+    const Instant end = heard_at + lease + lease / drift + reaction(lease);
     if (!over_at_ || end > *over_at_) over_at_ = end;
   }
   // nullopt: none was ever granted.

@@ -170,7 +170,7 @@ TEST_F(Fence, DeadHostWaitsForTheLease) {
   grant(db1);
   fall_silent(sql | agent, Verdict::dead);
   const Instant over = *core_->cluster().at(db1).lease.over_at();
-  EXPECT_GT(over - last_heard, 900ms + LeaseBound::reaction - 1ms);
+  EXPECT_GT(over - last_heard, 900ms + LeaseBound::reaction(900ms) - 1ms);
   ASSERT_EQ(core_->state(), State::failing_over);
   if (now_ < over) {
     EXPECT_TRUE(fencing());
@@ -186,18 +186,20 @@ TEST_F(Fence, DeadHostWaitsForTheLease) {
 }
 
 // The bound itself, in figures: the lease from the frame that was acknowledged, a thousandth of it for clocks
-// that do not run alike, and 100 ms in which an agent makes its server read-only. A later grant never
-// shortens an earlier one.
+// that do not run alike, and a quarter of it, within bounds, in which an agent makes its server read-only or
+// kills it. A later grant never shortens an earlier one.
 TEST(LeaseBound, CoversClockAndReaction) {
   LeaseBound bound;
   const Instant heard{1h};
   EXPECT_TRUE(bound.over(heard)) << "none was ever granted";
   bound.on_granted(heard, 800ms);
-  EXPECT_EQ(*bound.over_at(), heard + 800ms + 800us + 100ms);
-  EXPECT_FALSE(bound.over(heard + 900ms));
-  EXPECT_TRUE(bound.over(heard + 901ms));
+  EXPECT_EQ(*bound.over_at(), heard + 800ms + 800us + 200ms);
+  EXPECT_FALSE(bound.over(heard + 1000ms));
+  EXPECT_TRUE(bound.over(heard + 1001ms));
   bound.on_granted(heard + 10ms, 100ms);
-  EXPECT_EQ(*bound.over_at(), heard + 800ms + 800us + 100ms);
+  EXPECT_EQ(*bound.over_at(), heard + 800ms + 800us + 200ms);
+  EXPECT_EQ(LeaseBound::reaction(200ms), 100ms);
+  EXPECT_EQ(LeaseBound::reaction(10s), 300ms);
 }
 
 // Its agent had died long before the host fell silent: nothing ends that primary's writes, and a person

@@ -11,10 +11,9 @@
 //  * it was started writable although it should start read-only: while its lease lasts, or before an agent
 //  ran
 //    there, nobody stops that;
-//  * a commit there waits for a replica, and clients may not be ended (kill_clients): it cannot be made
-//  read-only,
-//    and nobody else commits meanwhile.
-// For being made read-only when a lease ends nothing is excused: LeaseBound must leave that time.
+//  * a commit there waits for a replica, and neither clients may be ended (kill_clients) nor the server be
+//    killed (kill_hung): it cannot be made read-only, and nobody else commits meanwhile.
+// For being made read-only or killed when a lease ends nothing is excused: LeaseBound must leave that time.
 #include <algorithm>
 
 #include "tests/sim/world.h"
@@ -28,22 +27,27 @@ namespace {
 // An agent whose order failed gives it again after 100 ms.
 constexpr Duration retry_time = 250ms;
 constexpr Duration notice = 50ms;
-// What a healthy agent takes at most to make its server read-only. A figure of its own: LeaseBound::reaction
-// is what is checked here.
-constexpr Duration reaction = 100ms;
-
 }  // namespace
+
+// What a healthy agent takes at most until its server accepts no more writes. A figure of its own:
+// LeaseBound::reaction is what is checked here.
+bool World::may_kill() const {
+  return options_.kill_hung && config_.fence.kill_hung;
+}
+Duration World::reaction() const {
+  return std::clamp<Duration>(config_.heartbeat.lease / 4, 100ms, 300ms);
+}
 
 std::optional<std::string> World::excuse(std::size_t i) const {
   const Host& host = hosts_[i];
   const Agent& agent = *host.agent;
   const Instant guarded = agent.guards_since();
   if (guarded == Instant::max()) return "nobody guards it";
-  if (now() < guarded + reaction) return "nobody guarded it until now";
-  if (now() < host.awake_since + reaction) return "it has just come to itself";
-  const bool in_lease = agent.right_ended() == Instant::max() || now() < agent.right_ended() + reaction;
+  if (now() < guarded + reaction()) return "nobody guarded it until now";
+  if (now() < host.awake_since + reaction()) return "it has just come to itself";
+  const bool in_lease = agent.right_ended() == Instant::max() || now() < agent.right_ended() + reaction();
   if (host.booted_writable && (in_lease || host.booted_alone)) return "it was started writable";
-  if (host.held_up_at && now() - *host.held_up_at < retry_time) return "a commit held it up";
+  if (!may_kill() && host.held_up_at && now() - *host.held_up_at < retry_time) return "a commit held it up";
   return std::nullopt;
 }
 
@@ -77,9 +81,9 @@ void World::check_fenced(std::size_t old) {
     return violated("another server is promoted while nobody guards " + name(old) + ", which was known");
   if (excuse(old)) return;
   const Instant ended = agent(old).right_ended();
-  // One that stands still is killed or made read-only by its agent; nobody can do more.
-  const bool over = ended != Instant::max() && now() >= ended + reaction;
-  if (over && servers_[old].power == ModelServer::Power::frozen) return;
+  // One that stands still is made read-only by its agent when it comes to itself, where it may not be killed.
+  const bool over = ended != Instant::max() && now() >= ended + reaction();
+  if (over && !may_kill() && servers_[old].power == ModelServer::Power::frozen) return;
   std::string lease = over                      ? "its lease is over"
                       : ended == Instant::max() ? "it has a role without end"
                       : now() < ended

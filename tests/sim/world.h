@@ -308,6 +308,8 @@ class World {
   void check_writers();
   void check_fenced(std::size_t old);
   std::optional<std::string> excuse(std::size_t i) const;
+  bool may_kill() const;  // an agent its server, by both configurations
+  core::Duration reaction() const;
   void violated(std::string what);
   const std::string& name(std::size_t i) const { return servers_[i].settings.name; }
 
