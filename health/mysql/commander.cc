@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -49,8 +50,10 @@ class Commander::Impl {
 
   ~Impl() {
     {
-      const std::lock_guard lock(mutex_);
+      std::unique_lock lock(mutex_);
       stopping_ = true;
+      wake_.ring();
+      idle_.wait_for(lock, finish_time, [this] { return !busy_; });
       interrupt_.ring();
     }
     thread_.join();
@@ -94,7 +97,8 @@ class Commander::Impl {
         if (stopping_) return;
         interrupt_.clear();
         aborted.swap(aborted_);
-        if (!queue_.empty()) {
+        busy_ = !queue_.empty();
+        if (busy_) {
           entry = std::move(queue_.front());
           queue_.pop_front();
         }
@@ -121,7 +125,8 @@ class Commander::Impl {
     }
     {
       const std::lock_guard lock(mutex_);
-      if (stopping_) return;
+      busy_ = false;
+      if (stopping_) return idle_.notify_one();
     }
     last_used_ = boot_now();
     // What an account may do is settled when it logs in: a GRANT is seen by the next session.
@@ -196,6 +201,8 @@ class Commander::Impl {
   std::deque<Entry> queue_;
   std::vector<core::CommandId> aborted_;  // taken out of the queue by abort(), to be answered by the thread
   bool stopping_ = false;
+  bool busy_ = false;             // with a command
+  std::condition_variable idle_;  // it has ended, and we are stopping
 
   Waker interrupt_;  // ends the running call
   Waker wake_;       // something is queued

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -31,7 +32,9 @@ class Commander {
   using Warn = std::function<void(const std::string& text)>;
 
   Commander(Options options, Done done, Warn warn = {});
-  ~Commander();  // aborts, joins; no call of `done` after it
+  // The running command may come to its end for finish_time: half of a Follow would leave a replica that does
+  // not replicate as long as nobody is there to go on. Then aborts, joins; no call of `done` after it.
+  ~Commander();
   Commander(const Commander&) = delete;
   Commander& operator=(const Commander&) = delete;
 
@@ -42,6 +45,7 @@ class Commander {
   void abort();
 
   static constexpr std::size_t max_queued = 32;
+  static constexpr std::chrono::milliseconds finish_time{1000};
 
  private:
   class Impl;

@@ -19,6 +19,7 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 using testbed::Finished;
+using testbed::Product;
 using testbed::Sql;
 
 constexpr auto soon = 20s;
@@ -36,8 +37,13 @@ bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-// Lets a MariaDB tell who holds locks and how much room there is; tests/install has unpacked it.
-std::vector<std::string> telling() {
+// Lets a server tell who holds locks: MySQL as it does by default, which the testbed switches off; MariaDB,
+// which then tells how much room there is, too, by plugins that tests/install has unpacked.
+std::vector<std::string> telling(Product product) {
+  if (product == Product::mysql) {
+    return {"performance_schema_instrument = 'wait/lock/metadata/sql/mdl=ON'",
+            "performance_schema_consumer_global_instrumentation = ON"};
+  }
   const char* cache = std::getenv("POINTSMAN_CACHE");
   return {
       std::string("plugin_dir = ") + (cache != nullptr ? cache : "/var/cache/pointsman") + "/mariadb-plugins",
@@ -157,7 +163,7 @@ TEST_P(Obstacles, StatementIsWaitedFor) {
 // LOCK TABLES of a client. MySQL and a MariaDB with the plugin metadata_lock_info name it before anything is
 // touched.
 TEST_P(Obstacles, TableLock) {
-  ASSERT_NO_FATAL_FAILURE(start(mysql() ? std::vector<std::string>{} : telling()));
+  ASSERT_NO_FATAL_FAILURE(start(telling(GetParam())));
   Sql locks = application();
   must(locks, "LOCK TABLES held WRITE");
   const auto began = Clock::now();
@@ -190,7 +196,7 @@ TEST(ObstaclesMariaDb, TableLockThatIsNotSeen) {
 
 // A backup holds its lock, on the primary or on the target: it is named and never ended.
 TEST_P(Obstacles, Backup) {
-  ASSERT_NO_FATAL_FAILURE(start(mysql() ? std::vector<std::string>{} : telling()));
+  ASSERT_NO_FATAL_FAILURE(start(telling(GetParam())));
   for (const std::size_t where : {0U, 1U}) {
     for (const bool whole_server : {false, true}) {
       if (whole_server && where == 0) continue;  // its writer would wait
@@ -245,7 +251,7 @@ class SmallDisk {
 TEST(ObstaclesMariaDb, FullDiskOfTheTarget) {
   const SmallDisk disk;
   ASSERT_TRUE(disk.mounted());
-  World world = World::make({.directory = disk.path() / "cluster", .settings = telling()});
+  World world = World::make({.directory = disk.path() / "cluster", .settings = telling(Product::mariadb)});
   ASSERT_NE(world.daemon, nullptr);
   auto root = world.db(0).root();
   ASSERT_TRUE(root && root->execute("GRANT FILE ON *.* TO pointsman@'%'"));

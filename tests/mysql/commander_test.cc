@@ -1,5 +1,6 @@
 #include <chrono>
 #include <csignal>
+#include <future>
 #include <thread>
 
 #include "tests/mysql/live.h"
@@ -234,6 +235,26 @@ TEST_P(CommanderLive, AbortedReadOnlyDoesNotHappenLater) {
   EXPECT_EQ(scalar(0, waiting), "0");
   ASSERT_TRUE(holder.execute("UNLOCK TABLES"));
   EXPECT_TRUE(application(0).execute("INSERT INTO t (v) VALUES ('writable')"));
+}
+
+// Whoever gave it is about to end: a command that has begun comes to its end, within a second.
+TEST_P(CommanderLive, WhatHasBegunIsFinished) {
+  ASSERT_NO_FATAL_FAILURE(start(1));
+  auto primary = commands(0);
+  auto holder = application(0);
+  ASSERT_TRUE(holder.execute("LOCK TABLES t WRITE"));
+  (void)primary->submit(core::MakeReadOnly{1min, false});
+  ASSERT_TRUE(eventually(0,
+                         "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'pointsman' AND "
+                         "info LIKE 'SET GLOBAL%'",
+                         "1"));
+  auto unlock = std::async(std::launch::async, [&] {
+    std::this_thread::sleep_for(200ms);
+    return holder.execute("UNLOCK TABLES").has_value();
+  });
+  primary.reset();
+  EXPECT_EQ(scalar(0, "SELECT @@global.read_only"), "1");
+  EXPECT_TRUE(unlock.get());
 }
 
 // Without end_clients, sessions stay, and a transaction that was open cannot commit.
