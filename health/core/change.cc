@@ -327,8 +327,17 @@ void Change::on_time(Instant now) {
       }
       return fail("not confirmed in time: " + fence_awaited(), now);
     default:
-      return fail("took longer than " + std::to_string(to_ms(deadline_ - step_began_)) + " ms", now);
+      return fail(
+          late_servers() + "took longer than " + std::to_string(to_ms(deadline_ - step_began_)) + " ms", now);
   }
+}
+
+// "db2 " or "db2, db3 ", those that this step still waits for.
+std::string Change::late_servers() const {
+  std::string names;
+  for (const auto& [id, backend] : pending_)
+    names += (names.empty() ? "" : ", ") + cluster_.at(backend).name();
+  return names.empty() ? "" : names + " ";
 }
 
 void Change::on_verdict(BackendId backend, Instant now) {

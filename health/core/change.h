@@ -128,6 +128,7 @@ class Change {
   };
   std::optional<FenceProof> fence_proof(Instant now) const;
   std::string fence_awaited() const;
+  std::string late_servers() const;
   void stop_receivers(Instant now);
   bool may_still_come(Instant now) const;
   void settle_choice(Instant now);

@@ -256,7 +256,7 @@ void Controller::begin_change(Change::Order order, Instant now) {
   }
   caretaker_.drop_all();
   reason_ = std::string(to_string(order.kind)) + " in progress";
-  change_ = std::make_unique<Change>(cluster_, outbox_, ledger_, durable_, order, now);
+  change_ = std::make_unique<Change>(cluster_, outbox_, ledger_, durable_, std::move(order), now);
   if (change_->finished()) conclude_change(now);
 }
 
