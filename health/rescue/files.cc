@@ -18,8 +18,13 @@ namespace {
 constexpr std::size_t buffer_bytes = std::size_t{256} << 10U;
 constexpr std::uint64_t look_every = std::uint64_t{4} << 20U;
 
+// Of our own host, and it may be otherwise soon: what was to be done is tried again.
+Failure local(std::string text) {
+  return {core::FailureKind::unreachable, 0, std::move(text)};
+}
+
 Failure system_says(const std::string& what, const fs::path& path) {
-  return unsupported(what + " " + path.string() + ": " + std::strerror(errno));
+  return local(what + " " + path.string() + ": " + std::strerror(errno));
 }
 
 std::expected<void, Failure> write_all(int fd, std::string_view bytes, const fs::path& path) {
@@ -78,9 +83,8 @@ std::expected<void, Failure> LimitedFile::check_space() {
   const std::uint64_t free = std::uint64_t{told.f_bavail} * told.f_frsize;
   // What is about to be written until the next look counts as well.
   if (free >= limit_.spare + look_every) return {};
-  return std::unexpected(unsupported("no space for " + path_.string() + ": " + std::to_string(free >> 20U) +
-                                     " MiB free, " + std::to_string((limit_.spare + look_every) >> 20U) +
-                                     " MiB are to stay free"));
+  return std::unexpected(local("no space for " + path_.string() + ": " +
+                               std::to_string((limit_.spare + look_every) >> 20U) + " MiB are to stay free"));
 }
 
 std::expected<void, Failure> LimitedFile::sync() {

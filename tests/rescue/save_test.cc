@@ -176,6 +176,8 @@ TEST_P(SaveTest, LimitsOfSpace) {
   const auto full = save(ordered);
   ASSERT_FALSE(full);
   EXPECT_NE(full.error().text.find("no space"), std::string::npos) << full.error().text;
+  EXPECT_EQ(full.error().kind, core::FailureKind::unreachable) << "tried again, unlike the one before";
+  EXPECT_EQ(large.error().kind, core::FailureKind::unsupported);
   EXPECT_TRUE(saved_directories().empty());
   PM_EXPECT_OK(save(order()));
 }
