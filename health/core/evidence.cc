@@ -12,6 +12,7 @@ void Evidence::on_probe_ok(const ServerReport& fresh, Instant started, Instant f
   last_ok_started = std::max(started, last_ok_started.value_or(started));
   latency = probe_latency;
   failure.reset();
+  shut_down = false;
   failed_at.reset();
   lost_at.reset();
   refused_since.reset();
@@ -59,6 +60,7 @@ void Evidence::on_probe_failed(const Failure& what, Instant finished) {
   failure = what;
   failed_at = finished;
   if (proves_life(what.kind)) alive_at = true_contact_ = finished;
+  if (what.kind == FailureKind::shutting_down) shut_down = true;
   if (what.kind == FailureKind::lost) lost_at = lost_at.value_or(finished);
   if (what.kind == FailureKind::refused) {
     on_reconnect_checked(1, false, finished);

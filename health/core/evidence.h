@@ -71,6 +71,7 @@ struct Evidence {
   std::optional<Failure> failure;    // since last_ok
   std::optional<Instant> failed_at;  // of `failure`
   std::optional<Instant> alive_at;   // last error that the server itself sent
+  bool shut_down = false;            // it said since last_ok that it is being shut down
 
   std::optional<Instant> writable_seen_at;  // last report that it accepts writes
 

@@ -17,6 +17,9 @@ std::string why_not_kept(const PromiseFacts& facts) {
   if (settled.empty()) return "nothing is known of what it had committed";
   if (!facts.missing.empty() || !settled.minus(facts.received).empty())
     return "it had committed transactions that its successor never received";
+  if (facts.let_go)
+    return "it was shut down while no replica was connected, and MySQL then answers commits that wait for "
+           "one";
   if (!facts.all_asked) return "another replica may have acknowledged some, and could not be asked";
   if (ledger.insisted_throughout()) return "";
   if (!ledger.waited_throughout()) return "its commits did not wait for a replica";

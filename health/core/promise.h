@@ -41,6 +41,7 @@ struct PromiseFacts {
   GtidSet received{};           // by the successor, its receiver stopped
   GtidSet missing{};            // surely acknowledged by the old one, and not received (Shortfall)
   bool all_asked = false;       // no other replica can have acknowledged what the successor lacks
+  bool let_go = false;          // Shortfall::let_go
   GtidSet last_word{};          // what the old one was last heard to have, by whomever
   // When the old primary can have answered its last commit; nullopt: nothing bounds it.
   std::optional<Instant> ended_at{};

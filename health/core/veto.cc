@@ -70,6 +70,17 @@ bool surely_waited(const PrimaryLedger& ledger, const Server& primary) {
   return ended && *ended + give_up_slack < *gave_up;
 }
 
+// A MySQL that is shut down while no replica is connected ends its semi-sync ("Forced shutdown"): commits
+// that waited, however long they would have, are answered as if they were safe. MariaDB answers them an
+// error.
+bool let_go_of_commits(const Server& primary) {
+  const ServerReport& last = primary.report();
+  const SemiSyncStatus& semi_sync = last.semi_sync;
+  const bool waits = semi_sync.source_enabled && (semi_sync.source_insists || semi_sync.source_waits_alone);
+  return primary.evidence.shut_down && last.flavour == Flavour::mysql && waits &&
+         semi_sync.source_clients == 0;
+}
+
 // It took part in no acknowledgement, so that what it alone has received was answered to nobody.
 bool acknowledged_nothing(const Server& replica) {
   const SemiSyncStatus& semi_sync = replica.report().semi_sync;
@@ -95,6 +106,7 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
   const bool required = cluster.config.replication.semi_sync == conf::SemiSync::required;
   const bool waited = ledger.has_samples() ? ledger.semi_sync_active() : required;
   const bool waited_to_the_end = surely_waited(ledger, old);
+  result.let_go = let_go_of_commits(old);
   const GtidSet has = holdings(candidate);
   bool all_asked = true;
   for (const auto& other : cluster.servers) {
@@ -154,6 +166,13 @@ std::string why_forbidden(const Shortfall& shortfall, const Cluster& cluster, co
   if (!shortfall.last_seen.empty()) {
     return "what the primary committed after " + in_words(shortfall.last_seen) + " is not known" + alone +
            "; failover.allow_loss or `pointsman failover --force` accepts its loss";
+  }
+  if (shortfall.let_go) {
+    return "the primary was shut down while no replica was connected to it: MySQL then answers the commits "
+           "that "
+           "wait for one, and which these are is not known before it is back; failover.allow_loss or "
+           "`pointsman "
+           "failover --force` accepts their loss";
   }
   const auto joined = [](const std::vector<std::string>& names) {
     std::string text;

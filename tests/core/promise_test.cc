@@ -80,6 +80,15 @@ TEST_F(PromiseTest, KeptForEver) {
   EXPECT_TRUE(promise.for_ever);
 }
 
+// It would have waited for ever, but was shut down.
+TEST_F(PromiseTest, NotKeptWhenItLetGo) {
+  report_.semi_sync.source_insists = true;
+  reports(3);
+  facts_.let_go = true;
+  EXPECT_FALSE(weighed().kept);
+  EXPECT_FALSE(weighed().for_ever);
+}
+
 // Nothing was committed for a while: some session may have been waiting in vain all the time.
 TEST_F(PromiseTest, IdleOrStuck) {
   reports(5, false);

@@ -147,6 +147,38 @@ TEST(Veto, FallenBackSemiSyncDoesNotExempt) {
   EXPECT_TRUE(contains(world.core().reason(), "db2 is behind")) << world.core().reason();
 }
 
+// A MySQL that is shut down while no replica is connected answers the commits that wait for one. After a
+// crash it cannot have done so.
+TEST(Veto, ShutDownWithoutAReplicaLetsCommitsGo) {
+  WorldOptions options;
+  options.configure = [](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::required; };
+  for (const bool shut_down : {false, true}) {
+    Scenario world(options);
+    world.run_for(3s);
+    ASSERT_TRUE(world.server(0).semi_sync_active);
+    world.maintenance(1, true);  // or it would be told to acknowledge again
+    world.server(1).semi_sync_replica = false;
+    world.run_for(500ms);
+    if (shut_down) {
+      world.server(0).sick = Failure{FailureKind::shutting_down, 1053, "Server shutdown in progress"};
+      world.run_for(400ms);
+    }
+    world.crash(0);
+    world.server(0).sick.reset();
+    world.maintenance(1, false);
+    world.run_for(5s);
+    if (!shut_down) {
+      EXPECT_EQ(world.routed(), 1U) << world.core().reason();
+      continue;
+    }
+    EXPECT_FALSE(world.routed());
+    EXPECT_TRUE(contains(world.core().reason(), "shut down while no replica was connected"))
+        << world.core().reason();
+    world.start(0);
+    EXPECT_TRUE(world.run_until([&] { return world.routed() == 0U; }, 10s)) << world.core().reason();
+  }
+}
+
 // allow_loss: the failover happens, and says before and after what is lost.
 TEST(Veto, AllowedLossIsStated) {
   WorldOptions options;
