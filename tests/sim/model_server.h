@@ -86,8 +86,8 @@ class ModelServer {
   std::optional<unsigned> appliers;
   // Crash recovery takes back what no replica had acknowledged (MariaDB with init_rpl_role = SLAVE).
   bool sheds = false;
-  bool purged = false;  // its binary log begins after all that others would need
-  bool copied = false;  // has data with which it can go on all the same
+  bool purged = false;                      // its binary log begins after all that others would need
+  bool copied = false;                      // has data with which it can go on all the same
   std::vector<Transaction> unacknowledged;  // of the crash
 
   std::vector<std::uint64_t> own_at_starts;  // how many of its own it had
