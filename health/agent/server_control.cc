@@ -51,6 +51,7 @@ std::expected<std::optional<LocalServer>, std::string> find_local_server(const s
   if (socket.size() >= sizeof address.sun_path) return std::unexpected("mysql.socket is too long");
   std::memcpy(address.sun_path, socket.c_str(), socket.size() + 1);
   const Descriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (fd.get() < 0) return std::unexpected(concat(socket, ": ", copy::system_text(errno)));
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     if (errno == ENOENT || errno == ECONNREFUSED) return std::optional<LocalServer>();
     return std::unexpected(concat(socket, ": ", copy::system_text(errno)));
