@@ -163,7 +163,9 @@ Chaos::Outcome Chaos::wait_for_commits(const Writers& writers, const std::string
 }
 
 Chaos::Outcome Chaos::play(const RoundPlan& plan, ChaosRound& round) {
-  const auto before = stage_->find_primary();
+  // The machine itself may have stood still for longer than a lease since the last look, which ends a primary
+  // as any other fault does.
+  const auto before = wait_in_order();
   if (!before) return std::unexpected("at the begin: " + before.error());
   round.primary_before = stage_->server(*before).name();
   if (auto ready = audit_->begin_run(round.number, options_.writers); !ready) return ready;
