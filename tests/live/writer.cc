@@ -7,8 +7,8 @@ namespace pointsman::live {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-Writer::Writer(Connect connect, int first, int stride)
-    : connect_(std::move(connect)), thread_([this, first, stride] { run(first, stride); }) {}
+Writer::Writer(Connect connect, int first, int stride, std::chrono::milliseconds pause)
+    : connect_(std::move(connect)), thread_([this, first, stride, pause] { run(first, stride, pause); }) {}
 
 Writer::Writer(const testbed::Daemon& daemon, const testbed::Cluster& cluster, int first, int stride)
     : Writer([&daemon, login = cluster.accounts().application] { return daemon.connect(login, "app"); },
@@ -19,7 +19,7 @@ void Writer::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Writer::run(int first, int stride) {
+void Writer::run(int first, int stride, std::chrono::milliseconds pause) {
   int id = first;
   while (!stop_) {
     auto sql = connect_();
@@ -38,8 +38,11 @@ void Writer::run(int first, int stride) {
         failed(done.error());
         break;
       }
-      const std::lock_guard lock(mutex_);
-      rows_.emplace_back(mine, Clock::now());
+      {
+        const std::lock_guard lock(mutex_);
+        rows_.emplace_back(mine, Clock::now());
+      }
+      if (pause > 0ms) std::this_thread::sleep_for(pause);
     }
   }
 }

@@ -21,8 +21,9 @@ class Writer {
   using Connect = std::function<std::expected<testbed::Sql, testbed::SqlError>()>;
   using Row = std::pair<int, std::chrono::steady_clock::time_point>;  // and when it was acknowledged
 
-  // Rows are numbered first, first + stride, ... `connect` is called in the writer's thread.
-  explicit Writer(Connect connect, int first = 0, int stride = 1);
+  // Rows are numbered first, first + stride, ... `connect` is called in the writer's thread. `pause`: between
+  // two rows.
+  explicit Writer(Connect connect, int first = 0, int stride = 1, std::chrono::milliseconds pause = {});
   // Through the proxy.
   Writer(const testbed::Daemon& daemon, const testbed::Cluster& cluster, int first = 0, int stride = 1);
   ~Writer() { stop(); }
@@ -41,7 +42,7 @@ class Writer {
   std::string last_error() const;
 
  private:
-  void run(int first, int stride);
+  void run(int first, int stride, std::chrono::milliseconds pause);
 
   void failed(const testbed::SqlError& error);
 
