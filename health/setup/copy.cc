@@ -4,6 +4,7 @@
 
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/concat.h"
+#include "health/setup/backup_obstacles.h"
 #include "health/setup/copy_backup.h"
 #include "health/setup/copy_clone.h"
 #include "health/setup/copy_dump.h"
@@ -82,8 +83,9 @@ std::vector<std::string> copy_statements(const CopyOrder& order, core::Flavour f
 
 NotByAgents why_not_by_agents(const CopyOrder& order, Admin& donor, Admin& recipient,
                               const mysql::Waker& cancel) {
-  return order.agents ? why_not_by_backup(donor, recipient, *order.agents, cancel)
-                      : NotByAgents{"no agent is known"};
+  if (!order.agents) return NotByAgents{"no agent is known"};
+  const auto facts = look_for_backup(donor, recipient, *order.agents, cancel);
+  return facts ? NotByAgents{} : facts.error();
 }
 
 }  // namespace pointsman::setup

@@ -1,19 +1,16 @@
 #include "health/setup/copy_backup.h"
 
-#include <algorithm>
 #include <array>
-#include <cerrno>
-#include <optional>
 #include <utility>
 
 #include <poll.h>
 
-#include "conf/address.h"
-#include "health/copy/channel.h"
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/command_runner.h"
 #include "health/mysql/concat.h"
 #include "health/mysql/quote.h"
+#include "health/setup/backup_obstacles.h"
+#include "health/setup/copy_agent.h"
 #include "health/setup/copy_dump.h"
 #include "health/setup/copy_events.h"
 
@@ -21,193 +18,20 @@ namespace pointsman::setup {
 namespace {
 
 using copy::Channel;
-using copy::Words;
 using core::Failure;
 using core::FailureKind;
 using mysql::concat;
 using mysql::quote;
 using Left = CopyFailure::Left;
 using Stage = CopyProgress::Stage;
-using Said = std::expected<Words, std::string>;
 
-constexpr core::Duration answer_time = std::chrono::minutes(1);
+constexpr core::Duration answer_time = CopyAgent::answer_time;
 constexpr core::Duration pass_time = std::chrono::minutes(10);
 // Between two words of an agent that is at work: it says every few seconds that it lives.
 constexpr core::Duration work_time = std::chrono::minutes(2);
 // Stopping the server, starting it, and taking both back.
 constexpr core::Duration swap_time = std::chrono::minutes(45);
 constexpr core::Duration tell_interval = std::chrono::milliseconds(250);
-
-std::expected<Variables, Failure> variables_of(Admin& server) {
-  const auto table = server.ask(
-      "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'datadir', 'innodb_data_home_dir',"
-      " 'innodb_log_group_home_dir', 'innodb_undo_directory', 'innodb_page_size', 'innodb_data_file_path',"
-      " 'lower_case_table_names', 'log_bin_basename', 'relay_log_basename')");
-  if (!table) return std::unexpected(table.error());
-  Variables variables;
-  for (std::size_t row = 0; row < table->rows(); ++row)
-    variables[std::string(table->at(row, 0).value_or(""))] = table->at(row, 1).value_or("");
-  return variables;
-}
-
-std::string value_of(const Variables& variables, const std::string& name) {
-  const auto found = variables.find(name);
-  return found == variables.end() ? "" : found->second;
-}
-
-std::string without_end(std::string path) {
-  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-  return path;
-}
-
-// The names of its logs without their numbers, one a line.
-std::string logs_of(const Variables& server) {
-  std::string names;
-  for (const char* name : {"log_bin_basename", "relay_log_basename"}) {
-    const std::string path = value_of(server, name);
-    names.append(path.substr(path.rfind('/') + 1)) += '\n';
-  }
-  return names;
-}
-
-// What mariadb-backup does not copy, or copies in a way that does not fit where it goes.
-std::expected<std::string, Failure> why_not_from(Admin& donor) {
-  const auto keys = donor.value(
-      "SELECT PLUGIN_NAME FROM information_schema.PLUGINS WHERE PLUGIN_TYPE = 'ENCRYPTION' AND PLUGIN_STATUS "
-      "="
-      " 'ACTIVE' LIMIT 1");
-  if (!keys) return std::unexpected(keys.error());
-  if (!keys->empty()) return "its data may be encrypted by " + *keys;
-  const auto table = donor.ask(
-      "SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS name, ENGINE, CREATE_OPTIONS FROM"
-      " information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN "
-      "('performance_schema',"
-      " 'information_schema') AND (ENGINE NOT IN ('InnoDB', 'MyISAM', 'Aria',"
-      " 'CSV', 'ARCHIVE', 'MRG_MyISAM', 'MEMORY', 'BLACKHOLE') OR CREATE_OPTIONS LIKE '%DATA DIRECTORY%') "
-      "LIMIT 1",
-      std::chrono::minutes(5));
-  if (!table) return std::unexpected(table.error());
-  if (table->empty()) return "";
-  return concat("mariadb-backup does not copy the table ", table->text(0, {"name"}), " (",
-                table->text(0, {"ENGINE"}), " ", table->text(0, {"CREATE_OPTIONS"}), ")");
-}
-
-// The agent of one end. The connection is for one order.
-class Agent {
- public:
-  Agent(const Endpoint& server, const std::vector<conf::HostPort>& addresses, const conf::AuthKeys& keys,
-        const mysql::Waker& cancel)
-      : server_(server), addresses_(addresses), keys_(keys), cancel_(cancel) {}
-
-  std::expected<void, std::string> open() {
-    std::string why = "no address of it is known";
-    for (const auto& address : addresses_) {
-      auto channel = Channel::connect(address, keys_, cancel_);
-      if (channel) {
-        channel_ = std::move(*channel);
-        return {};
-      }
-      why = concat(conf::to_string(address), " (tcp): ", channel.error());
-    }
-    return std::unexpected(concat("the agent of ", server_.name, " is not reached for copies: ", why));
-  }
-
-  std::expected<void, std::string> order(const Words& words) {
-    if (auto opened = open(); !opened) return opened;
-    if (auto sent = channel_->send(words, answer_time); !sent) return std::unexpected(named(sent.error()));
-    return {};
-  }
-
-  // `failed` is an error, and `progress` is passed over.
-  Said hear(core::Duration time) {
-    while (true) {
-      auto words = channel_->receive_words(time);
-      if (!words) return std::unexpected(named(words.error()));
-      if (words->verb == "progress") continue;
-      if (words->verb == "failed") return std::unexpected(named(words->value("why")));
-      return words;
-    }
-  }
-  Said expect(const std::string& verb, core::Duration time) {
-    auto words = hear(time);
-    if (words && words->verb != verb)
-      return std::unexpected(named(concat("says ", words->verb, " where ", verb, " was expected")));
-    return words;
-  }
-
-  // The facts of a server, of whom it says that they are of this one.
-  Said look(const Words& question) {
-    if (auto asked = order(question); !asked) return std::unexpected(asked.error());
-    auto facts = expect("facts", std::chrono::minutes(5));
-    channel_.reset();
-    if (facts && facts->value("node") != server_.name)
-      return std::unexpected(named("it is the agent of " + facts->value("node")));
-    return facts;
-  }
-
-  Channel& channel() { return *channel_; }
-  bool is_open() const { return channel_.has_value(); }
-  void close() { channel_.reset(); }
-  std::string named(const std::string& text) const {
-    return concat("the agent of ", server_.name, ": ", text);
-  }
-
- private:
-  const Endpoint& server_;
-  const std::vector<conf::HostPort>& addresses_;
-  const conf::AuthKeys& keys_;
-  const mysql::Waker& cancel_;
-  std::optional<Channel> channel_;
-};
-
-struct Facts {
-  Variables donor;
-  Variables recipient;
-  std::uint64_t bytes = 0;   // that a copy of the donor's files needs
-  std::uint64_t copied = 0;  // of these
-};
-
-// Error: why this way is closed.
-std::expected<Facts, NotByAgents> ask_all(Admin& donor, Admin& recipient, const CopyAgents& agents,
-                                          const mysql::Waker& cancel) {
-  const auto closed = [](const std::string& why, bool busy = false) {
-    return std::unexpected(NotByAgents{.why = why, .busy = busy});
-  };
-  Facts facts;
-  for (auto [server, into] : {std::pair{&donor, &facts.donor}, std::pair{&recipient, &facts.recipient}}) {
-    auto variables = variables_of(*server);
-    if (!variables) return closed(variables.error().text);
-    *into = std::move(*variables);
-  }
-  Agent from(donor.endpoint(), agents.donor, agents.keys, cancel);
-  const auto here =
-      from.look({.verb = "look",
-                 .values = {{"data", value_of(facts.donor, "datadir")}, {"logs", logs_of(facts.donor)}}});
-  if (here) facts.bytes = here->number("bytes");
-  if (here) facts.copied = here->number("copied");
-  Agent onto(recipient.endpoint(), agents.recipient, agents.keys, cancel);
-  const auto there = onto.look(
-      {.verb = "look",
-       .values = {{"data", value_of(facts.recipient, "datadir")}, {"bytes", std::to_string(facts.bytes)}}});
-  for (const auto& [agent, said] : {std::pair{&from, &here}, std::pair{&onto, &there}}) {
-    if (!*said || (*said)->value("busy").empty()) continue;
-    return closed(agent->named("it is at work already: " + (*said)->value("busy")), true);
-  }
-  if (!here || !there) return closed(here ? there.error() : here.error());
-  if (auto why = why_files_do_not_fit(facts.donor, facts.recipient); !why.empty()) return closed(why);
-  if (const auto why = here->value("not_from"); !why.empty()) return closed(from.named(why));
-  if (const auto why = there->value("not_onto"); !why.empty()) return closed(onto.named(why));
-  const std::string series = series_of(value_of(facts.donor, "version"));
-  for (const auto& [agent, said] : {std::pair{&from, &here}, std::pair{&onto, &there}}) {
-    const std::string version = (*said)->value("version");
-    if (series_of(version) == series) continue;
-    return closed(agent->named(concat("its mariadb-backup is of ", version, ", and the server of ", series)));
-  }
-  const auto unfit = why_not_from(donor);
-  if (!unfit) return closed(unfit.error().text);
-  if (!unfit->empty()) return closed(*unfit);
-  return facts;
-}
 
 class BackupCopy {
  public:
@@ -234,7 +58,7 @@ class BackupCopy {
   Done learn_position(const std::string& file, std::uint64_t at);
   Done take_over();
   Done finish();
-  Done said(const Said& words) const {
+  Done said(const CopyAgent::Said& words) const {
     if (words) return {};
     return std::unexpected(failure(words.error()));
   }
@@ -249,9 +73,9 @@ class BackupCopy {
   const mysql::Waker& cancel_;
   const mysql::Waker deaf_;
   const OnProgress& tell_;
-  Agent from_;
-  Agent onto_;
-  Facts facts_;
+  CopyAgent from_;
+  CopyAgent onto_;
+  BackupFacts facts_;
   std::string donor_state_;  // gtid_binlog_state a moment before the backup
   std::string position_;     // of the copy
   std::uint64_t bytes_ = 0;
@@ -261,7 +85,7 @@ class BackupCopy {
 };
 
 BackupCopy::Done BackupCopy::begin() {
-  auto facts = ask_all(donor_, recipient_, *ends_.order.agents, cancel_);
+  auto facts = look_for_backup(donor_, recipient_, *ends_.order.agents, cancel_);
   if (!facts) return std::unexpected(failure(facts.error().why));
   facts_ = std::move(*facts);
   const auto state = donor_.value("SELECT @@global.gtid_binlog_state");
@@ -447,45 +271,6 @@ std::expected<CopyResult, CopyFailure> BackupCopy::run() {
 }
 
 }  // namespace
-
-std::string series_of(const std::string& version) {
-  const std::size_t first = version.find('.');
-  if (first == std::string::npos) return version;
-  const std::size_t second = version.find_first_not_of("0123456789", first + 1);
-  return version.substr(0, second);
-}
-
-std::string why_files_do_not_fit(const Variables& donor, const Variables& recipient) {
-  const std::string series = series_of(value_of(donor, "version"));
-  if (series != series_of(value_of(recipient, "version"))) {
-    return concat("the servers are of two series, ", value_of(donor, "version"), " and ",
-                  value_of(recipient, "version"));
-  }
-  for (const Variables* server : {&donor, &recipient}) {
-    const std::string data = without_end(value_of(*server, "datadir"));
-    for (const char* name : {"innodb_data_home_dir", "innodb_log_group_home_dir", "innodb_undo_directory"}) {
-      const std::string value = without_end(value_of(*server, name));
-      const bool inside = value.empty() || value == "." || value == data;
-      if (!inside) {
-        return concat("the ", server == &donor ? "primary" : "replica", "'s ", name, " is ", value,
-                      ", outside of its data folder");
-      }
-    }
-  }
-  for (const char* name : {"innodb_page_size", "innodb_data_file_path", "lower_case_table_names"}) {
-    if (value_of(donor, name) != value_of(recipient, name)) {
-      return concat(name, " is ", value_of(donor, name), " on the primary and ", value_of(recipient, name),
-                    " on the replica");
-    }
-  }
-  return "";
-}
-
-NotByAgents why_not_by_backup(Admin& donor, Admin& recipient, const CopyAgents& agents,
-                              const mysql::Waker& cancel) {
-  const auto facts = ask_all(donor, recipient, agents, cancel);
-  return facts ? NotByAgents{} : facts.error();
-}
 
 std::expected<CopyResult, CopyFailure> copy_by_backup(const CopyEnds& ends, const mysql::Waker& cancel,
                                                       const OnProgress& tell) {

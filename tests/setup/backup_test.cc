@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "health/setup/copy_backup.h"
+#include "health/setup/backup_obstacles.h"
 
 namespace pointsman::setup {
 namespace {
