@@ -14,29 +14,13 @@
 #include <unistd.h>
 
 #include "health/io/clock.h"
-
-extern char** environ;
+#include "health/io/descriptor.h"
+#include "health/io/spawn.h"
 
 namespace pointsman::proxy {
 namespace {
 
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() { close(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  void set(int fd) { fd_ = fd; }
-  void close() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
-
- private:
-  int fd_ = -1;
-};
+using io::Descriptor;
 
 struct Child {
   pid_t pid = -1;
@@ -50,10 +34,10 @@ std::optional<std::string> spawn(const std::vector<std::string>& command, Child&
   std::array<int, 2> out{};
   if (::pipe2(in.data(), O_CLOEXEC) != 0) return std::strerror(errno);
   Descriptor in_read(in[0]);
-  child.input.set(in[1]);
+  child.input = Descriptor(in[1]);
   if (::pipe2(out.data(), O_CLOEXEC) != 0) return std::strerror(errno);
   Descriptor out_write(out[1]);
-  child.output.set(out[0]);
+  child.output = Descriptor(out[0]);
   ::fcntl(child.input.get(), F_SETFL, O_NONBLOCK);
   ::fcntl(child.output.get(), F_SETFL, O_NONBLOCK);
 
@@ -68,24 +52,10 @@ std::optional<std::string> spawn(const std::vector<std::string>& command, Child&
   posix_spawn_file_actions_adddup2(&files, in_read.get(), 0);
   posix_spawn_file_actions_adddup2(&files, out_write.get(), 1);
   posix_spawn_file_actions_adddup2(&files, out_write.get(), 2);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  // A group of its own, so that what it started ends with it; and the signals as a shell would give them.
-  sigset_t none;
-  sigemptyset(&none);
-  sigset_t defaults;
-  sigemptyset(&defaults);
-  sigaddset(&defaults, SIGPIPE);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &defaults);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                                           POSIX_SPAWN_SETSIGDEF));
-  const int status = ::posix_spawnp(&child.pid, argv.front(), &files, &attributes, argv.data(), environ);
+  const int status = io::spawn_in_group(&child.pid, argv.data(), files);
   posix_spawn_file_actions_destroy(&files);
-  posix_spawnattr_destroy(&attributes);
   if (status != 0) return std::string("cannot start ") + command.front() + ": " + std::strerror(status);
-  child.exited.set(static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)));
+  child.exited = Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)));
   return std::nullopt;
 }
 

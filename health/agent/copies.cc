@@ -19,6 +19,8 @@
 #include "health/agent/copy_donor.h"
 #include "health/agent/copy_facts.h"
 #include "health/agent/copy_recipient.h"
+#include "health/io/descriptor.h"
+#include "health/io/system_text.h"
 #include "health/mysql/concat.h"
 
 namespace pointsman::agent {
@@ -57,12 +59,12 @@ Copies::Copies(const conf::AgentConfig& config, io::Log& log, const mysql::Waker
 Copies::Outcome Copies::lock() {
   const std::string& folder = config_.copy.state_dir;
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
-    return std::unexpected(concat("cannot create copy.state_dir ", folder, ": ", copy::system_text(errno)));
+    return std::unexpected(concat("cannot create copy.state_dir ", folder, ": ", io::system_text(errno)));
   const std::string path = folder + "/copies.lock";
-  lock_ = copy::Descriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!lock_.open()) return std::unexpected(concat("cannot open ", path, ": ", copy::system_text(errno)));
+  lock_ = io::Descriptor(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock_) return std::unexpected(concat("cannot open ", path, ": ", io::system_text(errno)));
   for (bool told = false; ::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0; told = true) {
-    if (errno != EWOULDBLOCK) return std::unexpected(concat(path, ": ", copy::system_text(errno)));
+    if (errno != EWOULDBLOCK) return std::unexpected(concat(path, ": ", io::system_text(errno)));
     if (!told) {
       log_.warn("waiting",
                 {{"why", "another one runs, or a program of a copy that was broken off"}, {"file", path}});
@@ -89,13 +91,13 @@ Copies::Outcome Copies::listen() {
   const int status = ::getaddrinfo(where->host.c_str(), std::to_string(where->port).c_str(), &hints, &found);
   if (status != 0) return std::unexpected(concat(config_.copy.listen, ": ", ::gai_strerror(status)));
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> list(found, ::freeaddrinfo);
-  listener_ = copy::Descriptor(::socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  listener_ = io::Descriptor(::socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int on = 1;
   ::setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (::bind(listener_.get(), list->ai_addr, list->ai_addrlen) != 0 ||
       ::listen(listener_.get(), backlog) != 0)
     return std::unexpected(
-        concat("cannot listen on ", config_.copy.listen, " (tcp): ", copy::system_text(errno)));
+        concat("cannot listen on ", config_.copy.listen, " (tcp): ", io::system_text(errno)));
   return {};
 }
 
@@ -133,9 +135,9 @@ void Copies::accept() {
   sockaddr_storage peer{};
   socklen_t size = sizeof peer;
   auto* address = reinterpret_cast<sockaddr*>(&peer);
-  copy::Descriptor connection(::accept4(listener_.get(), address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  io::Descriptor connection(::accept4(listener_.get(), address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
   // Too many: closed without a word. Strangers hold a place for no longer than a handshake may take.
-  if (!connection.open() || served_.size() >= max_connections) return;
+  if (!connection || served_.size() >= max_connections) return;
   Served& served = served_.emplace_back();
   served.thread = std::thread(
       [this, &served, connection = std::move(connection), from = text_of(address, size)]() mutable {
@@ -148,7 +150,7 @@ void Copies::accept() {
       });
 }
 
-void Copies::serve(copy::Descriptor connection, const std::string& from) {
+void Copies::serve(io::Descriptor connection, const std::string& from) {
   // Read each time: a new key counts from now on.
   const auto keys = conf::load_authkeys(config_.heartbeat.authkeys);
   if (!keys) {

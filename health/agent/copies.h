@@ -11,7 +11,7 @@
 
 #include "conf/agent_config.h"
 #include "health/copy/channel.h"
-#include "health/copy/descriptor.h"
+#include "health/io/descriptor.h"
 #include "health/io/log.h"
 #include "health/mysql/waker.h"
 
@@ -41,7 +41,7 @@ class Copies {
   Outcome recover();
   Outcome listen();
   void accept();
-  void serve(copy::Descriptor connection, const std::string& from);
+  void serve(io::Descriptor connection, const std::string& from);
   void answer(copy::Channel& channel, const copy::Words& order, const std::string& from);
   // With what we are at work; "": nothing, and now it is `next`.
   std::string busy_with(const std::string& next = "");
@@ -56,8 +56,8 @@ class Copies {
   const conf::AgentConfig& config_;
   io::Log& log_;
   const mysql::Waker& stop_;
-  copy::Descriptor lock_;
-  copy::Descriptor listener_;
+  io::Descriptor lock_;
+  io::Descriptor listener_;
   std::list<Served> served_;
   std::mutex mutex_;
   std::condition_variable freed_;

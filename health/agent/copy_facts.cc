@@ -11,6 +11,7 @@
 
 #include "health/agent/copy_state.h"
 #include "health/copy/child.h"
+#include "health/io/system_text.h"
 #include "health/mysql/concat.h"
 #include "health/setup/survey.h"
 
@@ -119,7 +120,7 @@ std::string why_not_replaced(const conf::AgentConfig& config, const LocalServer&
   if (std::string why = folders.why_not(); !why.empty()) return why;
   struct statvfs room{};
   if (::statvfs(folders.data().parent_path().c_str(), &room) != 0)
-    return concat(folders.data().parent_path().native(), ": ", copy::system_text(errno));
+    return concat(folders.data().parent_path().native(), ": ", io::system_text(errno));
   const std::uint64_t free = std::uint64_t{room.f_bavail} * room.f_frsize;
   const std::uint64_t wanted = bytes + bytes / 10 + spare_bytes;
   if (free < wanted) {

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "health/agent/copy_facts.h"
+#include "health/io/system_text.h"
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/concat.h"
 #include "health/setup/copy_marker.h"
@@ -41,7 +42,7 @@ constexpr std::array<const char*, 2> binlog_infos{"mariadb_backup_binlog_info", 
 
 std::unexpected<std::string> failure(std::string_view what, const fs::path& path) {
   const int error = errno;
-  return std::unexpected(concat(what, " ", path.native(), ": ", copy::system_text(error)));
+  return std::unexpected(concat(what, " ", path.native(), ": ", io::system_text(error)));
 }
 
 std::string content_of(const fs::path& path) {

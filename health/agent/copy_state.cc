@@ -10,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "health/copy/descriptor.h"
+#include "health/io/descriptor.h"
+#include "health/io/system_text.h"
 #include "health/mysql/concat.h"
 
 namespace pointsman::agent {
@@ -31,7 +32,7 @@ constexpr std::array<std::pair<std::string_view, CopyState::Stage>, 3> stages{{
 
 std::unexpected<std::string> failure(std::string_view what, const fs::path& path) {
   const int error = errno;
-  return std::unexpected(concat(what, " ", path.native(), ": ", copy::system_text(error)));
+  return std::unexpected(concat(what, " ", path.native(), ": ", io::system_text(error)));
 }
 
 bool is_there(const fs::path& path) {
@@ -41,8 +42,8 @@ bool is_there(const fs::path& path) {
 
 // A rename is on disk when its folder is.
 Outcome sync_folder(const fs::path& folder) {
-  const copy::Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.open() || ::fsync(fd.get()) != 0) return failure("cannot sync", folder);
+  const io::Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return failure("cannot sync", folder);
   return {};
 }
 
@@ -89,8 +90,8 @@ CopyStateFile::CopyStateFile(std::string directory)
     : directory_(std::move(directory)), path_(directory_ + "/copy") {}
 
 std::expected<std::optional<CopyState>, std::string> CopyStateFile::load() const {
-  const copy::Descriptor fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd.open()) {
+  const io::Descriptor fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!fd) {
     if (errno == ENOENT) return std::optional<CopyState>();
     return failure("cannot open", path_);
   }
@@ -108,9 +109,8 @@ Outcome CopyStateFile::save(const CopyState& state) const {
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST)
     return failure("cannot create copy.state_dir", directory_);
   const std::string next = path_ + ".new";
-  const copy::Descriptor fd(
-      ::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd.open()) return failure("cannot create", next);
+  const io::Descriptor fd(::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return failure("cannot create", next);
   const bool written = ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
                        ::fsync(fd.get()) == 0;
   if (!written) return failure("cannot write", next);
@@ -129,12 +129,12 @@ std::string CopyFolders::why_not() const {
   struct stat folder{};
   struct stat above{};
   if (::lstat(data_.c_str(), &folder) != 0 || ::stat(data_.parent_path().c_str(), &above) != 0)
-    return concat(data_.native(), ": ", copy::system_text(errno));
+    return concat(data_.native(), ": ", io::system_text(errno));
   if (!S_ISDIR(folder.st_mode)) return concat(data_.native(), " is no folder");
   if (folder.st_dev != above.st_dev)
     return concat(data_.native(), " is a file system of its own, whose place no other folder can take");
   if (::access(data_.parent_path().c_str(), W_OK) != 0)
-    return concat("cannot write beside ", data_.native(), ": ", copy::system_text(errno));
+    return concat("cannot write beside ", data_.native(), ": ", io::system_text(errno));
   for (const fs::path& path : {fresh_, old_}) {
     if (is_there(path)) return concat(path.native(), " is there, and not by this agent: remove it");
   }

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <system_error>
 #include <utility>
 
 #include <poll.h>
@@ -17,13 +16,12 @@
 #include <unistd.h>
 
 #include "health/io/clock.h"
+#include "health/io/system_text.h"
 
 namespace pointsman::agent {
 namespace {
 
-std::string system_text(int error) {
-  return std::error_code(error, std::generic_category()).message();
-}
+using io::system_text;
 
 struct Listener {
   pid_t pid = 0;  // 0: errno says why it is not known

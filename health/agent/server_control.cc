@@ -14,6 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "health/io/descriptor.h"
+#include "health/io/system_text.h"
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/concat.h"
 #include "health/setup/admin.h"
@@ -21,7 +23,7 @@
 namespace pointsman::agent {
 
 namespace fs = std::filesystem;
-using copy::Descriptor;
+using io::Descriptor;
 using mysql::concat;
 using Outcome = std::expected<void, std::string>;
 
@@ -51,10 +53,10 @@ std::expected<std::optional<LocalServer>, std::string> find_local_server(const s
   if (socket.size() >= sizeof address.sun_path) return std::unexpected("mysql.socket is too long");
   std::memcpy(address.sun_path, socket.c_str(), socket.size() + 1);
   const Descriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (fd.get() < 0) return std::unexpected(concat(socket, ": ", copy::system_text(errno)));
+  if (!fd) return std::unexpected(concat(socket, ": ", io::system_text(errno)));
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     if (errno == ENOENT || errno == ECONNREFUSED) return std::optional<LocalServer>();
-    return std::unexpected(concat(socket, ": ", copy::system_text(errno)));
+    return std::unexpected(concat(socket, ": ", io::system_text(errno)));
   }
   ucred peer{};
   socklen_t size = sizeof peer;

@@ -4,21 +4,19 @@
 #include <cstdint>
 #include <fstream>
 #include <string>
-#include <system_error>
 
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "health/io/system_text.h"
+
 namespace pointsman::agent {
 namespace {
 
+using io::system_text;
 constexpr int nice_value = -15;
-
-std::string system_text(int error) {
-  return std::error_code(error, std::generic_category()).message();
-}
 
 bool has_capability(unsigned number) {
   std::ifstream status("/proc/self/status");

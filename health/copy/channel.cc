@@ -16,11 +16,16 @@
 
 #include "conf/address.h"
 #include "health/copy/key.h"
+#include "health/io/system_text.h"
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/concat.h"
 #include "health/mysql/resolver.h"
 
 namespace pointsman::copy {
+
+using io::Descriptor;
+using io::system_text;
+
 namespace {
 
 using mysql::concat;

@@ -11,9 +11,9 @@
 
 #include "conf/authkeys.h"
 #include "conf/config.h"
-#include "health/copy/descriptor.h"
 #include "health/copy/words.h"
 #include "health/core/time.h"
+#include "health/io/descriptor.h"
 #include "health/mysql/waker.h"
 
 struct ssl_st;
@@ -46,7 +46,7 @@ class Channel {
   static std::expected<Channel, std::string> connect(const conf::HostPort& where, const conf::AuthKeys& keys,
                                                      const mysql::Waker& cancel);
   // As the server, on a connection that has come; any of the keys.
-  static std::expected<Channel, std::string> accept(Descriptor connection, const conf::AuthKeys& keys,
+  static std::expected<Channel, std::string> accept(io::Descriptor connection, const conf::AuthKeys& keys,
                                                     const mysql::Waker& cancel);
 
   Channel(Channel&& other) noexcept;

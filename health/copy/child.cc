@@ -16,14 +16,16 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "health/io/spawn.h"
+#include "health/io/system_text.h"
 #include "health/mysql/clean_text.h"
 #include "health/mysql/concat.h"
-
-extern char** environ;
 
 namespace pointsman::copy {
 namespace {
 
+using io::Descriptor;
+using io::system_text;
 using mysql::concat;
 
 constexpr int options_fd = 3;
@@ -48,7 +50,7 @@ std::expected<Ends, std::string> connected() {
 // A file in memory with this text, to be read from its beginning.
 std::expected<Descriptor, std::string> text_file(const std::string& text) {
   Descriptor file(::memfd_create("pointsman-input", MFD_CLOEXEC));
-  const bool written = file.open() &&
+  const bool written = file &&
                        ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
                        ::lseek(file.get(), 0, SEEK_SET) == 0;
   if (!written) return std::unexpected("cannot make a file in memory: " + system_text(errno));
@@ -71,25 +73,6 @@ struct Actions {
   }
   posix_spawn_file_actions_t files{};
 };
-
-// A group of its own, so that a Ctrl-C comes to us alone and is answered in order; no signal blocked.
-int spawn(pid_t* pid, char* const* argv, const Actions& actions) {
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigemptyset(&none);
-  sigset_t defaults;
-  sigemptyset(&defaults);
-  sigaddset(&defaults, SIGPIPE);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &defaults);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                                           POSIX_SPAWN_SETSIGDEF));
-  const int status = ::posix_spawnp(pid, *argv, &actions.files, &attributes, argv, environ);
-  posix_spawnattr_destroy(&attributes);
-  return status;
-}
 
 }  // namespace
 
@@ -127,14 +110,14 @@ std::expected<void, std::string> Child::start(const Program& program) {
     if (!report) return std::unexpected(report.error());
     report_ = std::move(*report);
   }
-  actions.give(report_.open() ? report_ : errors->second, STDERR_FILENO);
+  actions.give(report_ ? report_ : errors->second, STDERR_FILENO);
   // Out of the way first: what is put into one place may be what belongs into the other.
   const Descriptor options(moved_up(program.options_fd));
   const Descriptor lock(moved_up(program.lock_fd));
   actions.give(options, options_fd);
   actions.give(lock, lock_fd);
   pid_t pid = 0;
-  const int status = spawn(&pid, argv.data(), actions);
+  const int status = io::spawn_in_group(&pid, argv.data(), actions.files);
   if (status != 0) return std::unexpected(concat("cannot start ", name_, ": ", system_text(status)));
   pid_ = pid;
   // At once: its threads inherit it.
@@ -150,7 +133,7 @@ std::expected<void, std::string> Child::start(const Program& program) {
 
 void Child::listen() {
   std::array<char, 1024> buffer{};
-  for (std::size_t i = 0; i < 64 && complaints.open(); ++i) {
+  for (std::size_t i = 0; i < 64 && complaints; ++i) {
     const ssize_t n = ::recv(complaints.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) complaints.close();
     if (n <= 0) return;
@@ -172,7 +155,7 @@ std::string Child::wait() {
   }
   pid_ = 0;
   listen();
-  if (report_.open()) {
+  if (report_) {
     const off_t size = ::lseek(report_.get(), 0, SEEK_END);
     const off_t from = std::max<off_t>(0, size - static_cast<off_t>(max_complaint));
     said_.resize(max_complaint);

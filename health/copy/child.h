@@ -9,7 +9,7 @@
 
 #include <sys/types.h>
 
-#include "health/copy/descriptor.h"
+#include "health/io/descriptor.h"
 
 namespace pointsman::copy {
 
@@ -47,9 +47,9 @@ class Child {
   // Hears all of its complaints, a piece at a time with the end of what came before; from listen().
   std::function<void(std::string_view)> on_said;
 
-  Descriptor data;        // non-blocking
-  Descriptor complaints;  // its standard error
-  Descriptor end;         // readable when it has ended
+  io::Descriptor data;        // non-blocking
+  io::Descriptor complaints;  // its standard error
+  io::Descriptor end;         // readable when it has ended
 
   static constexpr std::size_t max_complaint = 2048;  // bytes of its standard error, the last ones
 
@@ -57,7 +57,7 @@ class Child {
   std::string name_;
   pid_t pid_ = 0;
   std::string said_;
-  Descriptor report_;  // standard error of one that leaves a daemon
+  io::Descriptor report_;  // standard error of one that leaves a daemon
 };
 
 // Whether a program is found in PATH, or is there when it is a path.

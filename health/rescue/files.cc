@@ -43,11 +43,6 @@ Failure unsupported(std::string text) {
   return {core::FailureKind::unsupported, 0, std::move(text)};
 }
 
-void Descriptor::close() {
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = -1;
-}
-
 std::expected<LimitedFile, Failure> LimitedFile::create(const fs::path& path, Limit limit) {
   Descriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return std::unexpected(system_says("cannot create", path));

@@ -5,34 +5,18 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "health/core/server_report.h"
+#include "health/io/descriptor.h"
 
 // Files that outlive a crash, and the end of the disk told before it comes. Functions block. Errors are
-// failures of kind unsupported that name the path and what the system said.
+// failures that name the path and what the system said: of kind unreachable where that may be otherwise soon,
+// as with a full disk, else unsupported.
 namespace pointsman::rescue {
 
 core::Failure unsupported(std::string text);
 
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() { close(); }
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    close();
-    fd_ = std::exchange(other.fd_, -1);
-    return *this;
-  }
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-  void close();
-
- private:
-  int fd_ = -1;
-};
+using io::Descriptor;
 
 // A new file of mode 0600 with a limit, and with the free space of its file system looked at on the way.
 class LimitedFile {

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "health/copy/child.h"
+#include "health/io/system_text.h"
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/concat.h"
 
@@ -17,7 +18,7 @@ namespace {
 using mysql::concat;
 
 using copy::Child;
-using copy::system_text;
+using io::system_text;
 
 // The bytes between the two, and both ends' complaints.
 class Relay {
@@ -111,7 +112,7 @@ std::expected<DumpScanner, std::string> Relay::run(const std::string& before, co
   if (!scanner_.complete()) return std::unexpected("the dump ended without saying that it is complete");
   ::shutdown(load_.data.get(), SHUT_WR);
   // It has the last statements still to execute, and closes its end when it is done.
-  while (load_.complaints.open()) {
+  while (load_.complaints) {
     if (auto waited = wait(); !waited) return std::unexpected(waited.error());
   }
   if (const std::string why = load_.wait(); !why.empty()) return std::unexpected(why);

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "health/io/system_text.h"
 #include "health/mysql/boot_clock.h"
 
 // The channel between real sockets: two that know the key, and others who would like to.
@@ -20,6 +21,8 @@ namespace pointsman::copy {
 namespace {
 
 using namespace std::chrono_literals;
+using io::Descriptor;
+using io::system_text;
 using Accepted = std::expected<Channel, std::string>;
 
 conf::AuthKeys keys_of(const std::string& text) {
@@ -32,7 +35,7 @@ const char* const our_keys = "auth 2\n1 sha1 an-old-secret\n2 sha256 the-secret-
 
 Descriptor tcp_socket() {
   Descriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd.open()) throw std::runtime_error("no socket: " + system_text(errno));
+  if (!fd) throw std::runtime_error("no socket: " + system_text(errno));
   return fd;
 }
 

@@ -1,17 +1,10 @@
 #pragma once
 
-#include <cerrno>
-#include <string>
-#include <system_error>
 #include <utility>
 
 #include <unistd.h>
 
-namespace pointsman::copy {
-
-inline std::string system_text(int error) {
-  return std::error_code(error, std::generic_category()).message();
-}
+namespace pointsman::io {
 
 // A file descriptor, closed with its owner.
 class Descriptor {
@@ -20,12 +13,13 @@ class Descriptor {
   explicit Descriptor(int fd) : fd_(fd) {}
   Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
+    close();
+    fd_ = std::exchange(other.fd_, -1);
     return *this;
   }
   ~Descriptor() { close(); }
   int get() const { return fd_; }
-  bool open() const { return fd_ >= 0; }
+  explicit operator bool() const { return fd_ >= 0; }  // there is one
   void close() {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
@@ -35,4 +29,4 @@ class Descriptor {
   int fd_ = -1;
 };
 
-}  // namespace pointsman::copy
+}  // namespace pointsman::io
