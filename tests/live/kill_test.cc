@@ -112,6 +112,18 @@ class KilledInSwitchover : public LiveTest {
                            ") WHERE id = 1");
     });
   }
+  struct CatchingUp {
+    Sql holder;  // of a row on the target that the last transaction of the primary changes
+    std::future<void> held;
+    std::future<void> answer;
+  };
+  // A switchover that cannot catch up before the row is let go.
+  CatchingUp switch_over_to_a_held_row() {
+    Sql holder = world_.hold_row(world_.db(1));
+    auto held = hold_primary(0, "1.2");
+    std::this_thread::sleep_for(200ms);
+    return {.holder = std::move(holder), .held = std::move(held), .answer = switch_over()};
+  }
 
   World world_;
   std::unique_ptr<Writer> writer_;
@@ -139,16 +151,13 @@ TEST_P(KilledInSwitchover, WhileThePrimaryIsToBecomeReadOnly) {
 TEST_P(KilledInSwitchover, WhileTheTargetCatchesUp) {
   ASSERT_NO_FATAL_FAILURE(start());
   ASSERT_TRUE(writer_->wait_for(10, soon));
-  Sql holder = world_.hold_row(world_.db(1));
-  auto held = hold_primary(0, "1.2");
-  std::this_thread::sleep_for(200ms);
-  auto answer = switch_over();
+  CatchingUp at = switch_over_to_a_held_row();
   ASSERT_TRUE(reached("catch_up", 0));
   ASSERT_NO_FATAL_FAILURE(restart());
   EXPECT_EQ(writable_servers(), 0U);
-  answer.get();
-  held.get();
-  EXPECT_TRUE(holder.execute("ROLLBACK"));
+  at.answer.get();
+  at.held.get();
+  EXPECT_TRUE(at.holder.execute("ROLLBACK"));
   EXPECT_EQ(expect_serviceable("catch_up"), "db1");
 }
 
@@ -156,13 +165,10 @@ TEST_P(KilledInSwitchover, WhileTheTargetCatchesUp) {
 TEST_P(KilledInSwitchover, WhileTheTargetIsPromoted) {
   ASSERT_NO_FATAL_FAILURE(start());
   ASSERT_TRUE(writer_->wait_for(10, soon));
-  Sql holder = world_.hold_row(world_.db(1));
-  auto held = hold_primary(0, "1.2");
-  std::this_thread::sleep_for(200ms);
-  auto answer = switch_over();
+  CatchingUp at = switch_over_to_a_held_row();
   ASSERT_TRUE(reached("catch_up", 0));
   // From here to the promotion it is a matter of milliseconds: whichever step the freeze meets is good.
-  EXPECT_TRUE(holder.execute("ROLLBACK"));
+  EXPECT_TRUE(at.holder.execute("ROLLBACK"));
   std::this_thread::sleep_for(2ms);
   ASSERT_TRUE(world_.db(1).freeze());
   std::this_thread::sleep_for(50ms);
@@ -170,8 +176,8 @@ TEST_P(KilledInSwitchover, WhileTheTargetIsPromoted) {
   ASSERT_TRUE(world_.db(1).thaw());
   EXPECT_LE(writable_servers(), 1U);
   ASSERT_TRUE(world_.daemon->start());
-  answer.get();
-  held.get();
+  at.answer.get();
+  at.held.get();
   EXPECT_NE(expect_serviceable("promote"), "");
 }
 
