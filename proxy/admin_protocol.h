@@ -18,10 +18,9 @@
 //   sessions      limit: N                        {"sessions": [...], "total": N}
 //   explain                                       {"candidate", "verdict_needed", "expected_ms", "loss",
 //                                                 "vetoes", "text"}
-//   switchover    to: NAME, dry_run: bool,        the event; with dry_run {"plan": [{"step", "backend",
-//   "what"}],
-//                 max_wait_ms: N,                 "waits": [sentence, ...], "refused": [...]}
-//                 end_transactions: bool
+//   switchover    to: NAME, dry_run: bool,        the event; with dry_run
+//                 max_wait_ms: N,                 {"plan": [{"step", "backend", "what"}],
+//                 end_transactions: bool          "waits": [sentence, ...], "refused": [...]}
 //   failover      to: NAME, force: bool           the event
 //   rejoin        name: NAME                      {"message": "..."}, as all below
 //   maintenance   name: NAME, on: bool

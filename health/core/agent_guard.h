@@ -32,27 +32,27 @@ struct GuardMemory {
 };
 
 // The rules:
-//  * The role `primary` is good as long as its lease. The lease counts from the moment when we sent the frame
-//  that the
-//    proxy had heard when it granted the role: so it ends here before the proxy takes it for over, however
-//    long frames were on their way.
+//  * The role `primary` is good as long as its lease. The lease counts from the moment when we sent the
+//    frame that the proxy had heard when it granted the role: so it ends here before the proxy takes it
+//    for over, however long frames were on their way.
 //  * When the lease runs out, the role is taken away (standby), or a fence is ordered, the server is made
-//  read-only and,
-//    as configured, its clients are ended. Under a fence and without a lease that is enforced until the role
-//    is granted again; for standby it is done once, because it is the proxy that promotes by SQL.
+//    read-only and, as configured, its clients are ended. Under a fence and without a lease that is
+//    enforced until the role is granted again; for standby it is done once, because it is the proxy that
+//    promotes by SQL.
 //  * A server that hangs is killed, where that is allowed, when a fence is ordered.
 //  * The same where a server cannot be made read-only, because it hangs or because a statement or a commit
 //    holds that up: nobody knows when that ends, and what has begun can be committed until then. Under a
 //    fence, for which the proxy waits, it has enforce_limit. When the lease is over, LeaseBound::patience:
 //    after LeaseBound::reaction the proxy promotes another one.
-//  * A server that starts while the host has no good primary's role is made read-only before anything else.
+//  * A server that starts while the host has no good primary's role is made read-only before anything
+//    else.
 //  * What was made read-only here, for want of a lease, under a fence or as it started, we say to be so
-//    (lease_lost) when we have the primary's role, until it accepts writes again. To lift it is the proxy's:
-//    its orders come one after the other, and it alone knows that no other server is being promoted. An order
-//    that was given up counts as well, until the server has accepted writes for late_order_limit: one that
-//    stood still may have it in its socket.
-//  * A restarted agent goes on with the lease that it had. Should that have run out meanwhile, nobody guarded
-//    the server; the proxy gets restart_grace to be heard before writes are stopped.
+//    (lease_lost) when we have the primary's role, until it accepts writes again. To lift it is the
+//    proxy's: its orders come one after the other, and it alone knows that no other server is being
+//    promoted. An order that was given up counts as well, until the server has accepted writes for
+//    late_order_limit: one that stood still may have it in its socket.
+//  * A restarted agent goes on with the lease that it had. Should that have run out meanwhile, nobody
+//    guarded the server; the proxy gets restart_grace to be heard before writes are stopped.
 //  * An agent that was never told a role leaves a running server as it is.
 //  * Words of a lower epoch count for nothing.
 class AgentGuard {

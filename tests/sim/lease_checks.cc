@@ -2,15 +2,12 @@
 //
 // At most one server accepts writes at any moment, whoever writes. Of several, those are passed over for
 // which nobody can promise anything (excuse()):
-//  * nobody looks after it: its agent does not run, or is stalled, or has run again for less than the grace
-//  of a
-//    restarted agent;
+//  * nobody looks after it: its agent does not run, or is stalled, or has run again for less than the
+//    grace of a restarted agent;
 //  * it has just come to itself (it was frozen when its right to write ended): a client's statement in its
-//  socket
-//    is as fast as the agent's order;
+//    socket is as fast as the agent's order;
 //  * it was started writable although it should start read-only: while its lease lasts, or before an agent
-//  ran
-//    there, nobody stops that;
+//    ran there, nobody stops that;
 //  * a commit there waits for a replica, and neither clients may be ended (kill_clients) nor the server be
 //    killed (kill_hung): it cannot be made read-only, and nobody else commits meanwhile.
 // For being made read-only or killed when a lease ends nothing is excused: LeaseBound must leave that time.
