@@ -75,6 +75,9 @@ TEST_P(Failover, KilledIdleAndComesBackAsReplica) {
 TEST_P(Failover, FrozenPrimaryIsReplacedAfterDeadtime) {
   World world = World::make({.product = GetParam()});
   ASSERT_NE(world.daemon, nullptr);
+  // A replica that is just connecting anew, as its role is set, cannot be stopped before its source answers.
+  ASSERT_TRUE(world.daemon->wait_status([](const auto& s) { return s["semi_sync"]["state"] == "on"; },
+                                        testbed::Millis(soon)));
   Writer writer(*world.daemon, *world.cluster);
   ASSERT_TRUE(writer.wait_for(50, soon)) << writer.last_error();
   const auto frozen_at = std::chrono::steady_clock::now();
