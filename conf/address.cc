@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include <arpa/inet.h>
 
@@ -96,26 +97,38 @@ std::expected<HostPort, std::string> parse_address(std::string_view text) {
   return HostPort{std::string(host), *port};
 }
 
-std::optional<std::string> network_fault(std::string_view text) {
+bool Network::contains(std::span<const unsigned char> ip) const {
+  if (ip.size() != (ipv6 ? sizeof(Ipv6) : sizeof(Ipv4))) return false;
+  const std::size_t whole = prefix / 8;
+  if (!std::equal(ip.begin(), ip.begin() + static_cast<std::ptrdiff_t>(whole), address.begin())) return false;
+  const unsigned rest = prefix % 8;
+  return rest == 0 || (ip[whole] ^ address.at(whole)) >> (8 - rest) == 0;
+}
+
+std::expected<Network, std::string> parse_network(std::string_view text) {
   const auto slash = text.find('/');
-  if (slash == std::string_view::npos) return "the prefix length is missing, as in \"10.0.0.0/8\"";
+  if (slash == std::string_view::npos)
+    return std::unexpected("the prefix length is missing, as in \"10.0.0.0/8\"");
   const std::string_view address = text.substr(0, slash);
   const std::string_view prefix = text.substr(slash + 1);
-  Ipv6 bytes{};
-  unsigned bits = 128;
-  if (!read_ip(AF_INET6, address, bytes)) {
-    bits = 32;
-    if (!read_ip(AF_INET, address, bytes)) return "not an IPv4 or IPv6 address before the /";
+  Network network;
+  network.ipv6 = read_ip(AF_INET6, address, network.address);
+  if (!network.ipv6 && !read_ip(AF_INET, address, network.address))
+    return std::unexpected("not an IPv4 or IPv6 address before the /");
+  const unsigned bits = network.ipv6 ? 128 : 32;
+  const auto [end, problem] = std::from_chars(prefix.data(), prefix.data() + prefix.size(), network.prefix);
+  if (problem != std::errc{} || end != prefix.data() + prefix.size() || network.prefix > bits)
+    return std::unexpected("the prefix length must be a number from 0 to " + std::to_string(bits));
+  for (unsigned bit = network.prefix; bit < bits; ++bit) {
+    if ((network.address.at(bit / 8) & (0x80U >> bit % 8)) != 0)
+      return std::unexpected("the address has bits behind the prefix");
   }
-  unsigned length = 0;
-  const auto [end, problem] = std::from_chars(prefix.data(), prefix.data() + prefix.size(), length);
-  if (problem != std::errc{} || end != prefix.data() + prefix.size() || length > bits) {
-    return "the prefix length must be a number from 0 to " + std::to_string(bits);
-  }
-  for (unsigned bit = length; bit < bits; ++bit) {
-    if ((bytes.at(bit / 8) & (0x80U >> bit % 8)) != 0) return "the address has bits behind the prefix";
-  }
-  return std::nullopt;
+  return network;
+}
+
+std::optional<std::string> network_fault(std::string_view text) {
+  auto network = parse_network(text);
+  return network ? std::nullopt : std::optional(std::move(network.error()));
 }
 
 bool is_wildcard(const HostPort& address) {

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <expected>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -14,8 +16,20 @@ namespace pointsman::conf {
 // the port is 0 to 65535. The error says what is wrong with the text, without repeating it.
 std::expected<HostPort, std::string> parse_address(std::string_view text);
 
-// What is wrong with "10.0.0.0/8" or "fd00::/8" as a network; nullopt: nothing. Bits behind the prefix must
-// be zero.
+// An IPv4 or IPv6 network.
+struct Network {
+  bool ipv6 = false;
+  std::array<unsigned char, 16> address{};  // IPv4: the first four
+  unsigned prefix = 0;                      // bits
+
+  // `ip`: 4 bytes of an IPv4 address, 16 of an IPv6 one, as on the wire. None is of a network of the other
+  // kind, not even as "::ffff:10.0.0.1".
+  bool contains(std::span<const unsigned char> ip) const;
+};
+
+// "10.0.0.0/8" or "fd00::/8". Bits behind the prefix must be zero.
+std::expected<Network, std::string> parse_network(std::string_view text);
+// What is wrong with a text as a network; nullopt: nothing.
 std::optional<std::string> network_fault(std::string_view text);
 
 // 0.0.0.0 or ::, which stand for every address of this host.

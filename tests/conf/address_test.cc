@@ -1,6 +1,7 @@
 #include "conf/address.h"
 
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -64,6 +65,34 @@ TEST(Address, Networks) {
   EXPECT_EQ(network_fault("10.0.0.1/8"), "the address has bits behind the prefix");
   EXPECT_EQ(network_fault("10.128.0.0/8"), "the address has bits behind the prefix");
   EXPECT_EQ(network_fault("fd00::1/64"), "the address has bits behind the prefix");
+}
+
+// Which addresses a network has, at prefixes on and off the byte, against a check bit by bit.
+TEST(Address, NetworksContain) {
+  using Bytes = std::vector<unsigned char>;
+  const auto has = [](const char* text, const Bytes& ip) {
+    const auto network = parse_network(text);
+    return network && network->contains(ip);
+  };
+  EXPECT_TRUE(has("10.0.0.0/8", {10, 255, 0, 1}));
+  EXPECT_FALSE(has("10.0.0.0/8", {11, 0, 0, 1}));
+  EXPECT_TRUE(has("0.0.0.0/0", {255, 1, 2, 3}));
+  EXPECT_TRUE(has("192.168.10.9/32", {192, 168, 10, 9}));
+  EXPECT_FALSE(has("192.168.10.9/32", {192, 168, 10, 8}));
+  const Bytes mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1};
+  EXPECT_FALSE(has("10.0.0.0/8", mapped));
+  EXPECT_TRUE(has("::/0", mapped));
+  EXPECT_FALSE(has("::/0", {10, 0, 0, 1}));
+  EXPECT_FALSE(has("10.0.0.0/8", {}));
+
+  Network network{.ipv6 = false, .address = {}, .prefix = 0};
+  for (network.prefix = 0; network.prefix <= 32; ++network.prefix) {
+    for (unsigned bit = 0; bit < 32; ++bit) {  // an address that differs in this bit alone
+      Bytes ip(4, 0);
+      ip[bit / 8] = static_cast<unsigned char>(0x80U >> bit % 8);
+      EXPECT_EQ(network.contains(ip), bit >= network.prefix) << network.prefix << " " << bit;
+    }
+  }
 }
 
 TEST(Address, Kinds) {
