@@ -4,6 +4,7 @@
 
 #include "tests/live/world.h"
 #include "tests/live/writer.h"
+#include "tests/testbed/done.h"
 
 // Scheduled events follow the primary: exactly one server runs them.
 namespace pointsman::live {
@@ -37,7 +38,7 @@ class Events : public LiveTest {
       ASSERT_TRUE(granted) << granted.error().text;
       ASSERT_TRUE(world_.daemon->stop());  // privileges are read at the login
       ASSERT_TRUE(caught_up(world_));
-      ASSERT_TRUE(world_.daemon->start());
+      ASSERT_TRUE(testbed::done(world_.daemon->start()));
       ASSERT_TRUE(world_.daemon->wait_steady(testbed::Millis(soon)));
     }
     const auto made = root->execute_all(

@@ -7,6 +7,7 @@
 
 #include "tests/live/hosts_world.h"
 #include "tests/testbed/datagram_flood.h"
+#include "tests/testbed/done.h"
 
 // Agents that are not what the daemon's configuration says, and devices that are not there: each time it is
 // said in words where an operator looks, and nothing else happens.
@@ -83,7 +84,7 @@ TEST_F(HostsBadInput, TwoAgentsOfOneName) {
   expect_no_failover();
   ASSERT_TRUE(agent(1).set_keys({}));
   ASSERT_NO_FATAL_FAILURE(restart_agent(1));
-  ASSERT_TRUE(db(1).start());
+  ASSERT_TRUE(testbed::done(db(1).start()));
   ASSERT_NO_FATAL_FAILURE(expect_well());
   wait_no_warning();
 }

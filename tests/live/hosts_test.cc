@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/live/hosts_world.h"
+#include "tests/testbed/done.h"
 
 // What happens to a whole installation when a part of it fails: servers, hosts, cables, the programs.
 namespace pointsman::live {
@@ -163,7 +164,7 @@ TEST_P(Eth0Cut, FencedOverSerialUnderAWriter) {
   const auto mended = hosts_->mend(0);
   ASSERT_TRUE(mended) << mended.error();
   if (!db(0).running()) {  // killed by its agent, as it did not answer any more
-    ASSERT_TRUE(db(0).start());
+    ASSERT_TRUE(testbed::done(db(0).start()));
   }
   expect_back_as_replica(false);
   finish(*writer);
@@ -238,7 +239,7 @@ TEST_F(HostsTest, AgentKilled) {
   wait_warning({"agent", "db1"});
   expect_writes(*writer);
   expect_no_failover();
-  ASSERT_TRUE(agent(0).start());
+  ASSERT_TRUE(testbed::done(agent(0).start()));
   wait_link(0, "udp", "alive");
   wait_link(0, "serial", "alive");
   wait_no_warning();
@@ -254,7 +255,7 @@ TEST_F(HostsTest, DaemonRestartedWithinTheLease) {
   const auto round = write_round(0);
   daemon().kill();
   const auto killed_at = Clock::now();
-  ASSERT_TRUE(daemon().start());
+  ASSERT_TRUE(testbed::done(daemon().start()));
   const auto ready = hosts_->wait_ready(soon);
   ASSERT_TRUE(ready) << ready.error();
   while (Clock::now() < killed_at + 3 * lease / 2 && !HasFailure()) expect_writes(*round, 1);
@@ -288,7 +289,7 @@ TEST_F(ReplicationCut, RequiredLosesNothing) {
   expect_kept(1, *writer);
   const auto mended = hosts_->mend_replication(0);
   ASSERT_TRUE(mended) << mended.error();
-  ASSERT_TRUE(db(0).start());
+  ASSERT_TRUE(testbed::done(db(0).start()));
   expect_back_as_replica();
   expect_writes(*writer);
 }
@@ -310,7 +311,7 @@ TEST_F(ReplicationCut, PreferredRefusesToLose) {
   EXPECT_FALSE(writable(db(1)));
   const auto mended = hosts_->mend_replication(0);
   ASSERT_TRUE(mended) << mended.error();
-  ASSERT_TRUE(db(0).start());
+  ASSERT_TRUE(testbed::done(db(0).start()));
   expect_writes(*writer);
   writer->stop();
   expect_kept(0, *writer);

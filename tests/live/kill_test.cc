@@ -10,6 +10,7 @@
 
 #include "tests/live/world.h"
 #include "tests/live/writer.h"
+#include "tests/testbed/done.h"
 
 // The daemon is killed in each step of a switchover on real servers, and started again at once: one primary
 // in the end, every acknowledged row, the scheduled events enabled there and nowhere else.
@@ -74,7 +75,7 @@ class KilledInSwitchover : public LiveTest {
   void restart() {
     world_.daemon->kill();
     EXPECT_LE(writable_servers(), 1U);
-    ASSERT_TRUE(world_.daemon->start());
+    ASSERT_TRUE(testbed::done(world_.daemon->start()));
   }
   std::size_t writable_servers() {
     return static_cast<std::size_t>(writable(world_.db(0))) +
@@ -175,7 +176,7 @@ TEST_P(KilledInSwitchover, WhileTheTargetIsPromoted) {
   world_.daemon->kill();
   ASSERT_TRUE(world_.db(1).thaw());
   EXPECT_LE(writable_servers(), 1U);
-  ASSERT_TRUE(world_.daemon->start());
+  ASSERT_TRUE(testbed::done(world_.daemon->start()));
   at.answer.get();
   at.held.get();
   EXPECT_NE(expect_serviceable("promote"), "");
@@ -191,7 +192,7 @@ TEST_P(KilledInSwitchover, WhileTheOldPrimaryIsToFollow) {
   world_.daemon->kill();
   ASSERT_TRUE(world_.db(0).thaw());
   EXPECT_LE(writable_servers(), 1U);
-  ASSERT_TRUE(world_.daemon->start());
+  ASSERT_TRUE(testbed::done(world_.daemon->start()));
   answer.get();
   EXPECT_EQ(expect_serviceable("repoint"), "db2");
 }

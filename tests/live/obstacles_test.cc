@@ -10,6 +10,7 @@
 
 #include "tests/live/world.h"
 #include "tests/live/writer.h"
+#include "tests/testbed/done.h"
 
 // What stands in the way of a switchover on real servers: it is named, waited for, ended as told, or the
 // change is undone.
@@ -257,7 +258,7 @@ TEST(ObstaclesMariaDb, FullDiskOfTheTarget) {
   ASSERT_TRUE(root && root->execute("GRANT FILE ON *.* TO pointsman@'%'"));
   ASSERT_TRUE(caught_up(world));
   ASSERT_TRUE(world.daemon->stop());  // privileges are read at the login
-  ASSERT_TRUE(world.daemon->start());
+  ASSERT_TRUE(testbed::done(world.daemon->start()));
   ASSERT_TRUE(world.daemon->wait_steady(testbed::Millis(soon)));
   ASSERT_TRUE(disk.leave_free(std::uintmax_t{100} << 20));
   auto done = world.daemon->command({"switchover"});
@@ -356,7 +357,7 @@ TEST_P(Obstacles, TargetDiesWhileItCatchesUp) {
     std::this_thread::sleep_for(10ms);
   world_.db(1).kill();
   EXPECT_EQ(answer.get().code, 1);
-  ASSERT_TRUE(world_.db(1).start());
+  ASSERT_TRUE(testbed::done(world_.db(1).start()));
   expect_undone("catch_up", {"db2"});
   writer_->stop();
   EXPECT_TRUE(world_.missing(world_.db(0), writer_->acknowledged()).empty());

@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 
 #include "tests/live/world.h"
+#include "tests/testbed/done.h"
 #include "tests/testbed/files.h"
 
 // What operators do to a running daemon, and what they find when its files are not as they should be.
@@ -94,7 +95,7 @@ TEST_F(Operator, SwitchesAutomaticFailoverOff) {
   ASSERT_NO_FATAL_FAILURE(start());
   ASSERT_NO_FATAL_FAILURE(type_well({"automatic", "off"}));
   world_.daemon->kill();
-  ASSERT_TRUE(world_.daemon->start());
+  ASSERT_TRUE(testbed::done(world_.daemon->start()));
   ASSERT_TRUE(world_.daemon->wait_steady(soon)) << world_.story();
   world_.db(0).kill();
   expect_warning("automatic failover is off");
@@ -173,7 +174,7 @@ TEST_F(Operator, FindsADamagedStateFile) {
   EXPECT_EQ(ended.code, 1);
   EXPECT_TRUE(has(ended.err, file) && has(ended.err, "cannot be understood")) << ended.err;
   std::filesystem::remove(file);
-  ASSERT_TRUE(world_.daemon->start());
+  ASSERT_TRUE(testbed::done(world_.daemon->start()));
   EXPECT_TRUE(world_.daemon->wait_steady(soon)) << world_.story();
 }
 

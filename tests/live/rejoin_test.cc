@@ -7,6 +7,7 @@
 
 #include "tests/live/world.h"
 #include "tests/live/writer.h"
+#include "tests/testbed/done.h"
 #include "tests/testbed/supervisor.h"
 
 // A server comes back in a state from which it cannot simply go on. It is a replica again in the end, or in
@@ -222,7 +223,7 @@ TEST_P(WithoutTheSourcesBinaryLogs, WhichAreBroken) {
   };
   if (!mariadb()) return run(spoil);
   ASSERT_NO_FATAL_FAILURE(lose_touch(spoil));
-  ASSERT_TRUE(world.db(1).start());
+  ASSERT_TRUE(testbed::done(world.db(1).start()));
   const auto status = wait_for_text("is connected but has received nothing for ");
   // It is not taken for well.
   EXPECT_NE(status["backends"][1]["trouble"].get<std::string>().find("`pointsman setup --overwrite db2`"),
@@ -254,7 +255,7 @@ TEST_P(Rejoin, WhenTheDaemonFindsARing) {
   world.daemon->kill();
   const auto followed = world.cluster->follow(world.db(0), world.db(1));
   ASSERT_TRUE(followed) << followed.error();
-  ASSERT_TRUE(world.daemon->start());
+  ASSERT_TRUE(testbed::done(world.daemon->start()));
   const auto status = wait_for_text("replication runs in a ring");
   EXPECT_TRUE(status["primary"].is_null()) << status["primary"];
   const auto decided = world.daemon->command({"failover", "--to", "db1", "--force"});

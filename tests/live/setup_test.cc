@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/live/setup_world.h"
+#include "tests/testbed/done.h"
 
 // From bare servers to replication, by the operator's command.
 namespace pointsman::live {
@@ -63,7 +64,7 @@ TEST_P(SetupTest, BringsTwoBareServersIntoOrder) {
   ASSERT_EQ(done.code, 0) << story(done);
   EXPECT_EQ(why_not_following(world.db(1), world.db(0)), "") << story(done);
   EXPECT_TRUE(writable(world.db(0)));
-  ASSERT_TRUE(world.daemon->start());
+  ASSERT_TRUE(testbed::done(world.daemon->start()));
   ASSERT_TRUE(world.daemon->wait_steady(Millis(20000))) << world.daemon->log_tail();
   const auto switched = world.daemon->command({"switchover"});
   ASSERT_TRUE(switched);
@@ -85,7 +86,7 @@ TEST_P(SetupTest, CopiesWhatThePrimaryHas) {
   EXPECT_TRUE(has(done.out, "db2 is the primary")) << story(done);
   EXPECT_EQ(world.why_not_copy(1, 0), "") << story(done);
   // What comes later arrives too, and the event runs where it should after a change of roles.
-  ASSERT_TRUE(world.daemon->start());
+  ASSERT_TRUE(testbed::done(world.daemon->start()));
   ASSERT_TRUE(world.daemon->wait_steady(Millis(20000))) << world.daemon->log_tail();
   const auto switched = world.daemon->command({"switchover"});
   ASSERT_TRUE(switched && switched->code == 0) << (switched ? switched->err : "") << world.daemon->log_tail();
@@ -286,7 +287,7 @@ TEST_P(SetupTest, WorksBesideADaemon) {
   ASSERT_NO_FATAL_FAILURE(start({{}, {}}, {{"replication", {{"semi_sync", "\"required\""}}}}));
   world.fill(0, 2000);
   world.tell(0, {mariadb() ? "SET GLOBAL read_only = ON" : "SET GLOBAL super_read_only = ON"});
-  ASSERT_TRUE(world.daemon->start());
+  ASSERT_TRUE(testbed::done(world.daemon->start()));
   const auto idle =
       world.daemon->wait_status([](const auto& s) { return s["state"] == "no_primary"; }, Millis(20000));
   ASSERT_TRUE(idle) << idle.error();

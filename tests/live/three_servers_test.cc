@@ -5,6 +5,7 @@
 
 #include "tests/live/world.h"
 #include "tests/live/writer.h"
+#include "tests/testbed/done.h"
 
 // Three real servers: who takes over, and what becomes of the others.
 namespace pointsman::live {
@@ -103,7 +104,7 @@ TEST_P(ThreeServers, TheMostAdvancedTakesOver) {
   EXPECT_NE(choice().find(" less than db3)"), std::string::npos) << choice();
   ASSERT_NO_FATAL_FAILURE(write(2000, 50));
   ASSERT_NO_FATAL_FAILURE(expect_all_rows(1, 2));
-  ASSERT_TRUE(world_.db(0).start());
+  ASSERT_TRUE(testbed::done(world_.db(0).start()));
   ASSERT_NO_FATAL_FAILURE(world_.expect_in_order("db3"));
   ASSERT_NO_FATAL_FAILURE(write(3000, 50));
   for (const std::size_t i : {0U, 1U, 2U}) ASSERT_NO_FATAL_FAILURE(expect_all_rows(i, 2));
@@ -127,7 +128,7 @@ TEST_P(ThreeServers, OneIsNeverPromoted) {
   EXPECT_NE(explained.out.find("db2: is never to be promoted"), std::string::npos) << explained.out;
   world_.db(0).kill();
   ASSERT_NO_FATAL_FAILURE(expect_primary("db3"));
-  ASSERT_TRUE(world_.db(0).start());
+  ASSERT_TRUE(testbed::done(world_.db(0).start()));
   ASSERT_NO_FATAL_FAILURE(world_.expect_in_order("db3"));
   ASSERT_NO_FATAL_FAILURE(write(1000, 20));
   const auto back = type({"switchover"});
@@ -159,7 +160,7 @@ TEST_P(ThreeServers, AChainIsKeptOrMovedUp) {
                std::string::npos;
       },
       "the lost source");
-  ASSERT_TRUE(world_.db(1).start());
+  ASSERT_TRUE(testbed::done(world_.db(1).start()));
   expect_status([](const auto& s) { return s["backends"][2]["trouble"] == ""; }, "the source is back");
   EXPECT_EQ(why_not_following(world_.db(2), world_.db(1)), "");
 

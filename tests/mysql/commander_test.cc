@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "tests/mysql/live.h"
+#include "tests/testbed/done.h"
 
 namespace pointsman::mysql {
 namespace {
@@ -288,7 +289,7 @@ TEST_P(CommanderLive, BrokenConnectionIsReplaced) {
   const auto refused = (*primary)(core::Inspect{});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind, FailureKind::refused) << show(refused.error());
-  ASSERT_TRUE(server(0).start());
+  ASSERT_TRUE(testbed::done(server(0).start()));
   // It comes back by itself, without a command.
   ASSERT_TRUE(
       eventually(0, "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'pointsman'", "1"));

@@ -9,6 +9,7 @@
 #include "tests/proxy/metrics_scrape.h"
 #include "tests/proxy/peers.h"
 #include "tests/testbed/daemon.h"
+#include "tests/testbed/done.h"
 
 // admin.metrics of the daemon as a process, without servers: where it listens, what a reload does, and that
 // who scrapes disturbs nobody.
@@ -53,7 +54,7 @@ class MetricsDaemon : public testing::Test {
   }
   void start(const std::string& metrics) {
     ASSERT_NO_FATAL_FAILURE(prepare(metrics));
-    ASSERT_TRUE(daemon_->start());
+    ASSERT_TRUE(testbed::done(daemon_->start()));
     const auto up = daemon_->wait_status([](const auto&) { return true; }, soon);
     ASSERT_TRUE(up) << up.error();
   }
@@ -107,7 +108,7 @@ TEST_F(MetricsDaemon, TakenAtStart) {
   ReservedPort taken;
   taken.listen();
   ASSERT_NO_FATAL_FAILURE(prepare("\"" + taken.address().to_string() + "\""));
-  ASSERT_TRUE(daemon_->start());
+  ASSERT_TRUE(testbed::done(daemon_->start()));
   const auto end = daemon_->process().wait(soon);
   ASSERT_TRUE(end);
   EXPECT_EQ(end->code, 1) << daemon_->log_tail();

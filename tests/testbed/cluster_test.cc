@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/testbed/done.h"
+
 namespace pointsman::testbed {
 namespace {
 
@@ -65,7 +67,7 @@ TEST_P(ClusterTest, CommitsWaitForAReplicaWithSemiSync) {
   const std::string as_primary =
       name("SELECT @@rpl_semi_sync_master_enabled", "SELECT @@rpl_semi_sync_source_enabled");
   cluster.server(0).kill();
-  ASSERT_TRUE(cluster.server(0).start());
+  ASSERT_TRUE(done(cluster.server(0).start()));
   EXPECT_EQ(ask(cluster.server(0), as_replica), "1");
   EXPECT_EQ(ask(cluster.server(0), as_primary), "0");
 }

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/testbed/done.h"
+
 namespace pointsman::testbed {
 namespace {
 
@@ -32,7 +34,7 @@ TEST_F(DaemonTest, RoutesToThePrimaryAlsoAfterItsOwnDeath) {
   daemon.kill();
   EXPECT_FALSE(daemon.running());
   EXPECT_FALSE(daemon.status());
-  ASSERT_TRUE(daemon.start());
+  ASSERT_TRUE(done(daemon.start()));
   const auto steady = daemon.wait_steady(Millis(20000));
   ASSERT_TRUE(steady) << steady.error();
   auto again = daemon.connect(cluster->accounts().application, "app");
@@ -53,7 +55,7 @@ TEST_F(DaemonTest, TakesKeysAndSaysWhyItEnds) {
   EXPECT_EQ(daemon.status()->at("automatic"), false);
   ASSERT_TRUE(daemon.stop());
   ASSERT_TRUE(daemon.set_keys({{"proxy", {{"no_such_key", "1"}}}}));
-  ASSERT_TRUE(daemon.start());
+  ASSERT_TRUE(done(daemon.start()));
   const auto steady = daemon.wait_steady(Millis(20000));
   ASSERT_FALSE(steady);
   EXPECT_TRUE(steady.error().contains("no_such_key")) << steady.error();
