@@ -66,9 +66,10 @@ struct SetSemiSyncSource {
   bool replica_there = false;
 };
 
-// MariaDB does not count as acknowledged what a replica that connects anew has already, so that a commit
-// whose acknowledgement was lost on its way waits for ever, unless another comes after it. This is that
-// other: a transaction of no effect, which replicas acknowledge with all before it.
+// A source does not count as acknowledged what a replica that connects anew has already (MariaDB; MySQL since
+// 8.0.31, its bug 110127), so that a commit whose acknowledgement was lost on its way waits for ever, unless
+// another comes after it. This is that other: a transaction of no effect, which replicas acknowledge with all
+// before it.
 struct PromptReplicas {};
 
 // Replicate from `source`, read-only, by GTID, starting from all that the server has executed.

@@ -71,9 +71,6 @@ class Dialect {
   // Ends the role of a semi-synchronous source: releases every commit that waits for a replica. MySQL takes
   // up to a second to answer, as it waits for a thread that looks once a second whether it should end.
   virtual Outcome resign_source(Connection& connection, core::Instant deadline) = 0;
-  // Goes into the binary log as a transaction, and changes nothing but how much of their hourly limits
-  // accounts have used, where such are set. Needs RELOAD alone.
-  static constexpr std::string_view commit_nothing = "FLUSH USER_RESOURCES";
   // Waits for running commits as long as the session's lock_wait_timeout; on failure nothing has changed.
   virtual Outcome make_read_only(Connection& connection, core::Instant deadline) = 0;
 

@@ -85,37 +85,41 @@ bool can_clone(unsigned version) {
 }
 
 Privileges monitor_privileges(core::Flavour flavour, unsigned version) {
+  const Privileges::Narrow on_table_stats{"`mysql`.`innodb_table_stats`", {"SELECT", "INSERT", "DELETE"}};
   if (flavour == core::Flavour::mariadb) {
     return {.global = {"SLAVE MONITOR", "REPLICATION SLAVE ADMIN", "REPLICATION MASTER ADMIN",
                        "READ_ONLY ADMIN", "CONNECTION ADMIN", "PROCESS", "RELOAD", "EVENT", "SET USER",
                        "BINLOG MONITOR", "BINLOG REPLAY"},
-            .on_performance_schema = {}};
+            .narrow = {on_table_stats}};
   }
   Privileges wanted{.global = {"REPLICATION CLIENT", "REPLICATION_SLAVE_ADMIN", "SYSTEM_VARIABLES_ADMIN",
                                "CONNECTION_ADMIN", "PROCESS", "RELOAD", "EVENT", "BINLOG_ADMIN",
                                version >= has_any_definer ? "SET_ANY_DEFINER" : "SET_USER_ID"},
-                    .on_performance_schema = {"SELECT"}};
+                    .narrow = {on_table_stats, {"`performance_schema`.*", {"SELECT"}}}};
   if (can_clone(version)) wanted.global.emplace_back("CLONE_ADMIN");
   return wanted;
 }
 
 Privileges replication_privileges(core::Flavour flavour) {
-  if (flavour == core::Flavour::mariadb)
-    return {.global = {"REPLICATION SLAVE"}, .on_performance_schema = {}};
-  return {.global = {"REPLICATION SLAVE", "BACKUP_ADMIN"}, .on_performance_schema = {}};
+  if (flavour == core::Flavour::mariadb) return {.global = {"REPLICATION SLAVE"}, .narrow = {}};
+  return {.global = {"REPLICATION SLAVE", "BACKUP_ADMIN"}, .narrow = {}};
 }
 
 Privileges missing_privileges(const std::vector<std::string>& grants, const Privileges& wanted) {
   std::set<std::string> global;
-  std::set<std::string> performance_schema;
-  for (const auto& grant : grants) {
-    collect(grant, "*.*", global);
-    collect(grant, "`performance_schema`.*", performance_schema);
-  }
+  for (const auto& grant : grants) collect(grant, "*.*", global);
   // MariaDB prints it with a space.
   if (global.contains("READ ONLY ADMIN")) global.insert("READ_ONLY ADMIN");
-  performance_schema.insert(global.begin(), global.end());
-  return {lacking(global, wanted.global), lacking(performance_schema, wanted.on_performance_schema)};
+  Privileges missing{lacking(global, wanted.global), {}};
+  for (const auto& [place, list] : wanted.narrow) {
+    std::set<std::string> has = global;
+    for (const auto& grant : grants) {
+      collect(grant, place, has);
+      collect(grant, place.substr(0, place.find('.')) + ".*", has);
+    }
+    if (auto lacks = lacking(has, list); !lacks.empty()) missing.narrow.push_back({place, std::move(lacks)});
+  }
+  return missing;
 }
 
 std::expected<std::vector<AccountPlan>, core::Failure> plan_account(Admin& admin,
@@ -148,8 +152,9 @@ std::expected<std::vector<AccountPlan>, core::Failure> plan_account(Admin& admin
       plan.statements.push_back({sql, sql});
       for (const auto& privilege : list) plan.missing.push_back(concat(privilege, " ON ", place));
     };
+    // Before the global ones: with those a daemon acts, and then a commit may wait for a replica.
+    for (const auto& [place, list] : missing.narrow) grant(list, place);
     grant(missing.global, "*.*");
-    grant(missing.on_performance_schema, "performance_schema.*");
   }
   return plans;
 }

@@ -29,8 +29,13 @@ std::expected<std::vector<AccountName>, core::Failure> read_account_names(Admin&
 
 // What one of our accounts must be allowed to do.
 struct Privileges {
+  struct Narrow {
+    std::string place;  // a schema or a table, as SHOW GRANTS writes it
+    std::vector<std::string> list;
+  };
+
   std::vector<std::string> global;
-  std::vector<std::string> on_performance_schema;
+  std::vector<Narrow> narrow;
 };
 
 // MySQL has had the clone plugin since 8.0.17.

@@ -136,9 +136,24 @@ TEST(Prompt, NotWhenTheReplicaLacksThem) {
   EXPECT_TRUE(away.prompts.empty());
 }
 
-// MySQL counts what a replica does not ask for again as acknowledged.
-TEST(Prompt, NotOnMysql) {
+// On MySQL a transaction that waits is not yet executed, so a replica that has no more than that has not got
+// it; one that has more does.
+TEST(Prompt, OnMysqlWhenTheReplicaHasMore) {
   Stand stand(Flavour::mysql);
+  stand.primary.semi_sync.source_waiting = 2;
+  stand.run_for(10s);
+  EXPECT_TRUE(stand.prompts.empty());
+  stand.replica.replica->received = stand.up_to(12);
+  stand.run_for(2s);
+  EXPECT_EQ(stand.prompts.size(), 1U);
+}
+
+// What it has beyond and the primary never had is not what waits.
+TEST(Prompt, NotOnMysqlForErrantTransactions) {
+  Stand stand(Flavour::mysql);
+  const auto errant = GtidSet::parse(Flavour::mysql, "00000000-0000-0000-0000-000000000002:1-3");
+  stand.replica.executed = stand.replica.executed.united(*errant);
+  stand.run_for(2s);
   stand.primary.semi_sync.source_waiting = 2;
   stand.run_for(10s);
   EXPECT_TRUE(stand.prompts.empty());

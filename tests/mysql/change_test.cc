@@ -1,6 +1,7 @@
 #include <future>
 
 #include "tests/mysql/live.h"
+#include "tests/testbed/done.h"
 
 namespace pointsman::mysql {
 namespace {
@@ -95,7 +96,7 @@ TEST_P(ChangeLive, CrashRepointAndReturn) {
   EXPECT_EQ(repointed->replica->io, core::ReplicaStatus::Io::yes) << repointed->replica->io_error;
   EXPECT_TRUE(reader.query("SELECT 1"));
 
-  ASSERT_TRUE(server(0).start());
+  ASSERT_TRUE(testbed::done(server(0).start()));
   const auto returned = (*old_primary)(core::Follow{server(1).address(), conf::SemiSync::preferred});
   PM_ASSERT_OK(returned);
   for (const std::size_t i : {0U, 2U}) {
@@ -105,8 +106,8 @@ TEST_P(ChangeLive, CrashRepointAndReturn) {
 }
 
 // A replica has a transaction that it has not acknowledged, and is then connected as one that acknowledges:
-// as one whose acknowledgement was lost when its connection broke. MySQL lets the commit go by itself; on
-// MariaDB it goes when another comes after it.
+// as one whose acknowledgement was lost when its connection broke. The commit goes when another comes after
+// it.
 TEST_P(ChangeLive, ACommitWhoseAcknowledgementWasLostIsLetGo) {
   ASSERT_NO_FATAL_FAILURE(start(2));
   auto primary = commands(0);
@@ -120,9 +121,7 @@ TEST_P(ChangeLive, ACommitWhoseAcknowledgementWasLostIsLetGo) {
   EXPECT_EQ(client.wait_for(500ms), std::future_status::timeout);
 
   PM_ASSERT_OK((*replica)(core::Follow{server(0).address(), conf::SemiSync::required}));
-  if (mariadb()) {
-    EXPECT_EQ(client.wait_for(1s), std::future_status::timeout);
-  }
+  EXPECT_EQ(client.wait_for(1s), std::future_status::timeout);
   PM_ASSERT_OK((*primary)(core::PromptReplicas{}));
   ASSERT_EQ(client.wait_for(10s), std::future_status::ready);
   EXPECT_TRUE(client.get());

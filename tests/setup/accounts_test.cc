@@ -19,14 +19,31 @@ TEST(Accounts, FindsWhatIsMissing) {
       "GRANT BINLOG_ADMIN,CONNECTION_ADMIN,REPLICATION_SLAVE_ADMIN,SET_ANY_DEFINER,SYSTEM_VARIABLES_ADMIN ON "
       "*.* TO "
       "`pointsman`@`%`",
-      "GRANT SELECT ON `performance_schema`.* TO `pointsman`@`%`"};
+      "GRANT SELECT ON `performance_schema`.* TO `pointsman`@`%`",
+      "GRANT SELECT, INSERT, DELETE ON `mysql`.`innodb_table_stats` TO `pointsman`@`%`"};
   EXPECT_EQ(missing_privileges(grants, wanted).global, std::vector<std::string>{"CLONE_ADMIN"});
-  EXPECT_TRUE(missing_privileges(grants, wanted).on_performance_schema.empty());
+  EXPECT_TRUE(missing_privileges(grants, wanted).narrow.empty());
   EXPECT_EQ(missing_privileges({"GRANT USAGE ON *.* TO `pointsman`@`%`"}, wanted).global, wanted.global);
   const auto all =
       missing_privileges({"GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION"}, wanted);
   EXPECT_TRUE(all.global.empty());
-  EXPECT_TRUE(all.on_performance_schema.empty());
+  EXPECT_TRUE(all.narrow.empty());
+}
+
+// What is given on one table alone, or on the whole schema that it is in.
+TEST(Accounts, FindsWhatIsMissingOnATable) {
+  const auto wanted = monitor_privileges(Flavour::mariadb, 101100);
+  const auto missing =
+      missing_privileges({"GRANT SELECT, INSERT ON `mysql`.`innodb_table_stats` TO `pointsman`@`%`",
+                          "GRANT DELETE ON `mysql`.`innodb_index_stats` TO `pointsman`@`%`"},
+                         wanted);
+  ASSERT_EQ(missing.narrow.size(), 1U);
+  EXPECT_EQ(missing.narrow[0].place, "`mysql`.`innodb_table_stats`");
+  EXPECT_EQ(missing.narrow[0].list, std::vector<std::string>{"DELETE"});
+  for (const std::string place : {"`mysql`.*", "*.*"}) {
+    const std::string grant = "GRANT SELECT, INSERT, DELETE ON " + place + " TO `pointsman`@`%`";
+    EXPECT_TRUE(missing_privileges({grant}, wanted).narrow.empty()) << place;
+  }
 }
 
 // The tests of the whole product run with the testbed's accounts, whose every privilege is needed there; what

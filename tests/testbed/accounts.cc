@@ -69,6 +69,9 @@ std::vector<std::string> account_statements(Product product, const Accounts& acc
   create(accounts.monitor);
   statements.push_back("GRANT " + join(monitor_privileges(product)) + " ON *.* TO " +
                        account(accounts.monitor));
+  // The transaction that changes nothing.
+  statements.push_back("GRANT SELECT, INSERT, DELETE ON mysql.innodb_table_stats TO " +
+                       account(accounts.monitor));
   if (product == Product::mysql) {
     // replication_connection_status: the time and the number of what came from the source, heartbeats too.
     statements.push_back("GRANT SELECT ON performance_schema.* TO " + account(accounts.monitor));

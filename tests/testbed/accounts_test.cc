@@ -28,6 +28,9 @@ std::vector<std::string> statements(Product product) {
         "STOP SLAVE IO_THREAD",
         "SELECT MASTER_GTID_WAIT(@@gtid_slave_pos, 1)",
         "STOP SLAVE",
+        "INSERT INTO mysql.innodb_table_stats (database_name, table_name, n_rows, clustered_index_size, "
+        "sum_of_other_index_sizes) VALUES ('pointsman', 'prompt', 0, 0, 0)",
+        "DELETE FROM mysql.innodb_table_stats WHERE database_name = 'pointsman'",
         "SET GLOBAL rpl_semi_sync_master_enabled = ON, GLOBAL rpl_semi_sync_master_timeout = 1000",
         "SET GLOBAL rpl_semi_sync_slave_enabled = ON",
         "SET GLOBAL rpl_semi_sync_slave_enabled = OFF",
@@ -40,7 +43,10 @@ std::vector<std::string> statements(Product product) {
           "SELECT @@gtid_executed, @@server_uuid",
           "SELECT * FROM performance_schema.replication_connection_status",
           "SELECT 1/COUNT(*) FROM performance_schema.processlist WHERE user = 'app'", "KILL $",
-          "STOP REPLICA", "RESET REPLICA ALL",
+          "INSERT INTO mysql.innodb_table_stats (database_name, table_name, n_rows, clustered_index_size, "
+          "sum_of_other_index_sizes) VALUES ('pointsman', 'prompt', 0, 0, 0)",
+          "DELETE FROM mysql.innodb_table_stats WHERE database_name = 'pointsman'", "STOP REPLICA",
+          "RESET REPLICA ALL",
           "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=1, SOURCE_AUTO_POSITION=1",
           "START REPLICA", "STOP REPLICA IO_THREAD", "SELECT WAIT_FOR_EXECUTED_GTID_SET(@@gtid_executed, 1)",
           "STOP REPLICA",
@@ -95,7 +101,8 @@ class AccountsTest : public testing::TestWithParam<Product> {
   void tidy() {
     auto root = server().root();
     ASSERT_TRUE(root);
-    for (const char* statement : {stop_replication(GetParam()),
+    for (const char* statement : {"DELETE FROM mysql.innodb_table_stats WHERE database_name = 'pointsman'",
+                                  stop_replication(GetParam()),
                                   GetParam() == Product::mariadb ? "RESET SLAVE ALL" : "RESET REPLICA ALL",
                                   "SET GLOBAL read_only = OFF"}) {
       const auto done = root->execute(statement);
@@ -111,14 +118,18 @@ class AccountsTest : public testing::TestWithParam<Product> {
 TEST_P(AccountsTest, MonitorHasWhatItNeedsAndNoMore) {
   EXPECT_EQ(refused(), std::vector<std::string>());
   tidy();
-  for (const std::string_view privilege : monitor_privileges(GetParam())) {
+  std::vector<std::string> privileges;
+  for (const std::string_view privilege : monitor_privileges(GetParam()))
+    privileges.push_back(std::string(privilege) + " ON *.*");
+  for (const char* privilege : {"SELECT", "INSERT", "DELETE"})
+    privileges.push_back(std::string(privilege) + " ON mysql.innodb_table_stats");
+  for (const std::string& privilege : privileges) {
     auto root = server().root();
     ASSERT_TRUE(root);
-    const std::string name(privilege);
-    const auto revoked = root->execute("REVOKE " + name + " ON *.* FROM 'pointsman'@'%'");
+    const auto revoked = root->execute("REVOKE " + privilege + " FROM 'pointsman'@'%'");
     ASSERT_TRUE(revoked) << revoked.error().text;
-    EXPECT_NE(refused(), std::vector<std::string>()) << name << " is not needed";
-    const auto granted = root->execute("GRANT " + name + " ON *.* TO 'pointsman'@'%'");
+    EXPECT_NE(refused(), std::vector<std::string>()) << privilege << " is not needed";
+    const auto granted = root->execute("GRANT " + privilege + " TO 'pointsman'@'%'");
     ASSERT_TRUE(granted) << granted.error().text;
     tidy();
   }
