@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -22,6 +23,8 @@ constexpr Millis commits_timeout{60000};
 constexpr Millis look_pause{50};
 constexpr std::size_t audit_all_every = 10;  // rounds
 constexpr std::size_t log_lines = 250;
+// In the reason of a quarantine; see Limits in the README.
+constexpr const char* undecided = "it was never seen whether its commits waited for a replica";
 
 // Generous: the machines are noisy. A server of MySQL that cannot be undone is copied anew.
 Millis settle_timeout(Product product) {
@@ -135,10 +138,27 @@ std::expected<std::size_t, std::string> Chaos::wait_in_order() {
     } else {
       why = primary.error();
     }
+    decide_for_a_person();
     std::this_thread::sleep_for(look_pause);
   } while (Clock::now() < deadline);
   return std::unexpected("not in order " + std::to_string(settle_timeout(options_.product).count() / 1000) +
                          " s after all was mended: " + why);
+}
+
+// A daemon that died together with the primary cannot know whether the primary's last commits were answered,
+// and what it is told to do with them is an operator's decision. Ours costs nothing: the writers know what
+// they were told, and if that is gone the audit says so.
+void Chaos::decide_for_a_person() {
+  const auto status = stage_->daemon().status();
+  if (!status) return;
+  for (const auto& backend : (*status)["backends"]) {
+    const std::string trouble = backend.value("trouble", "");
+    if (!trouble.contains(undecided)) continue;
+    const std::string name = backend.value("name", "");
+    const auto answer = stage_->daemon().command({"rejoin", name, "--discard"});
+    decisions_.push_back({Clock::now(), "the operator discards what only " + name + " has (" + trouble +
+                                            "): " + (answer ? answer->out + answer->err : answer.error())});
+  }
 }
 
 Chaos::Outcome Chaos::wait_for_commits(const Writers& writers, const std::string& when) {
@@ -208,6 +228,8 @@ Chaos::Outcome Chaos::play(const RoundPlan& plan, ChaosRound& round) {
 
 void Chaos::tell_story(ChaosRound& round, Moment began) {
   std::vector<ChaosMoment> moments = nemesis_->take_story();
+  round.decisions = static_cast<unsigned>(decisions_.size());
+  std::ranges::move(std::exchange(decisions_, {}), std::back_inserter(moments));
   for (const auto& change : witness_->take_changes())
     moments.push_back({change.at, stage_->server(change.server).name() + " " + change.state});
   std::ranges::stable_sort(moments, {}, &ChaosMoment::at);

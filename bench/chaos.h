@@ -39,8 +39,9 @@ struct ChaosRound {
   std::string primary_before;
   std::string primary_after;
   Audit::Count count;
-  double gap_ms = 0;     // the longest time without a commit of any writer, from the first fault on
-  double settle_ms = 0;  // from the end of the last fault until all is in its place
+  double gap_ms = 0;       // the longest time without a commit of any writer, from the first fault on
+  double settle_ms = 0;    // from the end of the last fault until all is in its place
+  unsigned decisions = 0;  // what pointsman left to a person, who is we
   bool passed = false;
   std::vector<std::string> story;  // with the seconds since the round began
 };
@@ -71,6 +72,7 @@ class Chaos {
   Outcome wait_for_commits(const Writers& writers, const std::string& when);
   // Until one server is the primary and all else is in order; which.
   std::expected<std::size_t, std::string> wait_in_order();
+  void decide_for_a_person();
   void tell_story(ChaosRound& round, Moment began);
   std::string failure(const ChaosRound& round, const std::string& why);
 
@@ -83,6 +85,7 @@ class Chaos {
   std::unique_ptr<Audit> audit_;
   std::unique_ptr<Witness> witness_;
   std::unique_ptr<Nemesis> nemesis_;
+  std::vector<ChaosMoment> decisions_;  // of this round
 };
 
 // The table, and the command that plays the same again.

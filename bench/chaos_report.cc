@@ -14,6 +14,7 @@ struct Row {
   std::size_t rounds = 0;
   std::size_t passed = 0;
   std::size_t moved = 0;  // the primary was another one afterwards
+  std::size_t decisions = 0;
   Audit::Count count;
   std::vector<double> gaps_ms;
   std::vector<double> settles_ms;
@@ -22,6 +23,7 @@ struct Row {
     ++rounds;
     passed += round.passed ? 1 : 0;
     moved += !round.primary_after.empty() && round.primary_after != round.primary_before ? 1 : 0;
+    decisions += round.decisions;
     count.acknowledged += round.count.acknowledged;
     count.rows += round.count.rows;
     count.missing += round.count.missing;
@@ -78,6 +80,7 @@ nlohmann::json to_json(const Row& row) {
   return {{"rounds", row.rounds},
           {"passed", row.passed},
           {"moved", row.moved},
+          {"decisions", row.decisions},
           {"acknowledged", row.count.acknowledged},
           {"rows", row.count.rows},
           {"missing", row.count.missing},
@@ -103,6 +106,7 @@ std::string chaos_text(const ChaosOptions& options, const ChaosResult& result) {
       "  gap: ms without a commit of any writer, from the first fault on; settled: ms after the last one was"
       " undone\n  moved: the primary was another one afterwards; rows without an answer that are there: " +
       whole(all.count.rows - std::min(all.count.rows, all.count.acknowledged)) +
+      "\n  quarantined for a person, who discarded what was never acknowledged: " + whole(all.decisions) +
       "\n  two servers that accepted writes at once: looked for " + whole(static_cast<double>(result.looks)) +
       " times\n  the same again: " + command_of(options) + "\n";
   return text;
@@ -127,6 +131,7 @@ nlohmann::json to_json(const ChaosOptions& options, const ChaosResult& result) {
                       {"duplicates", round.count.duplicates},
                       {"gap_ms", round.gap_ms},
                       {"settle_ms", round.settle_ms},
+                      {"decisions", round.decisions},
                       {"story", round.story}});
   }
   return {{"seed", options.seed},        {"semi_sync", "required"},    {"writers", options.writers},
