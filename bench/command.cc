@@ -80,6 +80,14 @@ std::expected<Report, std::string> Report::open(std::string path, const std::str
   return report;
 }
 
+std::expected<void, std::string> Report::plot_into(PlotPlace place) {
+  if (auto ready = prepare_plots(place); !ready) return ready;
+  // The data are worth measuring without it; who wants the pictures may still install it meanwhile.
+  if (auto found = find_gnuplot(place); !found) say(found.error());
+  plots_ = std::move(place);
+  return {};
+}
+
 int Report::finish(const std::string& text, const nlohmann::json& result, const std::string& error) {
   const auto& machine = report_["machine"];
   std::printf("%s\n%s, pointsman %s\n\n%s", machine_line(machine).c_str(),
@@ -90,7 +98,8 @@ int Report::finish(const std::string& text, const nlohmann::json& result, const 
   if (!path_.empty()) {
     if (auto written = write_json(path_, report_); !written) return complain(written.error());
   }
-  return error.empty() ? 0 : complain(error);
+  const int drawn = plots_.directory.empty() ? 0 : plot(plots_, report_);
+  return error.empty() ? drawn : complain(error);
 }
 
 }  // namespace pointsman::bench

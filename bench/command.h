@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "bench/plot_files.h"
 #include "bench/scenario.h"
 #include "bench/stop_signal.h"
 
@@ -27,6 +28,7 @@ class Command {
 };
 
 std::unique_ptr<Command> add_failover_command(CLI::App& app);
+std::unique_ptr<Command> add_plot_command(CLI::App& app);
 std::unique_ptr<Command> add_relay_command(CLI::App& app);
 std::unique_ptr<Command> add_false_death_command(CLI::App& app);
 std::unique_ptr<Command> add_serial_load_command(CLI::App& app);
@@ -38,6 +40,12 @@ int complain(const std::string& text);  // 1
 
 // --agents, --links, --deadtime and so on, into `wishes`, which outlives the parsing.
 void add_wishes(CLI::App& app, Wishes& wishes);
+// The plots were asked for and not drawn.
+inline constexpr int status_no_plots = 3;
+extern const char* const plot_definitions;  // part of --help
+void add_gnuplot(CLI::App& app, PlotPlace& place);
+// Makes the plots of a report as --json has it, and says so; exit status.
+int plot(const PlotPlace& place, const nlohmann::json& report);
 void add_product(CLI::App& app, std::string& product);
 
 // What a benchmark has to say: the head and the text on standard output, all of it in a file.
@@ -48,11 +56,14 @@ class Report {
   static std::expected<Report, std::string> open(std::string path, const std::string& benchmark,
                                                  testbed::Product product,
                                                  const std::vector<std::string>& command_line);
-  // Prints and writes. The exit status: 1, with `error` told, when there is one.
+  // A folder for plots, too, which is made now.
+  std::expected<void, std::string> plot_into(PlotPlace place);
+  // Prints, writes and draws. The exit status: 1, with `error` told, when there is one.
   int finish(const std::string& text, const nlohmann::json& result, const std::string& error);
 
  private:
   std::string path_;
+  PlotPlace plots_;
   nlohmann::json report_;
 };
 

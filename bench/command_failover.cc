@@ -40,17 +40,22 @@ class FailoverCommand : public Command {
                   "the same, with replicas that apply by one thread and by eight")
         ->excludes(agents);
     app->add_option("--json", json_, "writes all runs and the machine's description to this file");
+    app->add_option("--plot", plots_.directory, "draws throughput and gaps into this folder, see below");
+    add_gnuplot(*app, plots_);
     app->add_option(
         "--work-dir", options_.work_directory,
         "an empty or new folder for servers and logs, which are kept (short: it holds unix sockets)");
     add_wishes(*app, options_.wishes);
-    app->footer(failover_definitions);
+    app->footer(std::string(failover_definitions) + "\n\n--plot. " + plot_definitions);
   }
 
   int run(const std::vector<std::string>& command_line, StopSignal& stop) override {
     if (auto ready = prepare(); !ready) return complain(ready.error());
     auto report = Report::open(json_, "failover", options_.product, command_line);
     if (!report) return complain(report.error());
+    if (!plots_.directory.empty()) {
+      if (auto ready = report->plot_into(plots_); !ready) return complain(ready.error());
+    }
     stop_ = [&stop] { return stop.asked(); };
     if (compare_agents_) return compare(*report, agents_or_not());
     return compare_apply_ ? compare(*report, appliers()) : measure(*report);
@@ -159,6 +164,7 @@ class FailoverCommand : public Command {
   std::vector<std::string> scenarios_{"crash"};
   std::string semi_sync_ = "preferred";
   std::string json_;
+  PlotPlace plots_;
   unsigned think_ms_ = 0;
   bool compare_agents_ = false;
   bool compare_apply_ = false;

@@ -14,7 +14,8 @@ namespace {
 using Outcome = std::expected<void, std::string>;
 using Millis = std::chrono::milliseconds;
 
-// Before the event each writer has committed so often on its connection, so that "before" is a steady state.
+// Before the event each writer has committed so often on its connection, and then for timeline_before, so
+// that "before" is a steady state.
 constexpr std::uint64_t warm_up_commits = 50;
 constexpr Millis commits_timeout{60000};
 constexpr Millis change_timeout{60000};
@@ -136,6 +137,7 @@ Outcome FailoverBench::move_primary(FailoverRun& run, std::size_t from) {
   if (auto wrote = wait_for_commits(*writers, *event, "after the old primary's return"); !wrote) {
     return std::unexpected(wrote.error());
   }
+  std::this_thread::sleep_until(*event + timeline_after);
   for (const auto& writer : *writers) writer->stop();
   if (auto settled = stage_->wait_settled(to, settle_timeout); !settled)
     return std::unexpected(settled.error());
@@ -188,6 +190,7 @@ Outcome FailoverBench::stay_calm(FailoverRun& run, std::size_t primary) {
   calm.pause_ms = to_ms(then.together);
   calm.slowest_pause_ms = to_ms(then.slowest_writer);
   run.commit_ms = usual_commit_ms(commits, event);
+  run.timeline = timeline_around(commits, event);
   run.calm = std::move(calm);
   const auto after = stage_->daemon().status();
   if (!after) return std::unexpected(after.error());
@@ -209,6 +212,7 @@ std::expected<FailoverBench::Writers, std::string> FailoverBench::start_writers(
     }
     std::this_thread::sleep_for(look_pause);
   }
+  std::this_thread::sleep_for(timeline_before);
   return writers;
 }
 

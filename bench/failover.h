@@ -13,6 +13,7 @@
 #include "bench/gap.h"
 #include "bench/scenario.h"
 #include "bench/stage.h"
+#include "bench/timeline.h"
 
 // Measures how long clients cannot write when the primary changes: real servers, real writers, one event a
 // run.
@@ -77,6 +78,7 @@ struct FailoverRun {
   // Transactions that it came back with alone and that were taken back; MariaDB: at most, by their numbers.
   std::uint64_t taken_back = 0;
   std::string taken_back_how;  // the daemon's words; "": there were none
+  Timeline timeline;           // commits around the event
   double rejoin_ms =
       0;  // from its restart (freeze: thaw; cut_eth0: mending; switchover: the event) until all is settled
 };

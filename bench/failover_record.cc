@@ -32,6 +32,7 @@ Outcome FailoverBench::evaluate(FailoverRun& run, const Writers& writers, std::s
   run.slowest_gap_ms = to_ms(gap->slowest_writer);
   run.since_event_ms = to_ms(gap->since_event);
   run.commit_ms = usual_commit_ms(commits, event);
+  run.timeline = timeline_around(commits, event);
   for (const auto& span : gap->of_writer) {
     run.writer_gap_ms.push_back(span ? std::optional(to_ms(*span)) : std::nullopt);
   }
@@ -103,6 +104,7 @@ nlohmann::json to_json(const FailoverRun& run) {
             {"primary", run.from},
             {"calm", to_json(*run.calm)},
             {"commit_ms", run.commit_ms},
+            {"timeline", to_json(run.timeline)},
             {"acknowledged", run.acknowledged},
             {"missing", run.missing}};
   }
@@ -116,6 +118,7 @@ nlohmann::json to_json(const FailoverRun& run) {
           {"slowest_gap_ms", run.slowest_gap_ms},
           {"since_event_ms", run.since_event_ms},
           {"commit_ms", run.commit_ms},
+          {"timeline", to_json(run.timeline)},
           {"writer_gap_ms", writers},
           {"routed_ms", run.routed_ms ? nlohmann::json(*run.routed_ms) : nlohmann::json()},
           {"killed_by_agent", run.killed_by_agent},
