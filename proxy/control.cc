@@ -205,9 +205,12 @@ void Control::perform(core::StoreState& action) {
 void Control::perform(core::RunFenceCommand& action) {
   const auto id = action.backend;
   auto result = std::make_shared<std::expected<void, std::string>>();
+  const ProgramOrder order{.command = config_.fence.command,
+                           .input = fence_options(config_.backends[core::index(id)].name),
+                           .timeout = fence_command_timeout};
   const bool begun = background_.submit(
-      [result, command = config_.fence.command, name = config_.backends[core::index(id)].name] {
-        *result = run_program(command, fence_options(name), fence_command_timeout);
+      [result, order] {
+        if (auto done = run_program(order); !done) *result = std::unexpected(std::move(done.error().text));
       },
       [this, id, result] { feed(core::FenceCommandFinished{id, *result}); });
   if (!begun) log_.error("fence_not_started", {{"why", "too much background work"}});

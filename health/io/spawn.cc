@@ -6,7 +6,8 @@ extern char** environ;
 
 namespace pointsman::io {
 
-int spawn_in_group(pid_t* pid, char* const* argv, const posix_spawn_file_actions_t& files) {
+int spawn_in_group(pid_t* pid, char* const* argv, const posix_spawn_file_actions_t& files,
+                   char* const* environment) {
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none;
@@ -19,7 +20,8 @@ int spawn_in_group(pid_t* pid, char* const* argv, const posix_spawn_file_actions
   posix_spawnattr_setpgroup(&attributes, 0);
   posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
                                                            POSIX_SPAWN_SETSIGDEF));
-  const int status = ::posix_spawnp(pid, *argv, &files, &attributes, argv, environ);
+  const int status =
+      ::posix_spawnp(pid, *argv, &files, &attributes, argv, environment == nullptr ? environ : environment);
   posix_spawnattr_destroy(&attributes);
   return status;
 }

@@ -6,8 +6,9 @@
 namespace pointsman::io {
 
 // Starts a program, looked up in PATH, in a process group of its own: what it starts can be ended with it,
-// and a Ctrl-C comes to us alone. Signals are as a shell would give them, none blocked. The answer is
-// posix_spawn()'s: 0, or an errno.
-int spawn_in_group(pid_t* pid, char* const* argv, const posix_spawn_file_actions_t& files);
+// and a Ctrl-C comes to us alone. Signals are as a shell would give them, none blocked. `environment`: null
+// for our own. The answer is posix_spawn()'s: 0, or an errno.
+int spawn_in_group(pid_t* pid, char* const* argv, const posix_spawn_file_actions_t& files,
+                   char* const* environment = nullptr);
 
 }  // namespace pointsman::io
