@@ -392,6 +392,20 @@ bool Change::received_all() const {
   return holdings(cluster_.at(*candidate_)).contains(target_);
 }
 
+HistoryRecord Change::beginning() const {
+  HistoryRecord record;
+  record.kind = std::string(to_string(order_.kind)) + "_started";
+  record.epoch = cluster_.epoch;
+  record.from = name_of_from();
+  record.to = candidate_ ? cluster_.at(*candidate_).name() : "";
+  record.verdict = verdict_;
+  record.message = std::string(to_string(order_.kind)) + (record.from.empty() ? "" : " " + record.from) +
+                   (record.to.empty() ? "" : " -> " + record.to) + " begins";
+  if (lost(order_.from))
+    record.message += "; " + record.from + " is " + verdict_ + ": " + cluster_.at(*order_.from).judgement.why;
+  return record;
+}
+
 HistoryRecord Change::record(Instant now) const {
   HistoryRecord record;
   record.kind = to_string(order_.kind);

@@ -88,6 +88,8 @@ class Change {
   std::optional<BackendId> candidate() const { return candidate_; }
   const std::string& failure() const { return failure_; }
 
+  // That it has begun.
+  HistoryRecord beginning() const;
   // What it did, with the time of each step so far.
   HistoryRecord record(Instant now) const;
 

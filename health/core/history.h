@@ -17,7 +17,7 @@ struct StepTime {
 };
 
 struct HistoryRecord {
-  std::string kind;  // "failover", "switchover", "rejoin", "quarantine", "adopted", "refused", "step", ...
+  std::string kind;  // "step", or one of conf/event_kinds.h
   Epoch epoch;
   std::string message;  // a sentence
   std::string backend;  // of records about one server

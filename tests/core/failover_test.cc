@@ -52,6 +52,19 @@ TEST(Failover, CrashWithAnEstablishedConnection) {
   EXPECT_FALSE(record.failed);
   ASSERT_TRUE(record.total);
   EXPECT_LT(*record.total, 40ms);
+  // Its beginning was told when it began.
+  const auto& all = world.records();
+  const auto of_kind = [&](const char* kind) {
+    return std::ranges::find(all, kind, &HistoryRecord::kind) - all.begin();
+  };
+  EXPECT_LT(of_kind("failover_started"), of_kind("failover"));
+  const auto beginning = world.last("failover_started");
+  EXPECT_EQ(beginning.from, "db1");
+  EXPECT_EQ(beginning.to, "db2");
+  EXPECT_EQ(beginning.verdict, "crashed");
+  EXPECT_EQ(beginning.epoch, record.epoch);
+  EXPECT_TRUE(beginning.message.starts_with("failover db1 -> db2 begins; db1 is crashed: "))
+      << beginning.message;
   world.run_for(10ms);
   world.run_for(1s);
   EXPECT_EQ(world.stored().primary, "db2");

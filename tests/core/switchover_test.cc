@@ -37,6 +37,9 @@ TEST(Switchover, Succeeds) {
   EXPECT_TRUE(world.missing_on(1, world.acknowledged()).empty());
   EXPECT_TRUE(world.last("switchover").lost.empty());
   EXPECT_EQ(world.records("switchover").size(), 1U);
+  ASSERT_EQ(world.records("switchover_started").size(), 1U);
+  EXPECT_EQ(world.last("switchover_started").message, "switchover db1 -> db2 begins");
+  EXPECT_TRUE(world.records("failover_started").empty());
   EXPECT_TRUE(world.records("rejoin").empty());
 }
 

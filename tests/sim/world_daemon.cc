@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "conf/event_kinds.h"
 #include "tests/sim/world.h"
 
 namespace pointsman::sim {
@@ -510,6 +511,9 @@ void World::do_action(const AbortTakeBack& action) {
 }
 
 void World::do_action(const Record& action) {
+  const std::string& kind = action.record.kind;
+  if (kind != "step" && std::ranges::find(conf::event_kinds, kind) == conf::event_kinds.end())
+    violated("an event of the unknown kind " + kind);
   records_.push_back(action.record);
 }
 
