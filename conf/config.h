@@ -105,6 +105,13 @@ struct Fence {
   std::vector<std::string> command;  // program and arguments; empty: none
 };
 
+struct Hooks {
+  std::vector<std::string> command;  // program and arguments, run for each event; empty: none
+  std::vector<std::string> events{"failover_started", "failover",   "refused",
+                                  "no_primary",       "quarantine", "degraded"};  // see conf/event_kinds.h
+  Duration timeout = 10s;                                                         // then it is killed
+};
+
 struct Backend {
   std::string name;
   HostPort address;
@@ -127,6 +134,7 @@ struct Config {
   Heartbeat heartbeat;
   Failover failover;
   Fence fence;
+  Hooks hooks;
   std::vector<Backend> backends;  // in the order of the file; at least two, at most max_backends
 };
 

@@ -136,6 +136,14 @@ void describe_failover(const Config& config, Page& page) {
             fence.empty() ? (agents && config.heartbeat.lease != 0ns ? "by leases only" : "none") : fence);
 }
 
+void describe_hooks(const Hooks& hooks, Page& page) {
+  if (hooks.command.empty()) return;
+  std::string list;
+  for (const std::string& kind : hooks.events) list += (list.empty() ? "" : ", ") + kind;
+  page.line("hooks",
+            hooks.command.front() + ", for at most " + format_duration(hooks.timeout) + ", on " + list);
+}
+
 void describe_daemon(const Config& config, Page& page) {
   constexpr std::array levels{"trace", "debug", "info", "warn", "error"};
   page.line("state", config.proxy.state_dir);
@@ -156,6 +164,7 @@ std::string summary(const Config& config) {
   describe_backends(config, page);
   describe_detection(config, page);
   describe_failover(config, page);
+  describe_hooks(config.hooks, page);
   describe_daemon(config, page);
   return page.take();
 }

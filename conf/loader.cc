@@ -115,12 +115,14 @@ class Loader {
   void read_files() {
     read_password("monitor.password_file", config_.monitor.account);
     read_password("replication.password_file", config_.replication.account);
-    const auto& command = config_.fence.command;
-    if (reader_.positions.bad("fence.command") || command.empty() || !command.front().starts_with('/'))
-      return;
+    look_for_program("fence.command", config_.fence.command);
+    look_for_program("hooks.command", config_.hooks.command);
+  }
+
+  void look_for_program(const std::string& key, const std::vector<std::string>& command) {
+    if (reader_.positions.bad(key) || command.empty() || !command.front().starts_with('/')) return;
     if (const std::string fault = program_fault(command.front()); !fault.empty()) {
-      reader_.add(reader_.positions.of({"fence.command[0]"}),
-                  "fence.command: " + quoted(command.front()) + ": " + fault);
+      reader_.add(reader_.positions.of({key + "[0]"}), key + ": " + quoted(command.front()) + ": " + fault);
     }
   }
 

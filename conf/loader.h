@@ -18,7 +18,8 @@ inline constexpr std::size_t max_config_file = std::size_t{1} << 20U;  // bytes
 inline constexpr std::size_t max_problems = 100;                       // further ones are only mentioned
 
 struct LoadOptions {
-  // Read the password files and look whether fence.command can be run. Off: the passwords stay empty.
+  // Read the password files and look whether fence.command and hooks.command can be run. Off: the passwords
+  // stay empty.
   bool files = true;
 };
 

@@ -142,6 +142,17 @@ constexpr std::array config_table{
     Key<Config>{
         "fence", "command",
         TextsField<Config>{in_config<&Config::fence, &Fence::command>(), a_program, 64, check_argument}},
+
+    Key<Config>{
+        "hooks", "command",
+        TextsField<Config>{in_config<&Config::hooks, &Hooks::command>(), a_program, 64, check_argument},
+        on_reload},
+    Key<Config>{"hooks", "events",
+                TextsField<Config>{in_config<&Config::hooks, &Hooks::events>(),
+                                   "kinds of events, or \"all\" for every kind", 64, check_event_kind},
+                on_reload},
+    Key<Config>{"hooks", "timeout",
+                TimeField<Config>{in_config<&Config::hooks, &Hooks::timeout>(), 100ms, 10min}, on_reload},
 };
 
 constexpr std::array backend_table{
@@ -160,8 +171,8 @@ constexpr std::array backend_table{
                  on_reload},
 };
 
-constexpr std::array<std::string_view, 9> section_names{
-    "proxy", "admin", "log", "monitor", "replication", "heartbeat", "failover", "fence", "backend"};
+constexpr std::array<std::string_view, 10> section_names{
+    "proxy", "admin", "log", "monitor", "replication", "heartbeat", "failover", "fence", "hooks", "backend"};
 
 }  // namespace
 

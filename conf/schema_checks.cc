@@ -1,7 +1,9 @@
 #include <algorithm>
 
 #include "conf/address.h"
+#include "conf/event_kinds.h"
 #include "conf/schema_parts.h"
+#include "conf/suggest.h"
 
 namespace pointsman::conf {
 namespace {
@@ -56,6 +58,16 @@ std::optional<std::string> check_argument(std::string_view text) {
   if (text.size() > 4096) return "it is longer than 4096 bytes";
   if (text.contains('\0')) return "it contains a NUL byte";
   return std::nullopt;
+}
+std::optional<std::string> check_event_kind(std::string_view text) {
+  if (text == every_kind || std::ranges::find(event_kinds, text) != event_kinds.end()) return std::nullopt;
+  std::string fault;
+  if (const std::string_view near = nearest(text, event_kinds); !near.empty())
+    fault = "did you mean \"" + std::string(near) + "\"? ";
+  fault += "The kinds are";
+  for (const std::string_view kind : event_kinds)
+    fault += (kind == event_kinds.front() ? " " : ", ") + std::string(kind);
+  return fault;
 }
 
 }  // namespace pointsman::conf

@@ -43,6 +43,7 @@ std::optional<std::string> check_optional_address(std::string_view text);
 std::optional<std::string> check_name(std::string_view text);
 std::optional<std::string> check_user(std::string_view text);
 std::optional<std::string> check_argument(std::string_view text);
+std::optional<std::string> check_event_kind(std::string_view text);
 
 inline constexpr std::string_view a_path = "an absolute path";
 inline constexpr std::string_view a_name =

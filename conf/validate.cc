@@ -42,7 +42,9 @@ class Validator {
     check_backends();
     check_promotable();
     check_links();
-    check_fence();
+    check_command("fence.command", config_.fence.command);
+    check_command("hooks.command", config_.hooks.command);
+    check_hooks();
     return std::move(problems_);
   }
 
@@ -285,13 +287,18 @@ class Validator {
     }
   }
 
-  void check_fence() {
-    const auto& command = config_.fence.command;
-    if (command.empty() || !usable({"fence.command"})) return;
+  void check_command(const std::string& key, const std::vector<std::string>& command) {
+    if (command.empty() || !usable({key})) return;
     if (command.front().starts_with('/')) return;
-    report({"fence.command[0]", "fence.command"},
-           "fence.command: expected a program's absolute path first, found " +
+    report({element_key(key, 0), key},
+           key + ": expected a program's absolute path first, found " +
                (command.front().empty() ? std::string("an empty text") : quoted(command.front())));
+  }
+
+  void check_hooks() {
+    const Hooks& hooks = config_.hooks;
+    if (hooks.command.empty() || !hooks.events.empty() || !usable({"hooks.command", "hooks.events"})) return;
+    report({"hooks.events"}, "hooks.events is empty: hooks.command would never be run");
   }
 
   const Config& config_;

@@ -22,6 +22,7 @@
 #include "proxy/control.h"
 #include "proxy/heartbeats.h"
 #include "proxy/history.h"
+#include "proxy/hooks.h"
 #include "proxy/metrics.h"
 #include "proxy/state_dir.h"
 #include "proxy/workers.h"
@@ -46,6 +47,7 @@ class Daemon {
         mailbox_(loop_),
         background_(loop_),
         history_(background_, state_dir_.path()),
+        hooks_(*log_, config_.hooks),
         workers_({config_.proxy, log_.get()}),
         control_({loop_, mailbox_, background_, workers_, history_, *log_}, config_, std::move(stored),
                  state_dir_.path()),
@@ -58,7 +60,8 @@ class Daemon {
                [this](const nlohmann::json& request, const std::shared_ptr<Responder>& responder) {
                  requests_.handle(request, responder);
                }),
-        metrics_({loop_, background_, control_, workers_, admin_, history_, heartbeats_.get(), *log_}),
+        metrics_(
+            {loop_, background_, control_, workers_, admin_, history_, hooks_, heartbeats_.get(), *log_}),
         watchdog_(loop_, [this] { systemd_.watchdog(); }),
         terminate_(loop_, SIGTERM, [this] { stop("SIGTERM"); }),
         interrupt_(loop_, SIGINT, [this] { stop("SIGINT"); }),
@@ -66,7 +69,10 @@ class Daemon {
 
   int run() {
     history_.load();
-    history_.on_event = [this](const nlohmann::json& event) { requests_.publish(event); };
+    history_.on_event = [this](const nlohmann::json& event) {
+      requests_.publish(event);
+      hooks_.on_event(event);
+    };
     control_.on_state_change = [this] { tell_systemd(); };
     if (auto started = admin_.start(); !started) return refuse(started.error());
     if (auto started = metrics_.start(config_.admin.metrics); !started) return refuse(started.error());
@@ -94,6 +100,7 @@ class Daemon {
     if (heartbeats_) heartbeats_->stop();
     control_.stop();
     workers_.stop();
+    hooks_.stop();
     history_.flush_now();
     loop_.stop();
   }
@@ -127,6 +134,7 @@ class Daemon {
   io::Mailbox mailbox_;
   io::Background background_;
   History history_;
+  Hooks hooks_;
   Workers workers_;
   Control control_;
   std::unique_ptr<Heartbeats> heartbeats_;  // null: no backend has an agent
@@ -166,6 +174,7 @@ std::expected<std::string, std::string> Daemon::reload() {
   control_.reconfigure(config_);
   if (heartbeats_) heartbeats_->reconfigure(config_, std::move(keys));
   metrics_.reconfigure(config_.admin.metrics);
+  hooks_.reconfigure(config_.hooks);
   if (text.empty()) text = "nothing has changed";
   log_->info("reloaded", {{"what", text}});
   return text;

@@ -63,7 +63,7 @@ struct Metrics::Door {
 
 Metrics::Metrics(const Parts& parts)
     : background_(parts.background),
-      sources_{parts.control, parts.workers, parts.admin, parts.history, parts.heartbeats},
+      sources_{parts.control, parts.workers, parts.admin, parts.history, parts.hooks, parts.heartbeats},
       control_(parts.control),
       log_(parts.log),
       board_(std::make_shared<Board>()),

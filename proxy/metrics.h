@@ -34,6 +34,7 @@ class Metrics {
     Workers& workers;
     AdminServer& admin;
     History& history;
+    const Hooks& hooks;
     const Heartbeats* heartbeats;  // null: no backend has an agent
     io::Log& log;
   };

@@ -41,9 +41,8 @@ void MetricsCounts::on_event(const core::Event& event) {
 
 void MetricsCounts::on_record(const core::HistoryRecord& record, std::int64_t unix_ms) {
   if (record.kind == "step") return;
-  const auto found = std::ranges::find(event_kinds, record.kind);
-  ++events[found == event_kinds.end() ? events.size() - 1
-                                      : static_cast<std::size_t>(found - event_kinds.begin())];
+  const auto found = std::ranges::find(conf::event_kinds, record.kind);
+  ++events[static_cast<std::size_t>(found - conf::event_kinds.begin())];
   if (record.kind == "failover") count(failovers, record, unix_ms);
   if (record.kind == "switchover") count(switchovers, record, unix_ms);
   if (record.kind == "refused") ++failovers_refused;

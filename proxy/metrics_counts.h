@@ -4,10 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string_view>
 #include <vector>
 
 #include "conf/config.h"
+#include "conf/event_kinds.h"
 #include "health/core/event.h"
 #include "health/core/history.h"
 #include "health/core/server_report.h"
@@ -54,18 +54,11 @@ struct ChangeCounts {
 };
 
 struct MetricsCounts {
-  // The kinds of events that there are, "step" excepted; what is none of them is counted as the last one.
-  static constexpr std::array<std::string_view, 25> event_kinds{
-      "adopted",    "automatic",   "degraded",   "discard",  "epoch",   "failover",   "fenced",
-      "link",       "maintenance", "no_primary", "outran",   "paused",  "quarantine", "refused",
-      "reinstated", "rejoin",      "reloaded",   "restored", "resumed", "seen",       "semi_sync",
-      "switchover", "trouble",     "verdict",    "other"};
-
   std::vector<ProbeCounts> probes = std::vector<ProbeCounts>(conf::max_backends);  // index == BackendId
   ChangeCounts failovers{};
   ChangeCounts switchovers{};
-  std::uint64_t failovers_refused = 0;  // called for by a verdict, and vetoed
-  std::array<std::uint64_t, event_kinds.size()> events{};
+  std::uint64_t failovers_refused = 0;                               // called for by a verdict, and vetoed
+  std::array<std::uint64_t, conf::event_kinds.size() + 1> events{};  // the last one: of no known kind
 
   void on_event(const core::Event& event);
   // `unix_ms`: the wall clock.

@@ -49,8 +49,16 @@ void add_daemon(Families& out, const MetricsSnapshot& s, core::Instant now) {
       .add(s.history_dropped);
 
   Family events = counter(out, "pointsman_events_total", "Events of the history, by kind.");
-  for (std::size_t i = 0; i < MetricsCounts::event_kinds.size(); ++i)
-    events.add(s.counts.events[i], {{"kind", std::string(MetricsCounts::event_kinds[i])}});
+  for (std::size_t i = 0; i < conf::event_kinds.size(); ++i)
+    events.add(s.counts.events[i], {{"kind", std::string(conf::event_kinds[i])}});
+  events.add(s.counts.events.back(), {{"kind", "other"}});
+
+  counter(out, "pointsman_hooks_total", "Events that hooks.command was to be run for, by how that ended.")
+      .add(s.hooks.done, {{"outcome", "done"}})
+      .add(s.hooks.failed, {{"outcome", "failed"}})
+      .add(s.hooks.timed_out, {{"outcome", "timed_out"}})
+      .add(s.hooks.not_started, {{"outcome", "not_started"}})
+      .add(s.hooks.dropped, {{"outcome", "dropped"}});
 
   Family requests =
       counter(out, "pointsman_admin_requests_total", "Requests on the admin socket, by outcome.");

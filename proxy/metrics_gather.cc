@@ -74,6 +74,7 @@ Snapshot gather_metrics(const MetricsSources& sources, const MetricsCounts& coun
                     .sessions = sources.workers.counts(),
                     .admin = sources.admin.counts(),
                     .history_dropped = sources.history.dropped(),
+                    .hooks = sources.hooks.counts(),
                     .counts = counts};
   if (sources.heartbeats != nullptr) {
     snapshot.warnings += sources.heartbeats->warnings().size();

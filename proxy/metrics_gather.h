@@ -4,6 +4,7 @@
 #include "proxy/control.h"
 #include "proxy/heartbeats.h"
 #include "proxy/history.h"
+#include "proxy/hooks.h"
 #include "proxy/metrics_snapshot.h"
 #include "proxy/workers.h"
 
@@ -15,6 +16,7 @@ struct MetricsSources {
   const Workers& workers;
   const AdminServer& admin;
   const History& history;
+  const Hooks& hooks;
   const Heartbeats* heartbeats = nullptr;  // null: no backend has an agent
 };
 

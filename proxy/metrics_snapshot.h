@@ -11,6 +11,7 @@
 #include "health/core/cluster.h"
 #include "health/core/controller.h"
 #include "proxy/admin_server.h"
+#include "proxy/hooks.h"
 #include "proxy/link_report.h"
 #include "proxy/metrics_counts.h"
 #include "proxy/workers.h"
@@ -71,6 +72,7 @@ struct MetricsSnapshot {
   SessionCounts sessions{};
   AdminCounts admin{};
   std::uint64_t history_dropped = 0;
+  HookCounts hooks{};
   std::vector<Backend> backends{};  // index == BackendId
   std::optional<HeartbeatPortReport> heartbeats{};
   MetricsCounts counts{};

@@ -67,6 +67,17 @@ TEST(Summary, OfAgentsAndTimes) {
       "log          info and above, as text, to standard error\n");
 }
 
+// Who is told of what.
+TEST(Summary, OfHooks) {
+  Config config = must_load(rest);
+  EXPECT_THAT(summary(config), Not(HasSubstr("hooks")));
+  config.hooks.command = {"/etc/pointsman/tell", "--mail"};
+  EXPECT_THAT(
+      summary(config),
+      HasSubstr("hooks        /etc/pointsman/tell, for at most 10s, on failover_started, failover, refused, "
+                "no_primary, quarantine, degraded\n"));
+}
+
 // Everything that can be switched off or turned round says so.
 TEST(Summary, OfTheOtherChoices) {
   Config config = must_load(rest);

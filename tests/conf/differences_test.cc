@@ -91,7 +91,8 @@ TEST(Differences, KeysThatAReloadApplies) {
                   "replication.semi_sync", "replication.chained", "heartbeat.deadtime", "failover.automatic",
                   "failover.failback", "failover.allow_loss", "failover.discard", "failover.binlog_program",
                   "failover.refused_confirm", "failover.catchup_timeout", "failover.window",
-                  "failover.max_in_window", "backend.priority", "backend.never_promote"));
+                  "failover.max_in_window", "hooks.command", "hooks.events", "hooks.timeout",
+                  "backend.priority", "backend.never_promote"));
 }
 
 // After a reload, what is left over is exactly what takes a restart.

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "conf/duration.h"
+#include "conf/event_kinds.h"
 #include "tests/conf/config_text.h"
 
 namespace pointsman::conf {
@@ -87,6 +88,10 @@ max_in_window = 9
 [fence]
 kill_hung = false
 command = ["/bin/fence", "", "--off"]
+[hooks]
+command = ["/bin/tell", "--now"]
+events = ["all", "verdict"]
+timeout = "2m"
 [[backend]]
 name = "b.1"
 address = "h1:1"
@@ -144,6 +149,9 @@ never_promote = true
   EXPECT_EQ(c.failover.max_in_window, 9U);
   EXPECT_FALSE(c.fence.kill_hung);
   EXPECT_THAT(c.fence.command, ElementsAre("/bin/fence", "", "--off"));
+  EXPECT_THAT(c.hooks.command, ElementsAre("/bin/tell", "--now"));
+  EXPECT_THAT(c.hooks.events, ElementsAre("all", "verdict"));
+  EXPECT_EQ(c.hooks.timeout, 2min);
   ASSERT_EQ(c.backends.size(), 3U);
   EXPECT_EQ(c.backends[0].udp, (std::vector<HostPort>{{"h1", 2}}));
   EXPECT_EQ(c.backends[0].serial, std::nullopt);
@@ -252,8 +260,37 @@ TEST(Loader, ValuesOfEachKind) {
        "p.toml:2:12: fence.command: expected a program's absolute path first, found an empty text"},
       {"[fence]\ncommand = [\"fence\"]\n",
        "p.toml:2:12: fence.command: expected a program's absolute path first, found \"fence\""},
+      {"[hooks]\ncommand = [\"tell\"]\n",
+       "p.toml:2:12: hooks.command: expected a program's absolute path first, found \"tell\""},
+      {"[hooks]\ncommand = [\"/bin/tell\"]\nevents = []\n",
+       "p.toml:3:10: hooks.events is empty: hooks.command would never be run"},
+      {"[hooks]\nevents = [\"failover\", 1]\n",
+       "p.toml:2:23: hooks.events: expected an array of kinds of events, or \"all\" for every kind, at most "
+       "64, "
+       "found the integer 1"},
+      {"[hooks]\ntimeout = \"0s\"\n",
+       "p.toml:2:11: hooks.timeout: expected a duration from \"100ms\" to \"10m\", found the string \"0s\""},
   };
   for (const Case& c : cases) EXPECT_THAT(problems_of(c.text + rest), ElementsAre(c.problem)) << c.text;
+}
+
+// A kind of events that there is not: which there are, and which was meant.
+TEST(Loader, KindsOfEvents) {
+  const auto problem = [](const std::string& kind) {
+    const auto problems = problems_of("[hooks]\nevents = [\"" + kind + "\"]\n" + rest);
+    return problems.size() == 1 ? problems[0] : "no problem";
+  };
+  for (const std::string_view kind : event_kinds) EXPECT_EQ(problem(std::string(kind)), "no problem");
+  EXPECT_EQ(problem("all"), "no problem");
+  std::string list;
+  for (const std::string_view kind : event_kinds) list += (list.empty() ? "" : ", ") + std::string(kind);
+  const std::string expected =
+      "p.toml:2:11: hooks.events: expected an array of kinds of events, or \"all\" for every kind, at most "
+      "64, found ";
+  EXPECT_EQ(problem("quarantined"),
+            expected + R"(the string "quarantined": did you mean "quarantine"? The kinds are )" + list);
+  EXPECT_EQ(problem("step"), expected + R"(the string "step": The kinds are )" + list);
+  EXPECT_EQ(problem(""), expected + R"(the string "": The kinds are )" + list);
 }
 
 // What decides over a server's place in the cluster.
@@ -454,25 +491,26 @@ TEST(LoaderFiles, Passwords) {
   EXPECT_EQ(config->replication.account.password, "two");
 }
 
-// A fence program that cannot be run is found out now, not when the primary is dead.
-TEST(LoaderFiles, FenceCommand) {
+// A program that cannot be run is found out now, not when the primary is dead.
+TEST(LoaderFiles, Programs) {
   const TempDir dir;
   const std::string password = dir.write("password", "x");
-  const auto problem = [&](const std::string& program) {
-    const auto config = load_text("[fence]\ncommand = [\"" + program +
-                                      "\", \"off\"]\n[monitor]\nuser = \"m\"\npassword_file = \"" + password +
-                                      "\"\n[replication]\nuser = \"r\"\npassword_file = \"" + password +
-                                      "\"\n" + two_backends,
-                                  "p.toml");
-    return config ? std::string("no problem") : to_string(config.error().at(0));
-  };
-  EXPECT_EQ(problem("/bin/sh"), "no problem");
-  EXPECT_EQ(problem("/nowhere/fence"),
-            "p.toml:2:12: fence.command: \"/nowhere/fence\": cannot be run: No such file or directory");
-  EXPECT_EQ(problem(dir.path()),
-            "p.toml:2:12: fence.command: \"" + dir.path() + "\": cannot be run: not a regular file");
-  EXPECT_EQ(problem(password),
-            "p.toml:2:12: fence.command: \"" + password + "\": cannot be run: Permission denied");
+  for (const std::string section : {"fence", "hooks"}) {
+    const auto problem = [&](const std::string& program) {
+      const auto config = load_text("[" + section + "]\ncommand = [\"" + program +
+                                        "\", \"off\"]\n[monitor]\nuser = \"m\"\npassword_file = \"" +
+                                        password + "\"\n[replication]\nuser = \"r\"\npassword_file = \"" +
+                                        password + "\"\n" + two_backends,
+                                    "p.toml");
+      return config ? std::string("no problem") : to_string(config.error().at(0));
+    };
+    const std::string start = "p.toml:2:12: " + section + ".command: ";
+    EXPECT_EQ(problem("/bin/sh"), "no problem");
+    EXPECT_EQ(problem("/nowhere/tool"),
+              start + "\"/nowhere/tool\": cannot be run: No such file or directory");
+    EXPECT_EQ(problem(dir.path()), start + "\"" + dir.path() + "\": cannot be run: not a regular file");
+    EXPECT_EQ(problem(password), start + "\"" + password + "\": cannot be run: Permission denied");
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "conf/agent_config.h"
+#include "conf/event_kinds.h"
 #include "conf/loader.h"
 #include "conf/schema.h"
 #include "tests/conf/config_text.h"
@@ -54,6 +55,21 @@ TEST(Sample, ShowsEveryKey) {
     const std::size_t end = text.find("\n[", begin + 1);
     const std::string part = text.substr(begin, end - begin);
     EXPECT_NE(part.find("\n" + key.name.substr(section.size() + 1) + " = "), std::string::npos) << key.name;
+  }
+}
+
+// Who writes hooks.events finds what there is to choose from, in the sample and in the manual.
+TEST(Sample, ListsTheKindsOfEvents) {
+  const std::string sample = content_of(POINTSMAN_CONF_DIR "/pointsman.toml");
+  const std::size_t begin = sample.find("\n# The kinds of events");
+  ASSERT_NE(begin, std::string::npos);
+  const std::string list = sample.substr(begin, sample.find("\nevents = ", begin) - begin);
+  const std::string readme = content_of(POINTSMAN_CONF_DIR "/../README.md");
+  for (const std::string_view kind : event_kinds) {
+    EXPECT_TRUE(list.contains(" " + std::string(kind) + ",") ||
+                list.contains(" " + std::string(kind) + ".") || list.contains("# " + std::string(kind) + ","))
+        << kind;
+    EXPECT_TRUE(readme.contains("`" + std::string(kind) + "`")) << kind;
   }
 }
 

@@ -44,6 +44,7 @@ Snapshot full() {
              .warnings = 2};
   s.semi_sync_state = core::SemiSyncState::degraded;
   s.at_stake = 43;
+  s.hooks = {.done = 4, .failed = 3, .timed_out = 2, .not_started = 1, .dropped = 5};
   s.sessions.active = 7;
   s.sessions.active_by_backend[0] = 7;
   s.sessions.bytes_from_clients = 1000;
@@ -80,7 +81,8 @@ Snapshot full() {
   failover.failed = true;
   s.counts.on_record(failover, 3000);
   s.counts.on_record(record("switchover", {{"route", 1ms, ""}}, 5ms), 4000);
-  for (const char* kind : {"refused", "step", "never heard of"}) s.counts.on_record(record(kind), 5000);
+  for (const char* kind : {"refused", "step", "never heard of", "verdict"})
+    s.counts.on_record(record(kind), 5000);
   return s;
 }
 
@@ -155,7 +157,13 @@ TEST(MetricsFamilies, Counts) {
   EXPECT_EQ(s.value("pointsman_last_change_timestamp_seconds{kind=\"failover\"}"), 2);
   EXPECT_EQ(s.value("pointsman_events_total{kind=\"failover\"}"), 3);
   EXPECT_EQ(s.value("pointsman_events_total{kind=\"other\"}"), 1);
-  EXPECT_EQ(s.sum("pointsman_events_total{"), 6) << "steps are not events";
+  EXPECT_EQ(s.value("pointsman_events_total{kind=\"verdict\"}"), 1);
+  EXPECT_EQ(s.sum("pointsman_events_total{"), 7) << "steps are not events";
+  EXPECT_EQ(s.value("pointsman_hooks_total{outcome=\"done\"}"), 4);
+  EXPECT_EQ(s.value("pointsman_hooks_total{outcome=\"failed\"}"), 3);
+  EXPECT_EQ(s.value("pointsman_hooks_total{outcome=\"timed_out\"}"), 2);
+  EXPECT_EQ(s.value("pointsman_hooks_total{outcome=\"not_started\"}"), 1);
+  EXPECT_EQ(s.value("pointsman_hooks_total{outcome=\"dropped\"}"), 5);
 }
 
 // A daemon of the first moment, which knows nothing yet, claims nothing: no ages, no lag, no links.
