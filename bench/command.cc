@@ -17,6 +17,19 @@ int complain(const std::string& text) {
   return 1;
 }
 
+CLI::Option* add_rate(CLI::App& app, std::optional<unsigned>& rate) {
+  return app
+      .add_option_function<unsigned>(
+          "--rate", [&rate](unsigned wanted) { rate = wanted; },
+          "commits a second of all writers, on schedule; the table then has latencies")
+      ->check(CLI::Range(1, 100000));
+}
+
+std::optional<std::string> rate_fault(const std::optional<unsigned>& rate, unsigned clients) {
+  if (!rate || *rate >= clients) return std::nullopt;
+  return "--rate must be at least --clients: a commit a second of each writer";
+}
+
 void add_product(CLI::App& app, std::string& product) {
   app.add_option("--product", product, "the servers")
       ->check(CLI::IsMember({"mariadb", "mysql"}))
@@ -70,10 +83,16 @@ void add_wishes(CLI::App& app, Wishes& wishes) {
 std::expected<Report, std::string> Report::open(std::string path, const std::string& benchmark,
                                                 testbed::Product product,
                                                 const std::vector<std::string>& command_line) {
+  return open(std::move(path), benchmark, server_version(product), command_line);
+}
+
+std::expected<Report, std::string> Report::open(std::string path, const std::string& benchmark,
+                                                const std::string& server,
+                                                const std::vector<std::string>& command_line) {
   Report report;
   report.path_ = std::move(path);
   report.report_ = {{"benchmark", benchmark}, {"machine", describe_machine(command_line)}};
-  report.report_["machine"]["server"] = server_version(product);
+  report.report_["machine"]["server"] = server;
   if (report.path_.empty()) return report;
   if (auto written = write_json(report.path_, report.report_); !written)
     return std::unexpected(written.error());

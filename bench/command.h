@@ -2,6 +2,7 @@
 
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,10 @@ extern const char* const plot_definitions;  // part of --help
 void add_gnuplot(CLI::App& app, PlotPlace& place);
 // Makes the plots of a report as --json has it, and says so; exit status.
 int plot(const PlotPlace& place, const nlohmann::json& report);
+// --rate, into `rate`, which outlives the parsing.
+CLI::Option* add_rate(CLI::App& app, std::optional<unsigned>& rate);
+// What is wrong with it for so many writers; nullopt: nothing.
+std::optional<std::string> rate_fault(const std::optional<unsigned>& rate, unsigned clients);
 void add_product(CLI::App& app, std::string& product);
 
 // What a benchmark has to say: the head and the text on standard output, all of it in a file.
@@ -55,6 +60,10 @@ class Report {
   // "": none.
   static std::expected<Report, std::string> open(std::string path, const std::string& benchmark,
                                                  testbed::Product product,
+                                                 const std::vector<std::string>& command_line);
+  // The same for servers that are told otherwise.
+  static std::expected<Report, std::string> open(std::string path, const std::string& benchmark,
+                                                 const std::string& server,
                                                  const std::vector<std::string>& command_line);
   // A folder for plots, too, which is made now.
   std::expected<void, std::string> plot_into(PlotPlace place);

@@ -24,8 +24,10 @@ class FailoverCommand : public Command {
     app->add_option("--clients", options_.clients, "writers, a thread and a connection each")
         ->check(CLI::Range(1, 500))
         ->capture_default_str();
+    auto* rate = add_rate(*app, options_.rate);
     app->add_option("--think", think_ms_, "pause of a writer after each commit, in ms")
         ->check(CLI::Range(0, 10000))
+        ->excludes(rate)
         ->capture_default_str();
     app->add_option("--semi-sync", semi_sync_, "replication.semi_sync")
         ->check(CLI::IsMember({"required", "preferred", "off"}))
@@ -69,6 +71,7 @@ class FailoverCommand : public Command {
     if (!semi_sync) return std::unexpected(semi_sync.error());
     options_.product = *product;
     options_.semi_sync = *semi_sync;
+    if (auto fault = rate_fault(options_.rate, options_.clients)) return std::unexpected(*fault);
     options_.think_time = std::chrono::milliseconds(think_ms_);
     options_.scenarios.clear();
     for (const Scenario scenario : all_scenarios) {

@@ -7,6 +7,8 @@
 #include <thread>
 #include <utility>
 
+#include "bench/warm_up.h"
+
 namespace pointsman::bench {
 
 namespace {
@@ -138,10 +140,12 @@ Outcome FailoverBench::move_primary(FailoverRun& run, std::size_t from) {
     return std::unexpected(wrote.error());
   }
   std::this_thread::sleep_until(*event + timeline_after);
+  wait_until_on_schedule(*writers, schedule_);
   for (const auto& writer : *writers) writer->stop();
+  const Moment end = Clock::now();
   if (auto settled = stage_->wait_settled(to, settle_timeout); !settled)
     return std::unexpected(settled.error());
-  return evaluate(run, *writers, to, *event);
+  return evaluate(run, record(*writers, end), to, *event);
 }
 
 Outcome FailoverBench::stay_calm(FailoverRun& run, std::size_t primary) {
@@ -178,11 +182,13 @@ Outcome FailoverBench::stay_calm(FailoverRun& run, std::size_t primary) {
   const auto alive = stage_->wait_links(primary, is("alive"), change_timeout);
   if (!alive) return std::unexpected(alive.error());
   calm.mended_ms = to_ms(*alive - mended);
+  std::this_thread::sleep_until(event + timeline_after);
   for (const auto& writer : *writers) writer->stop();
+  Recording recording = record(*writers, Clock::now());
   if (auto settled = stage_->wait_settled(primary, settle_timeout); !settled) return settled;
 
-  std::vector<std::vector<Commit>> commits;
-  for (const auto& writer : *writers) commits.push_back(writer->record());
+  std::vector<std::vector<Commit>>& commits = recording.commits;
+  measure_latencies(run, recording, event);
   const Pause usual = longest_pause(commits, began, event);
   const Pause then = longest_pause(commits, event, end);
   calm.pause_before_ms = to_ms(usual.together);
@@ -201,10 +207,13 @@ Outcome FailoverBench::stay_calm(FailoverRun& run, std::size_t primary) {
 
 std::expected<FailoverBench::Writers, std::string> FailoverBench::start_writers(unsigned number) {
   Writers writers;
+  schedule_.reset();
+  if (options_.rate) schedule_.emplace(Clock::now(), *options_.rate, options_.clients);
   for (unsigned i = 0; i < options_.clients; ++i)
-    writers.push_back(stage_->start_writer(number, i, options_.think_time));
+    writers.push_back(stage_->start_writer(number, i, options_.think_time, schedule_));
   const auto deadline = Clock::now() + commits_timeout;
-  const auto warm = [](const auto& writer) { return writer->commits() >= warm_up_commits; };
+  const std::uint64_t enough = schedule_ ? 1 : warm_up_commits;
+  const auto warm = [enough](const auto& writer) { return writer->commits() >= enough; };
   while (!std::ranges::all_of(writers, warm)) {
     if (Clock::now() >= deadline) {
       return std::unexpected("the writers do not commit through the proxy; the daemon's log says:\n" +
@@ -212,6 +221,7 @@ std::expected<FailoverBench::Writers, std::string> FailoverBench::start_writers(
     }
     std::this_thread::sleep_for(look_pause);
   }
+  wait_until_on_schedule(writers, schedule_);
   std::this_thread::sleep_for(timeline_before);
   return writers;
 }

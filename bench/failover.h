@@ -10,10 +10,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "bench/client_run.h"
 #include "bench/gap.h"
 #include "bench/scenario.h"
 #include "bench/stage.h"
-#include "bench/timeline.h"
 
 // Measures how long clients cannot write when the primary changes: real servers, real writers, one event a
 // run.
@@ -25,19 +25,11 @@ struct FailoverOptions {
   unsigned runs = 10;
   unsigned clients = 4;
   std::chrono::milliseconds think_time{0};  // of each writer, after a commit
+  std::optional<unsigned> rate{};           // commits a second of all writers, on schedule
   conf::SemiSync semi_sync = conf::SemiSync::preferred;
   std::vector<std::string> settings{};     // further lines for the servers' my.cnf
   Wishes wishes{};                         // how the installation is to differ from the scenario's own
   std::filesystem::path work_directory{};  // "": a fresh one; otherwise it is kept
-};
-
-// How the writer that committed first on the new primary got there; from the event, in ms.
-struct Way {
-  double broken_ms = 0;     // its connection ended
-  double connected_ms = 0;  // it was logged in again
-  double committed_ms = 0;
-  unsigned failed = 0;  // connects that failed in between
-  std::string error;    // what the client library said of the end
 };
 
 // What is to be seen when nothing may happen (cut_serial). In ms.
@@ -53,39 +45,27 @@ struct Calm {
   std::vector<std::string> links_down;
 };
 
-struct FailoverRun {
+struct FailoverRun : ClientRun {
   Scenario scenario = Scenario::crash;
   unsigned number = 0;  // from 1, over all scenarios
   std::string from;
   std::string to;
   // All in ms.
-  double gap_ms = 0;  // last commit acknowledged by the old primary -> first one by the new, all writers
-  double slowest_gap_ms = 0;  // the same for the writer whose gap was the longest
-  double since_event_ms = 0;  // the event -> first commit acknowledged by the new primary
-  double commit_ms = 0;       // median time between a writer's commits before the event
-  std::vector<std::optional<double>> writer_gap_ms;
-  std::optional<double> routed_ms;  // the event -> the first login of a writer at the new primary
-  std::optional<double> died_ms;    // crash, host_dead: until the kernel had taken the killed server down
-  std::optional<Calm> calm;         // cut_serial: instead of all the times above
-  double deadtime_ms = 0;           // as configured
-  bool killed_by_agent = false;     // hang, cut_eth0
-  Way way;
-  nlohmann::json change;  // the daemon's record: steps, total_ms, verdict, lost
-  std::size_t acknowledged = 0;
-  std::size_t missing = 0;   // acknowledged rows that the new primary does not have
-  bool rejoined = false;     // the old primary became a replica without help
-  bool quarantined = false;  // it did not, and was built anew
+  std::optional<double> died_ms;  // crash, host_dead: until the kernel had taken the killed server down
+  std::optional<Calm> calm;       // cut_serial: instead of all the times above
+  double deadtime_ms = 0;         // as configured
+  bool killed_by_agent = false;   // hang, cut_eth0
+  nlohmann::json change;          // the daemon's record: steps, total_ms, verdict, lost
+  bool rejoined = false;          // the old primary became a replica without help
+  bool quarantined = false;       // it did not, and was built anew
   // Transactions that it came back with alone and that were taken back; MariaDB: at most, by their numbers.
   std::uint64_t taken_back = 0;
   std::string taken_back_how;  // the daemon's words; "": there were none
-  Timeline timeline;           // commits around the event
   double rejoin_ms =
       0;  // from its restart (freeze: thaw; cut_eth0: mending; switchover: the event) until all is settled
 };
 
 nlohmann::json to_json(const FailoverRun& run);
-// The median time between a writer's commits; 0: there are none.
-double usual_commit_ms(const std::vector<std::vector<Commit>>& writers, Moment until);
 
 // Drives a stage through any number of runs; the next run goes the other way. One thread.
 class FailoverBench {
@@ -118,7 +98,8 @@ class FailoverBench {
   Outcome wait_for_commits(const Writers& writers, Moment after, const std::string& what);
   Outcome repair(FailoverRun& run, std::size_t from);
   Outcome bring_back(FailoverRun& run, std::size_t from, Moment event);
-  Outcome evaluate(FailoverRun& run, const Writers& writers, std::size_t to, Moment event);
+  Recording record(const Writers& writers, Moment end) const;
+  Outcome evaluate(FailoverRun& run, Recording recording, std::size_t to, Moment event);
   Outcome find_rows(FailoverRun& run, std::size_t primary, std::vector<std::vector<Commit>>& commits);
   Outcome find_change(FailoverRun& run);
   Outcome find_taken_back(FailoverRun& run, const std::vector<nlohmann::json>& events) const;
@@ -129,6 +110,7 @@ class FailoverBench {
   std::unique_ptr<Stage> stage_;
   Scenario scenario_ = Scenario::crash;  // of the stage
   unsigned of_scenario_ = 0;             // runs on this stage so far
+  std::optional<Schedule> schedule_;     // of the run that is on
   std::vector<FailoverRun> runs_;
 };
 

@@ -2,17 +2,11 @@
 #include <algorithm>
 
 #include "bench/failover.h"
-#include "bench/statistics.h"
 #include "health/core/gtid_set.h"
 
 namespace pointsman::bench {
 
 using Outcome = std::expected<void, std::string>;
-
-double usual_commit_ms(const std::vector<std::vector<Commit>>& writers, Moment until) {
-  const auto summary = summarise(intervals_before(writers, until));
-  return summary ? summary->median : 0;
-}
 
 Outcome FailoverBench::find_rows(FailoverRun& run, std::size_t primary,
                                  std::vector<std::vector<Commit>>& commits) {
@@ -22,35 +16,19 @@ Outcome FailoverBench::find_rows(FailoverRun& run, std::size_t primary,
   return {};
 }
 
-Outcome FailoverBench::evaluate(FailoverRun& run, const Writers& writers, std::size_t to, Moment event) {
-  std::vector<std::vector<Commit>> commits;
-  for (const auto& writer : writers) commits.push_back(writer->record());
-  if (auto done = find_rows(run, to, commits); !done) return done;
-  const auto gap = measure_gap(commits, event, stage_->server(to).server_id());
-  if (!gap) return std::unexpected(gap.error());
-  run.gap_ms = to_ms(gap->gap);
-  run.slowest_gap_ms = to_ms(gap->slowest_writer);
-  run.since_event_ms = to_ms(gap->since_event);
-  run.commit_ms = usual_commit_ms(commits, event);
-  run.timeline = timeline_around(commits, event);
-  for (const auto& span : gap->of_writer) {
-    run.writer_gap_ms.push_back(span ? std::optional(to_ms(*span)) : std::nullopt);
-  }
+Recording FailoverBench::record(const Writers& writers, Moment end) const {
+  Recording recording{.commits = {}, .interruptions = {}, .schedule = schedule_, .end = end};
   for (const auto& writer : writers) {
-    for (const auto& interruption : writer->interruptions()) {
-      if (interruption.began < event || interruption.connected < interruption.began) continue;
-      const double routed = to_ms(interruption.connected - event);
-      run.routed_ms = std::min(routed, run.routed_ms.value_or(routed));
-    }
+    recording.commits.push_back(writer->record());
+    recording.interruptions.push_back(writer->interruptions());
   }
-  for (const auto& interruption : writers[gap->first_writer]->interruptions()) {
-    if (interruption.committed != gap->first_after) continue;
-    run.way = {.broken_ms = to_ms(interruption.began - event),
-               .connected_ms = to_ms(interruption.connected - event),
-               .committed_ms = to_ms(interruption.committed - event),
-               .failed = interruption.failed,
-               .error = interruption.error};
-  }
+  return recording;
+}
+
+Outcome FailoverBench::evaluate(FailoverRun& run, Recording recording, std::size_t to, Moment event) {
+  if (auto done = find_rows(run, to, recording.commits); !done) return done;
+  const unsigned new_server = stage_->server(to).server_id();
+  if (auto done = measure_clients(run, recording, event, new_server); !done) return done;
   return find_change(run);
 }
 
@@ -99,44 +77,32 @@ nlohmann::json to_json(const Calm& calm) {
 
 nlohmann::json to_json(const FailoverRun& run) {
   if (run.calm) {
-    return {{"scenario", to_string(run.scenario)},
-            {"run", run.number},
-            {"primary", run.from},
-            {"calm", to_json(*run.calm)},
-            {"commit_ms", run.commit_ms},
-            {"timeline", to_json(run.timeline)},
-            {"acknowledged", run.acknowledged},
-            {"missing", run.missing}};
+    nlohmann::json json{{"scenario", to_string(run.scenario)},
+                        {"run", run.number},
+                        {"primary", run.from},
+                        {"calm", to_json(*run.calm)},
+                        {"commit_ms", run.commit_ms},
+                        {"timeline", to_json(run.timeline)},
+                        {"acknowledged", run.acknowledged},
+                        {"missing", run.missing}};
+    if (run.latency_before) json["latency_before"] = to_json(*run.latency_before);
+    if (run.latency_after) json["latency_after"] = to_json(*run.latency_after);
+    return json;
   }
-  nlohmann::json writers = nlohmann::json::array();
-  for (const auto& gap : run.writer_gap_ms) writers.push_back(gap ? nlohmann::json(*gap) : nlohmann::json());
-  return {{"scenario", to_string(run.scenario)},
-          {"run", run.number},
-          {"from", run.from},
-          {"to", run.to},
-          {"gap_ms", run.gap_ms},
-          {"slowest_gap_ms", run.slowest_gap_ms},
-          {"since_event_ms", run.since_event_ms},
-          {"commit_ms", run.commit_ms},
-          {"timeline", to_json(run.timeline)},
-          {"writer_gap_ms", writers},
-          {"routed_ms", run.routed_ms ? nlohmann::json(*run.routed_ms) : nlohmann::json()},
-          {"killed_by_agent", run.killed_by_agent},
-          {"died_ms", run.died_ms ? nlohmann::json(*run.died_ms) : nlohmann::json()},
-          {"first_client",
-           {{"broken_ms", run.way.broken_ms},
-            {"connected_ms", run.way.connected_ms},
-            {"committed_ms", run.way.committed_ms},
-            {"failed_tries", run.way.failed},
-            {"error", run.way.error}}},
-          {"change", run.change},
-          {"acknowledged", run.acknowledged},
-          {"missing", run.missing},
-          {"rejoined", run.rejoined},
-          {"quarantined", run.quarantined},
-          {"taken_back", run.taken_back},
-          {"taken_back_how", run.taken_back_how},
-          {"rejoin_ms", run.rejoin_ms}};
+  nlohmann::json json = to_json(static_cast<const ClientRun&>(run));
+  json.update({{"scenario", to_string(run.scenario)},
+               {"run", run.number},
+               {"from", run.from},
+               {"to", run.to},
+               {"killed_by_agent", run.killed_by_agent},
+               {"died_ms", run.died_ms ? nlohmann::json(*run.died_ms) : nlohmann::json()},
+               {"change", run.change},
+               {"rejoined", run.rejoined},
+               {"quarantined", run.quarantined},
+               {"taken_back", run.taken_back},
+               {"taken_back_how", run.taken_back_how},
+               {"rejoin_ms", run.rejoin_ms}});
+  return json;
 }
 
 }  // namespace pointsman::bench

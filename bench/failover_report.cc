@@ -38,8 +38,13 @@ What is measured, on CLOCK_MONOTONIC, by writers that commit one row after anoth
                  transactions, by the GTIDs in `pointsman events` (MariaDB: at most so many).
   longest pause  cut-serial: without a commit of any writer (one writer: of one by itself), in a time after the cut
                  and in one as long before it. Noticed, mended: until status says the link dead, alive.
+  latency ...    with --rate: from when a commit was due until it was acknowledged, however often it was tried;
+                 of those due in the second before the event, and in the three seconds from the event on. Each
+                 run's own percentiles.
 A gap lies between two commits and so does not depend on how many were tried meanwhile: there is no coordinated
-omission in it. Every acknowledged row is looked for on the new primary; a missing one makes exit status 1.
+omission in it. A latency would have it if writers waited for their answers: then a whole outage is one slow commit
+of each. So with --rate all that was due meanwhile counts, from when it was due. A gap is then as fine as the rate.
+Every acknowledged row is looked for on the new primary; a missing one makes exit status 1.
 With --semi-sync required the new primary acknowledges nothing until the old one has returned as its replica: gap
 and since_event then include its return, and routed does not. Measure speed with preferred, and loss with
 required.)";
@@ -47,13 +52,6 @@ required.)";
 namespace {
 
 using Values = std::vector<double>;
-
-std::vector<std::string> row_of(const FailoverRow& row) {
-  const auto summary = summarise(row.values_ms);
-  if (!summary) return {row.name, "-", "-", "-", "-"};
-  return {row.name, format_number(summary->min, 1), format_number(summary->median, 1),
-          format_number(summary->p95, 1), format_number(summary->max, 1)};
-}
 
 Values collect(std::span<const FailoverRun> runs,
                const std::function<std::optional<double>(const FailoverRun&)>& value) {
@@ -77,6 +75,12 @@ std::vector<FailoverRow> step_rows(std::span<const FailoverRun> runs) {
     }
   }
   return rows;
+}
+
+std::vector<const ClientRun*> clients_of(std::span<const FailoverRun> runs) {
+  std::vector<const ClientRun*> clients;
+  for (const FailoverRun& run : runs) clients.push_back(&run);
+  return clients;
 }
 
 std::vector<FailoverRun> only(std::span<const FailoverRun> runs, Scenario scenario) {
@@ -141,8 +145,9 @@ std::string scenario_text(const FailoverOptions& options, Scenario scenario,
   if (const auto setup = setup_for(scenario, options.wishes)) text += "  " + describe(*setup) + "\n";
   for (const std::string& line : options.settings) text += "  my.cnf: " + line + "\n";
   Table table({"", "min", "median", "p95", "max"});
-  for (const FailoverRow& row : failover_rows(runs)) table.add(row_of(row));
+  for (const FailoverRow& row : failover_rows(runs)) table.add(cells_of(row));
   text += table.text();
+  if (options.rate) text += latency_text(clients_of(runs), *options.rate);
   std::size_t acknowledged = 0;
   for (const FailoverRun& run : runs) acknowledged += run.acknowledged;
   const std::string rows = format_number(static_cast<double>(acknowledged)) + " rows acknowledged, " +
@@ -167,25 +172,21 @@ std::string scenario_text(const FailoverOptions& options, Scenario scenario,
 }  // namespace
 
 std::vector<FailoverRow> failover_rows(std::span<const FailoverRun> runs) {
-  if (!runs.empty() && runs.front().calm) return calm_rows(runs);
-  std::vector<FailoverRow> rows{
-      {"gap", collect(runs, [](const FailoverRun& run) { return run.gap_ms; })},
-      {"gap, slowest writer", collect(runs, [](const FailoverRun& run) { return run.slowest_gap_ms; })},
-      {"since_event", collect(runs, [](const FailoverRun& run) { return run.since_event_ms; })},
-      {"routed", collect(runs, [](const FailoverRun& run) { return run.routed_ms; })},
-      {"beyond deadtime", collect(runs,
-                                  [](const FailoverRun& run) -> std::optional<double> {
-                                    if (!takes_deadtime(run.scenario) || !run.routed_ms) return std::nullopt;
-                                    return *run.routed_ms - run.deadtime_ms;
-                                  })},
-      {"client broken", collect(runs, [](const FailoverRun& run) { return run.way.broken_ms; })},
-      {"client connected", collect(runs, [](const FailoverRun& run) { return run.way.connected_ms; })},
-      {"client committed", collect(runs, [](const FailoverRun& run) { return run.way.committed_ms; })},
-  };
-  rows.push_back({"died", collect(runs, [](const FailoverRun& run) { return run.died_ms; })});
-  // What no run of this scenario has.
-  for (const char* name : {"routed", "beyond deadtime", "died"})
-    std::erase_if(rows, [name](const auto& row) { return row.name == name && row.values_ms.empty(); });
+  if (!runs.empty() && runs.front().calm) {
+    std::vector<FailoverRow> rows = calm_rows(runs);
+    std::ranges::move(latency_rows(clients_of(runs)), std::back_inserter(rows));
+    return rows;
+  }
+  const auto clients = clients_of(runs);
+  std::vector<FailoverRow> rows = client_rows(clients);
+  FailoverRow beyond{"beyond deadtime", collect(runs, [](const FailoverRun& run) -> std::optional<double> {
+                       if (!takes_deadtime(run.scenario) || !run.routed_ms) return std::nullopt;
+                       return *run.routed_ms - run.deadtime_ms;
+                     })};
+  const auto routed = std::ranges::find(rows, "routed", &FailoverRow::name);
+  if (!beyond.values_ms.empty()) rows.insert(routed + 1, std::move(beyond));  // which then has values, too
+  FailoverRow died{"died", collect(runs, [](const FailoverRun& run) { return run.died_ms; })};
+  if (!died.values_ms.empty()) rows.push_back(std::move(died));
   for (FailoverRow& row : step_rows(runs)) rows.push_back(std::move(row));
   rows.push_back({"total of the daemon", collect(runs, [](const FailoverRun& run) -> std::optional<double> {
                     if (!run.change.contains("total_ms") || !run.change["total_ms"].is_number()) return {};
@@ -195,6 +196,7 @@ std::vector<FailoverRow> failover_rows(std::span<const FailoverRun> runs) {
                     return run.rejoined ? std::optional(run.rejoin_ms) : std::nullopt;
                   })});
   rows.push_back({"a commit before", collect(runs, [](const FailoverRun& run) { return run.commit_ms; })});
+  std::ranges::move(latency_rows(clients), std::back_inserter(rows));
   return rows;
 }
 
@@ -233,6 +235,7 @@ nlohmann::json failover_json(const FailoverOptions& options, std::span<const Fai
           {"semi_sync", to_string(options.semi_sync)},
           {"clients", options.clients},
           {"think_ms", options.think_time.count()},
+          {"rate", options.rate ? nlohmann::json(*options.rate) : nlohmann::json()},
           {"settings", options.settings},
           {"missing", total_missing(runs)},
           {"scenarios", scenarios}};

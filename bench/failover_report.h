@@ -11,11 +11,7 @@
 // What is said about a series of runs. Pure.
 namespace pointsman::bench {
 
-// One row of the table: a measured time over all runs of a scenario.
-struct FailoverRow {
-  std::string name;
-  std::vector<double> values_ms;
-};
+using FailoverRow = RunRow;
 
 // gap, since_event, how the first client came back, the daemon's steps in their order, its total, the rejoin.
 std::vector<FailoverRow> failover_rows(std::span<const FailoverRun> runs);

@@ -318,7 +318,8 @@ Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
   return {};
 }
 
-std::unique_ptr<Writer> Stage::start_writer(unsigned run, unsigned number, Millis think_time) {
+std::unique_ptr<Writer> Stage::start_writer(unsigned run, unsigned number, Millis think_time,
+                                            std::optional<Schedule> schedule) {
   return std::make_unique<Writer>(Writer::Options{.connect =
                                                       [this] {
                                                         const auto& accounts = cluster().accounts();
@@ -328,24 +329,15 @@ std::unique_ptr<Writer> Stage::start_writer(unsigned run, unsigned number, Milli
                                                   .table = table_,
                                                   .run = run,
                                                   .number = number,
-                                                  .think_time = think_time});
+                                                  .think_time = think_time,
+                                                  .schedule = schedule});
 }
 
 Outcome Stage::look_up(std::size_t index, unsigned run, std::vector<std::vector<Commit>>& writers) {
   auto sql = cluster().server(index).root();
   if (!sql) return fail(cluster().server(index), sql.error().text);
-  for (std::size_t writer = 0; writer < writers.size(); ++writer) {
-    const auto rows = sql->query("SELECT n, server FROM " + table_ + " WHERE run = " + std::to_string(run) +
-                                 " AND writer = " + std::to_string(writer) + " ORDER BY n");
-    if (!rows) return fail(cluster().server(index), rows.error().text);
-    auto row = rows->rows.begin();
-    for (Commit& commit : writers[writer]) {  // both in the order of n
-      const auto number_of = [](const testbed::Result::Row& r) { return std::stoull(r[0].value_or("0")); };
-      while (row != rows->rows.end() && number_of(*row) < commit.number) ++row;
-      const bool found = row != rows->rows.end() && number_of(*row) == commit.number;
-      commit.server = found ? static_cast<unsigned>(std::stoul((*row)[1].value_or("0"))) : 0;
-    }
-  }
+  if (auto found = look_up_rows(*sql, table_, run, writers); !found)
+    return fail(cluster().server(index), found.error());
   return {};
 }
 

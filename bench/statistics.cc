@@ -4,6 +4,11 @@
 
 namespace pointsman::bench {
 
+double nearest_rank(const std::vector<double>& sorted, unsigned permille) {
+  const std::size_t rank = (sorted.size() * permille + 999) / 1000;  // rounded up without a rounding error
+  return sorted[std::max<std::size_t>(rank, 1) - 1];
+}
+
 std::optional<Summary> summarise(std::vector<double> values) {
   if (values.empty()) return std::nullopt;
   std::ranges::sort(values);
@@ -14,8 +19,7 @@ std::optional<Summary> summarise(std::vector<double> values) {
   summary.min = values.front();
   summary.max = values.back();
   summary.median = count % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-  const std::size_t rank = (count * 95 + 99) / 100;  // ceil(0.95 * count) without a rounding error
-  summary.p95 = values[rank - 1];
+  summary.p95 = nearest_rank(values, 950);
   return summary;
 }
 

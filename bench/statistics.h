@@ -19,6 +19,8 @@ struct Summary {
   double spread() const { return max - min; }
 };
 
+// The smallest value that is not below so many of a thousand of them; `sorted` is not empty.
+double nearest_rank(const std::vector<double>& sorted, unsigned permille);
 // nullopt: no values. Their unit is the caller's.
 std::optional<Summary> summarise(std::vector<double> values);
 nlohmann::json to_json(const Summary& summary);

@@ -10,6 +10,23 @@ std::string create_table_statement(const std::string& table) {
          " server INT UNSIGNED NOT NULL, PRIMARY KEY (run, writer, n)) ENGINE=InnoDB";
 }
 
+std::expected<void, std::string> look_up_rows(testbed::Sql& sql, const std::string& table, unsigned run,
+                                              std::vector<std::vector<Commit>>& writers) {
+  for (std::size_t writer = 0; writer < writers.size(); ++writer) {
+    const auto rows = sql.query("SELECT n, server FROM " + table + " WHERE run = " + std::to_string(run) +
+                                " AND writer = " + std::to_string(writer) + " ORDER BY n");
+    if (!rows) return std::unexpected(rows.error().text);
+    auto row = rows->rows.begin();
+    for (Commit& commit : writers[writer]) {  // both in the order of n
+      const auto number_of = [](const testbed::Result::Row& r) { return std::stoull(r[0].value_or("0")); };
+      while (row != rows->rows.end() && number_of(*row) < commit.number) ++row;
+      const bool found = row != rows->rows.end() && number_of(*row) == commit.number;
+      commit.server = found ? static_cast<unsigned>(std::stoul((*row)[1].value_or("0"))) : 0;
+    }
+  }
+  return {};
+}
+
 Writer::Writer(Options options)
     : options_(std::move(options)), thread_([this](const std::stop_token& stop) { write(stop); }) {}
 
@@ -36,12 +53,23 @@ void Writer::write(const std::stop_token& stop) {
   while (!stop.stop_requested() && record_.size() < max_commits &&
          interruptions_.size() < max_interruptions) {
     if (sql_) {
+      if (!wait_until_due(stop)) break;
       write_row();
     } else {
       reconnect();
     }
   }
   sql_.reset();
+}
+
+// false: it is to stop.
+bool Writer::wait_until_due(const std::stop_token& stop) {
+  if (!options_.schedule) return true;
+  const Moment due = options_.schedule->due(options_.number, record_.size());
+  if (Clock::now() >= due) return true;
+  std::unique_lock lock(waiting_);
+  wait_.wait_until(lock, stop, due, [] { return false; });
+  return !stop.stop_requested();
 }
 
 void Writer::reconnect() {

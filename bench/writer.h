@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "bench/gap.h"
+#include "bench/schedule.h"
 #include "tests/testbed/sql.h"
 
 namespace pointsman::bench {
@@ -19,11 +21,15 @@ namespace pointsman::bench {
 // The table that writers write to. `server` is the id of the server that executed the INSERT, so that the row
 // itself says afterwards who acknowledged it.
 std::string create_table_statement(const std::string& table);
+// Sets `server` of each commit of a run by the rows of the table; 0: there is no such row.
+std::expected<void, std::string> look_up_rows(testbed::Sql& sql, const std::string& table, unsigned run,
+                                              std::vector<std::vector<Commit>>& writers);
 
 // One client of the service address: commits numbered rows one after another (autocommit), and notes when
 // each was acknowledged. On any error it reconnects at once, with a pause of `retry_pause` after each try
 // that failed. A row whose outcome it does not know is not written again; the next one has the next number.
-// Writes on a thread of its own.
+// On schedule, the n-th commit is tried from the time on that is the n-th, until it is acknowledged; those
+// that were due meanwhile follow as fast as they can. Writes on a thread of its own.
 class Writer {
  public:
   struct Options {
@@ -35,6 +41,7 @@ class Writer {
     unsigned number = 0;  // of this writer
     std::chrono::milliseconds retry_pause{1};
     std::chrono::milliseconds think_time{0};  // between a commit and the next
+    std::optional<Schedule> schedule{};       // nullopt: one after another
   };
 
   // From an error to the first commit on another connection.
@@ -69,11 +76,14 @@ class Writer {
 
  private:
   void write(const std::stop_token& stop);
+  bool wait_until_due(const std::stop_token& stop);
   void reconnect();
   void failed_try();
   void write_row();
 
   Options options_;
+  std::mutex waiting_;
+  std::condition_variable_any wait_;
   std::optional<testbed::Sql> sql_;
   Moment connected_;
   std::uint64_t next_ = 1;

@@ -116,5 +116,33 @@ TEST(FailoverReport, TakesDeadtimeOff) {
   EXPECT_FALSE(row_named(failover_rows(crashes), "beyond deadtime"));
 }
 
+// On schedule the table has each run's percentiles before the event and from it on; without, no such rows.
+TEST(FailoverReport, TellsLatencies) {
+  FailoverOptions options;
+  std::vector<FailoverRun> runs{a_run(Scenario::crash, 20), a_run(Scenario::crash, 20)};
+  EXPECT_FALSE(row_named(failover_rows(runs), "latency before, p50"));
+  EXPECT_EQ(failover_text(options, runs).find("latency"), std::string::npos);
+  for (FailoverRun& run : runs) {
+    run.latency_before = Latency{.count = 100, .p50_ms = 1, .p90_ms = 2, .max_ms = 3};
+    run.latency_after = Latency{.count = 300, .p50_ms = 1.5, .p99_ms = 25, .max_ms = 30};
+  }
+  options.rate = 1000;
+  EXPECT_EQ(row_named(failover_rows(runs), "latency before, p90")->values_ms, (std::vector<double>{2, 2}));
+  EXPECT_EQ(row_named(failover_rows(runs), "latency from the event, p99")->values_ms,
+            (std::vector<double>{25, 25}));
+  std::string text = failover_text(options, runs);
+  EXPECT_NE(text.find("on schedule, 1,000 commits a second"), std::string::npos) << text;
+  EXPECT_EQ(text.find("NOT KEPT UP"), std::string::npos) << text;
+  EXPECT_EQ(text.find("without an answer"), std::string::npos) << text;
+  runs[1].latency_before->p90_ms = 900;
+  runs[0].latency_after->unfinished = 7;
+  text = failover_text(options, runs);
+  EXPECT_NE(text.find("NOT KEPT UP WITH before the event in 1 of 2 runs"), std::string::npos) << text;
+  EXPECT_NE(text.find("without an answer at the end of a run: 7 commits"), std::string::npos) << text;
+  const auto json = failover_json(options, runs);
+  EXPECT_EQ(json["rate"], 1000);
+  EXPECT_EQ(json["scenarios"][0]["runs"][0]["latency_after"]["p99_ms"], 25);
+}
+
 }  // namespace
 }  // namespace pointsman::bench

@@ -60,5 +60,54 @@ TEST(WriterLive, SurvivesARestart) {
   }
 }
 
+// On schedule a writer commits when it is due and not before; what was due while the server was away is made
+// up for, and a writer that waits for its turn stops at once.
+TEST(WriterLive, KeepsToItsSchedule) {
+  auto created = testbed::Server::create({.name = "schedule", .settings = {"read_only = 0"}});
+  ASSERT_TRUE(created) << created.error();
+  testbed::Server& server = **created;
+  auto sql = server.root();
+  ASSERT_TRUE(sql) << sql.error().text;
+  const testbed::Login login{"app", "secret"};
+  const auto prepared =
+      sql->execute_all({"CREATE DATABASE app", create_table_statement("app.writes"),
+                        "CREATE USER app@'%' IDENTIFIED BY 'secret'", "GRANT ALL ON app.* TO app@'%'"});
+  ASSERT_TRUE(prepared) << prepared.error().text;
+
+  const Schedule schedule(Clock::now(), 100, 1);
+  Writer writer({.connect = [&] { return server.connect(login, "app"); },
+                 .table = "app.writes",
+                 .run = 1,
+                 .schedule = schedule});
+  ASSERT_TRUE(wait_for_commits(writer, {}, 20));
+  const Moment killed = Clock::now();
+  server.kill();
+  std::this_thread::sleep_for(300ms);
+  const auto started = server.start();
+  ASSERT_TRUE(started) << started.error();
+  const Moment back = Clock::now();
+  ASSERT_TRUE(wait_for_commits(writer, killed, schedule.first_from(0, back)));
+  writer.stop();
+
+  const auto commits = writer.record();
+  for (std::size_t i = 0; i < commits.size(); ++i)
+    EXPECT_GE(commits[i].acknowledged, schedule.due(0, i)) << i;
+  // Those that were due meanwhile came after the server was back, one after another.
+  const std::uint64_t missed = schedule.first_from(0, killed) + 1;
+  ASSERT_LT(missed, commits.size());
+  EXPECT_GT(commits[missed].acknowledged - schedule.due(0, missed), 250ms);
+
+  const Schedule rare(Clock::now(), 1, 100);
+  Writer waiting({.connect = [&] { return server.connect(login, "app"); },
+                  .table = "app.writes",
+                  .run = 2,
+                  .schedule = rare});
+  ASSERT_TRUE(wait_for_commits(waiting, {}, 1));
+  const Moment asked = Clock::now();
+  waiting.stop();  // the next is due in 100 s
+  EXPECT_LT(Clock::now() - asked, 30s);
+  EXPECT_EQ(waiting.commits(), 1U);
+}
+
 }  // namespace
 }  // namespace pointsman::bench
