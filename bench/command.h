@@ -29,6 +29,7 @@ class Command {
 };
 
 std::unique_ptr<Command> add_failover_command(CLI::App& app);
+std::unique_ptr<Command> add_against_command(CLI::App& app);
 std::unique_ptr<Command> add_plot_command(CLI::App& app);
 std::unique_ptr<Command> add_relay_command(CLI::App& app);
 std::unique_ptr<Command> add_false_death_command(CLI::App& app);

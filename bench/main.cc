@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   std::vector<std::unique_ptr<Command>> commands;
   commands.push_back(add_failover_command(app));
+  commands.push_back(add_against_command(app));
   commands.push_back(add_plot_command(app));
   commands.push_back(add_false_death_command(app));
   commands.push_back(add_serial_load_command(app));

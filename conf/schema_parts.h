@@ -11,8 +11,7 @@
 
 #include "conf/schema.h"
 
-// What the tables of keys are made of: schema.cc has the daemon's, schema_agent.cc the agent's. For them
-// alone.
+// What tables of keys are made of: schema.cc has the daemon's, schema_agent.cc the agent's.
 namespace pointsman::conf {
 
 template <class Root, auto... Members>
