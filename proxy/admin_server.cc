@@ -63,7 +63,7 @@ AdminServer::AdminServer(io::Loop& loop, std::string path, Handler handler, Admi
 AdminServer::~AdminServer() = default;
 
 std::expected<void, std::string> AdminServer::start() {
-  auto claimed = AdminSocket::claim(path_);
+  auto claimed = SocketFile::claim(path_, admin_socket);
   if (!claimed) return std::unexpected(std::move(claimed.error()));
   auto listener =
       io::make_handle<uv_pipe_t>(this, [this](uv_pipe_t* h) { return uv_pipe_init(loop_.raw(), h, 0); });

@@ -16,7 +16,7 @@
 #include "health/io/loop.h"
 #include "health/io/timer.h"
 #include "proxy/admin_protocol.h"
-#include "proxy/admin_socket.h"
+#include "proxy/socket_file.h"
 
 namespace pointsman::proxy {
 
@@ -51,6 +51,8 @@ class Responder {
   bool answered_ = false;
 };
 
+inline constexpr SocketFile::Use admin_socket{"admin socket", "admin.socket", 0660};
+
 struct AdminLimits {
   std::size_t clients = admin_max_clients;
   std::size_t request = admin_max_request;  // bytes
@@ -84,7 +86,7 @@ class AdminServer {
   AdminServer(const AdminServer&) = delete;
   AdminServer& operator=(const AdminServer&) = delete;
 
-  // Binds and listens. Error: a sentence for the operator (see AdminSocket::claim).
+  // Binds and listens. Error: a sentence for the operator (see SocketFile::claim).
   std::expected<void, std::string> start();
 
   const AdminCounts& counts() const { return counts_; }
@@ -106,7 +108,7 @@ class AdminServer {
   const Handler handler_;
   const AdminLimits limits_;
   AdminCounts counts_;
-  std::optional<AdminSocket> socket_;
+  std::optional<SocketFile> socket_;
   io::Handle<uv_pipe_t> listener_;
   io::Timer sweeper_;  // runs while there are clients
   io::Timer reaper_;

@@ -328,7 +328,7 @@ mode_t mode_of(const std::string& path) {
 TEST_F(AdminSocketTest, IsForUserAndGroup) {
   const mode_t before = ::umask(0);
   {
-    auto claimed = AdminSocket::claim(path_);
+    auto claimed = SocketFile::claim(path_, admin_socket);
     ASSERT_TRUE(claimed) << claimed.error();
     EXPECT_EQ(mode_of(path_), 0660U);
     EXPECT_EQ(::umask(before), 0U);
@@ -341,7 +341,7 @@ TEST_F(AdminSocketTest, ReplacesTheSocketOfADeadDaemon) {
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
-    auto claimed = AdminSocket::claim(path_);
+    auto claimed = SocketFile::claim(path_, admin_socket);
     ::_exit(claimed ? 0 : 1);  // no destructor: as if killed
   }
   int status = 0;
@@ -355,7 +355,7 @@ TEST_F(AdminSocketTest, ReplacesTheSocketOfADeadDaemon) {
 // A second daemon on the same socket must not take it from the first.
 TEST_F(AdminSocketTest, RefusesTheSocketOfALivingDaemon) {
   const ServerThread server(path_, echo);
-  const auto second = AdminSocket::claim(path_);
+  const auto second = SocketFile::claim(path_, admin_socket);
   ASSERT_FALSE(second);
   EXPECT_NE(second.error().find("another pointsman runs"), std::string::npos) << second.error();
   EXPECT_EQ(ask(path_, "{\"command\":\"status\"}\n")["ok"], true);
@@ -369,9 +369,9 @@ TEST_F(AdminSocketTest, RefusesASocketThatSomebodyServes) {
   std::memcpy(address.sun_path, path_.c_str(), path_.size());
   ASSERT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   ASSERT_EQ(::listen(fd, 1), 0);
-  const auto claimed = AdminSocket::claim(path_);
+  const auto claimed = SocketFile::claim(path_, admin_socket);
   ASSERT_FALSE(claimed);
-  EXPECT_NE(claimed.error().find("another pointsman runs"), std::string::npos) << claimed.error();
+  EXPECT_NE(claimed.error().find("another program listens"), std::string::npos) << claimed.error();
   EXPECT_TRUE(std::filesystem::exists(path_));
   ::close(fd);
 }
@@ -379,7 +379,7 @@ TEST_F(AdminSocketTest, RefusesASocketThatSomebodyServes) {
 // What the operator may have got wrong, each with a sentence that names it.
 TEST_F(AdminSocketTest, ExplainsWhyItCannotBeMade) {
   const auto error_for = [](const std::string& path) {
-    const auto claimed = AdminSocket::claim(path);
+    const auto claimed = SocketFile::claim(path, admin_socket);
     return claimed ? "" : claimed.error();
   };
   EXPECT_NE(error_for(dir_.file("missing/admin.sock")).find("there is no directory " + dir_.file("missing")),
@@ -400,7 +400,7 @@ TEST_F(AdminSocketTest, ExplainsWhyItCannotBeMade) {
 // Somebody replaced our socket file: at the end theirs stays.
 TEST_F(AdminSocketTest, RemovesOnlyItsOwnFile) {
   {
-    auto claimed = AdminSocket::claim(path_);
+    auto claimed = SocketFile::claim(path_, admin_socket);
     ASSERT_TRUE(claimed);
     std::filesystem::remove(path_);
     std::ofstream(path_) << "not ours";
@@ -417,7 +417,7 @@ TEST_F(AdminClientTest, SaysWhyNobodyAnswers) {
   EXPECT_EQ(missing.error().kind, AdminFailure::Kind::no_daemon);
   EXPECT_NE(missing.error().text.find("there is no admin socket"), std::string::npos);
 
-  auto claimed = AdminSocket::claim(path_);
+  auto claimed = SocketFile::claim(path_, admin_socket);
   ASSERT_TRUE(claimed);
   const auto stale =
       AdminClient::connect(path_, 1s);  // bound, but nobody listens: as a dead daemon leaves it
@@ -441,7 +441,7 @@ TEST_F(AdminClientTest, SaysWhyNobodyAnswers) {
 
 // Something else listens there.
 TEST_F(AdminClientTest, SaysThatItIsNotPointsman) {
-  auto claimed = AdminSocket::claim(path_);
+  auto claimed = SocketFile::claim(path_, admin_socket);
   ASSERT_TRUE(claimed);
   const int fd = claimed->release();
   ASSERT_EQ(::listen(fd, 4), 0);

@@ -7,25 +7,30 @@
 
 namespace pointsman::proxy {
 
-// The admin socket's place in the file system: binds it, and gives it back. Holds a lock on `path`.lock for
+// A Unix socket's place in the file system: binds it, and gives it back. Holds a lock on `path`.lock for
 // its life, which is how one daemon knows that another one lives, however the other one ended. Control loop's
 // thread.
-class AdminSocket {
+class SocketFile {
  public:
+  struct Use {
+    const char* name;  // "admin socket"
+    const char* key;   // of the configuration
+    mode_t mode;
+  };
   // Errors (a sentence for the operator): another daemon lives, no such directory, no permission, something
   // at `path` that is not a socket, a path that is too long for a socket address. Changes the process's umask
-  // for a moment, so that the socket never exists with wider permission than 0660.
-  static std::expected<AdminSocket, std::string> claim(const std::string& path);
+  // for a moment, so that the socket never exists with wider permission than its mode.
+  static std::expected<SocketFile, std::string> claim(const std::string& path, const Use& use);
 
-  AdminSocket(AdminSocket&& other) noexcept;
-  AdminSocket& operator=(AdminSocket&&) = delete;
-  ~AdminSocket();  // removes the socket file, unless it is no longer ours
+  SocketFile(SocketFile&& other) noexcept;
+  SocketFile& operator=(SocketFile&&) = delete;
+  ~SocketFile();  // removes the socket file, unless it is no longer ours
 
   // Bound, not yet listening, non-blocking. The caller closes it; once only.
   int release();
 
  private:
-  AdminSocket() = default;
+  SocketFile() = default;
 
   std::string path_;
   int fd_ = -1;
