@@ -35,8 +35,8 @@ class Page {
 };
 
 void describe_clients(const Proxy& proxy, Page& page) {
-  page.line("clients",
-            "connect to " + joined(proxy.listen) + ", at most " + std::to_string(proxy.max_connections));
+  page.line("clients", "connect to " + joined(proxy.listen) +
+                           ", at most " + std::to_string(proxy.max_connections));
   const std::string workers =
       proxy.threads == 0
           ? "one worker thread per core (" + std::to_string(std::thread::hardware_concurrency()) + " here)"
@@ -51,11 +51,14 @@ void describe_clients(const Proxy& proxy, Page& page) {
                       std::to_string(proxy.release_rate) + " per second are let through");
   }
   if (proxy.proxy_protocol == ProxyProtocol::v2)
-    page.line("", "their address is told to the server (PROXY protocol v2)");
+    page.line(
+        "",
+        "their address is told to the servers (PROXY protocol v2), which must be MariaDB with this host in "
+        "proxy_protocol_networks");
   if (!proxy.proxy_protocol_from.empty()) {
     std::string list;
     for (const std::string& network : proxy.proxy_protocol_from) list += (list.empty() ? "" : ", ") + network;
-    page.line("", "may tell theirs by the PROXY protocol from " + list);
+    page.line("", "must begin with a PROXY protocol header from " + list + ", and may not from elsewhere");
   }
 }
 

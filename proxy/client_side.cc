@@ -13,8 +13,8 @@ PeerAddress::PeerAddress(const io::Address& address)
   std::memcpy(bytes_.data(), &address.storage, length_);
 }
 
-std::string PeerAddress::to_string() const {
-  return io::Address::from(reinterpret_cast<const sockaddr*>(bytes_.data()), length_).to_string();
+io::Address PeerAddress::value() const {
+  return io::Address::from(reinterpret_cast<const sockaddr*>(bytes_.data()), length_);
 }
 
 int ClientSide::accept(int fd) {
@@ -31,6 +31,10 @@ void ClientSide::start() {
 void ClientSide::send_error(std::uint16_t error_number, std::string_view text) {
   // A few hundred bytes into an empty socket: the kernel takes them at once or the client is gone.
   static_cast<void>(send(mysql_packet::initial_error(error_number, text)));
+}
+
+void ClientSide::send_login_error(std::uint16_t error_number, std::string_view text) {
+  static_cast<void>(send(mysql_packet::login_error(error_number, text)));
 }
 
 void ClientSide::unwatch() {

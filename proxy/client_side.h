@@ -14,11 +14,12 @@ namespace pointsman::proxy {
 
 class Session;
 
-// A client's address in the size of an IPv6 one; sockaddr_storage is five times as large.
+// A client's address, on a Unix socket its family alone, in the size of an IPv6 one; sockaddr_storage is five
+// times as large.
 class PeerAddress {
  public:
   explicit PeerAddress(const io::Address& address);
-  std::string to_string() const;
+  io::Address value() const;
 
  private:
   std::array<char, 28> bytes_{};  // a sockaddr_in or sockaddr_in6
@@ -41,10 +42,13 @@ class ClientSide final : public Stream, private DisconnectWatch::Watched {
   void start();
   // Instead of a greeting: why there will be none. The session ends afterwards.
   void send_error(std::uint16_t error_number, std::string_view text);
+  // After the greeting, in the place of the answer to the client's first packet.
+  void send_login_error(std::uint16_t error_number, std::string_view text);
   // Before close().
   void unwatch();
 
-  std::string address() const { return peer_.to_string(); }
+  // Whom the session is for.
+  io::Address address() const { return peer_.value(); }
 
  private:
   void on_connected(int) override {}

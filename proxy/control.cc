@@ -109,6 +109,7 @@ void Control::feed(core::Event event) {
     feed_traffic(now);
   if (on_event) on_event(event);
   perform(controller_.step(event, now));
+  if (why_held_off() != held_off_) publish_route();
   if (on_step) on_step();
   if (const core::State state = controller_.state(); state != state_) {
     state_ = state;
@@ -173,7 +174,17 @@ void Control::perform(core::SetRoute& action) {
   publish_route();
 }
 
-// Also called when a name was resolved: the address is part of the snapshot.
+// A server that refuses the header would end each of them at its login, and count it as an attack by us
+// (max_connect_errors), the monitor included.
+std::string Control::why_held_off() const {
+  if (config_.proxy.proxy_protocol == conf::ProxyProtocol::off || !route_.backend) return {};
+  const core::Server& server = controller_.cluster().at(*route_.backend);
+  const std::string why = server.answered() ? core::why_no_proxy_header(server.report()) : std::string();
+  return why.empty() ? why : server.name() + ": " + why;
+}
+
+// Also called when a name was resolved, or a server's answer to the PROXY protocol changed: both are part of
+// the snapshot.
 void Control::publish_route() {
   static constexpr Route::Mode modes[] = {Route::Mode::open, Route::Mode::holding, Route::Mode::draining,
                                           Route::Mode::closed};
@@ -192,6 +203,14 @@ void Control::publish_route() {
       route->reason =
           "the name " + config_.backends[core::index(*route_.backend)].address.host + " cannot be resolved";
     }
+  }
+  if (std::string why = why_held_off(); why != held_off_) {
+    held_off_ = std::move(why);
+    if (!held_off_.empty()) log_.error("clients_held_off", {{"why", held_off_}});
+  }
+  if (!held_off_.empty() && route->mode == Route::Mode::open) {
+    route->mode = Route::Mode::holding;
+    route->reason = held_off_;
   }
   workers_.set_route(std::move(route), [this, token = route_.token] {
     (void)mailbox_.post([this, token] { feed(core::RouteApplied{token}); });

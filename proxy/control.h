@@ -85,6 +85,8 @@ class Control {
   void perform(core::Record& action);
   void perform(core::Reply& action);
   void publish_route();
+  // Why clients must wait although the primary serves; "": they need not.
+  std::string why_held_off() const;
   BackendMonitor& monitor(core::BackendId id) { return *monitors_[core::index(id)]; }
 
   io::Loop& loop_;
@@ -104,6 +106,7 @@ class Control {
   std::map<core::CommandId, core::Instant>
       sent_;  // commands without an answer yet; bounded by the command queues
   core::SetRoute route_;
+  std::string held_off_;  // as the published route has it
   std::map<core::RequestId, OnReply> replies_;
   std::uint64_t last_request_ = 0;
   core::State state_ = core::State::no_primary;

@@ -1,5 +1,6 @@
 #include "proxy/metrics_families.h"
 
+#include <array>
 #include <limits>
 #include <span>
 #include <string>
@@ -71,6 +72,11 @@ void add_daemon(Families& out, const MetricsSnapshot& s, core::Instant now) {
 
 // --- clients
 
+// In the order of proxy_header::Fault.
+constexpr std::array<const char*, proxy_header::fault_count> refused_header_reasons{
+    "proxy_header_absent",   "proxy_header_version_1", "proxy_header_broken",
+    "proxy_header_too_long", "proxy_header_late",      "proxy_header_untrusted"};
+
 void add_clients(Families& out, const MetricsSnapshot& s) {
   gauge(out, "pointsman_sessions_active", "Clients that are connected, or being connected, to a server.")
       .add(s.sessions.active);
@@ -86,6 +92,8 @@ void add_clients(Families& out, const MetricsSnapshot& s) {
   refused.add(s.sessions.refused_max_connections, {{"reason", "max_connections"}});
   refused.add(s.sessions.refused_max_held, {{"reason", "max_held"}});
   refused.add(s.sessions.hold_timeouts, {{"reason", "hold_timeout"}});
+  for (std::size_t i = 0; i < s.sessions.refused_headers.size(); ++i)
+    refused.add(s.sessions.refused_headers[i], {{"reason", refused_header_reasons[i]}});
   counter(out, "pointsman_accept_pauses_total",
           "Times that accepting paused for want of file descriptors or memory.")
       .add(s.sessions.accept_pauses);

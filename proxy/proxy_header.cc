@@ -100,13 +100,17 @@ static_assert(prefix_size + max_rest == 4112, "a sentence below names it");
 const char* to_string(Fault fault) {
   switch (fault) {
     case Fault::absent:
-      return "something else than a PROXY protocol header";
+      return "the connection does not begin with a PROXY protocol header";
     case Fault::version_1:
-      return "a PROXY protocol header of version 1: set the balancer to version 2";
+      return "the PROXY protocol header is of version 1: set the balancer to version 2";
     case Fault::broken:
-      return "a broken PROXY protocol header";
+      return "the PROXY protocol header is broken";
     case Fault::too_long:
-      return "a PROXY protocol header of more than 4112 bytes";
+      return "the PROXY protocol header is longer than 4112 bytes";
+    case Fault::late:
+      return "the PROXY protocol header did not come in time";
+    case Fault::untrusted:
+      return "a PROXY protocol header from an address that is not in proxy.proxy_protocol_from";
   }
   return "?";
 }

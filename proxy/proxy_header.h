@@ -29,13 +29,21 @@ inline constexpr std::size_t prefix_size = 16;
 // bytes; the format allows 65535.
 inline constexpr std::size_t max_rest = 4096;
 
+// What is wrong with the beginning of a connection.
 enum class Fault : std::uint8_t {
   absent,     // something else
   version_1,  // the text header, which has no length and so cannot be read without what follows it
   broken,
   too_long,
+  // Not of the bytes; found by whoever reads them.
+  late,
+  untrusted,
 };
-// As a part of a sentence: "it began with ...".
+inline constexpr std::size_t fault_count = 6;
+constexpr std::size_t index(Fault fault) {
+  return static_cast<std::size_t>(fault);
+}
+// A sentence for the client and the log.
 const char* to_string(Fault fault);
 
 struct Parsed {

@@ -39,6 +39,7 @@ void ServerSide::on_connected(int status) {
   if (status != 0) return session_.server_failed(status);
   connected_ = true;
   timeout_->start_after(greeting_timeout_);
+  session_.server_connected();
   resume(Pause::not_started);
 }
 
@@ -57,11 +58,12 @@ void ServerSide::on_read_end(int status) {
   session_.server_ended(status);
 }
 
+// Before the greeting nobody waits to send more, and the read tells that the server is gone.
 void ServerSide::on_drained() {
-  session_.server_drained();
+  if (greeted_) session_.server_drained();
 }
 void ServerSide::on_send_failed() {
-  session_.server_unreachable();
+  if (greeted_) session_.server_unreachable();
 }
 
 }  // namespace pointsman::proxy

@@ -1,5 +1,6 @@
 #include "proxy/session.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -29,8 +30,8 @@ std::string address_text(const Route& route) {
 
 }  // namespace
 
-Session::Session(SessionEnv& env, std::uint64_t id, core::Instant accepted, const io::Address& peer)
-    : env_(env), id_(id), accepted_(accepted), client_(*this, env.streams, env.watch, peer) {}
+Session::Session(SessionEnv& env, std::uint64_t id, core::Instant accepted, const io::Address& client)
+    : env_(env), id_(id), accepted_(accepted), client_(*this, env.streams, env.watch, client) {}
 
 Session::~Session() = default;
 
@@ -70,6 +71,13 @@ void Session::connect() {
       status != 0) {
     server_failed(status);
   }
+}
+
+void Session::server_connected() {
+  if (!env_.shared.limits.proxy_header.load(std::memory_order_relaxed)) return;
+  // Some dozen bytes into a new connection: the kernel takes them at once, or the read tells why not.
+  const auto header = proxy_header::build(client_.address(), local_address(client_.fd()));
+  static_cast<void>(server_->send(header.bytes()));
 }
 
 void Session::server_failed(int status) {
@@ -122,6 +130,8 @@ void Session::server_greeted() {
 
 void Session::client_sent(std::span<const char> bytes) {
   env_.stats.bytes_from_clients.add(static_cast<std::int64_t>(bytes.size()));
+  if (client_.bytes_read() - bytes.size() < first_bytes_.size() && begins_with_header(bytes))
+    return refuse_header();
   switch (server_->send(env_.filter.pass(Direction::to_server, bytes))) {
     case Sent::all:
       return;
@@ -130,6 +140,23 @@ void Session::client_sent(std::span<const char> bytes) {
     case Sent::failed:
       return server_unreachable();
   }
+}
+
+bool Session::begins_with_header(std::span<const char> bytes) {
+  const std::size_t had = client_.bytes_read() - bytes.size();
+  const std::size_t more = std::min(first_bytes_.size() - had, bytes.size());
+  std::copy_n(bytes.begin(), more, first_bytes_.begin() + static_cast<std::ptrdiff_t>(had));
+  return had + more == first_bytes_.size() && proxy_header::tells_header(first_bytes_);
+}
+
+// A server that believes us would believe it. The first three bytes, which it may have, say nothing to it.
+void Session::refuse_header() {
+  constexpr auto fault = proxy_header::Fault::untrusted;
+  env_.stats.refused_headers[index(fault)].add(1);
+  env_.owner.header_refused(client_.address(), fault);
+  client_.send_login_error(mysql_packet::bad_handshake,
+                           std::string("pointsman: ") + proxy_header::to_string(fault));
+  end(Close::orderly, Close::reset);
 }
 
 void Session::server_sent(std::span<const char> bytes) {
@@ -250,7 +277,7 @@ void Session::end(Close client, Close server) {
 SessionInfo Session::info(core::Instant now) const {
   SessionInfo info;
   info.id = id_;
-  info.client = client_.address();
+  info.client = client_.address().to_string();
   if (server_) info.backend = server_->backend();
   info.age = now - accepted_;
   info.bytes_from_client = client_.bytes_read();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "health/io/timer.h"
 #include "proxy/client_side.h"
 #include "proxy/hold_queue.h"
+#include "proxy/proxy_header.h"
 #include "proxy/server_side.h"
 #include "proxy/session_env.h"
 #include "proxy/workers.h"
@@ -31,7 +33,8 @@ namespace pointsman::proxy {
 // then on the two directions are relayed: bytes, backpressure, half-close and reset.
 class Session final : private HoldQueue::Held {
  public:
-  Session(SessionEnv& env, std::uint64_t id, core::Instant accepted, const io::Address& peer);
+  // `client`: whom it is for, who need not be the peer of the connection.
+  Session(SessionEnv& env, std::uint64_t id, core::Instant accepted, const io::Address& client);
   ~Session();
 
   // Takes the client's socket over and connects, or holds. May end the session.
@@ -64,6 +67,7 @@ class Session final : private HoldQueue::Held {
   void client_unreachable();
   void client_left();  // while held or waiting
   // From the server side; until it greeted ...
+  void server_connected();
   void server_failed(int status);
   void server_greeted();
   // ... and afterwards.
@@ -76,6 +80,10 @@ class Session final : private HoldQueue::Held {
   void on_hold_timeout() override;
 
   bool may_stay(const Route& route) const;
+  // The client claims another's address, which only those may whom the listener asks for it.
+  bool begins_with_header(std::span<const char> bytes);
+  void refuse_header();
+
   void connect();
   void hold();
   void drop_server();
@@ -91,6 +99,7 @@ class Session final : private HoldQueue::Held {
   std::unique_ptr<ServerSide> server_;  // set in waiting and relaying
   std::unique_ptr<io::Timer> half_open_;
   int last_failure_ = 0;  // libuv's status of the last connect that failed
+  std::array<char, proxy_header::telling_bytes> first_bytes_{};  // that the client sent
   Phase phase_ = Phase::held;
   bool ends_when_delivered_ = false;
 };

@@ -1,10 +1,12 @@
 #pragma once
 
+#include "health/io/address.h"
 #include "health/io/loop.h"
 #include "proxy/chunk_filter.h"
 #include "proxy/disconnect_watch.h"
 #include "proxy/hold_queue.h"
 #include "proxy/loop_clock.h"
+#include "proxy/proxy_header.h"
 #include "proxy/route.h"
 #include "proxy/shared_state.h"
 #include "proxy/stream.h"
@@ -21,6 +23,8 @@ class SessionOwner {
   SessionOwner& operator=(const SessionOwner&) = delete;
   // It has ended and acts no more; it is deleted later in this iteration.
   virtual void session_ended(Session& session) = 0;
+  // A client was turned away for the header with which its connection began, or did not begin; for the log.
+  virtual void header_refused(const io::Address& peer, proxy_header::Fault fault) = 0;
 
  protected:
   ~SessionOwner() = default;

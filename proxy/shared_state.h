@@ -8,6 +8,7 @@
 
 #include "conf/config.h"
 #include "health/core/time.h"
+#include "proxy/proxy_header.h"
 #include "proxy/release_bucket.h"
 
 // What threads share about the data path: limits and sums over all workers, and each worker's own counters.
@@ -21,6 +22,7 @@ struct Limits {
   std::atomic<unsigned> max_held{0};
   std::atomic<std::int64_t> hold_timeout_ns{0};
   std::atomic<std::int64_t> connect_timeout_ns{0};
+  std::atomic<bool> proxy_header{false};  // servers are told the client's address
 
   core::Duration hold_timeout() const {
     return core::Duration(hold_timeout_ns.load(std::memory_order_relaxed));
@@ -65,6 +67,7 @@ struct alignas(cache_line) WorkerStats {
   Counter refused_max_connections;
   Counter refused_max_held;
   Counter hold_timeouts;
+  std::array<Counter, proxy_header::fault_count> refused_headers;
   Counter accept_pauses;
   Counter holds;
   Counter bytes_from_clients;

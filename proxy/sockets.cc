@@ -110,6 +110,13 @@ void reset_on_close(int fd) {
   static_cast<void>(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));
 }
 
+io::Address local_address(int fd) {
+  io::Address address;
+  address.length = sizeof address.storage;
+  if (getsockname(fd, address.get(), &address.length) != 0) return {};
+  return address;
+}
+
 int unacknowledged(int fd) {
   int bytes = 0;
   return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;

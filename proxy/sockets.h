@@ -40,6 +40,8 @@ void tune(int fd);
 
 // The next close of `fd` sends a reset and discards what was not sent yet.
 void reset_on_close(int fd);
+// Where the peer of `fd` connected to.
+io::Address local_address(int fd);
 // Bytes that the peer has not acknowledged yet.
 int unacknowledged(int fd);
 // The error that waits to be reported on `fd`, an errno; it is reported here and not again. 0: none.

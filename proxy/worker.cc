@@ -29,15 +29,23 @@ void block_signals() {
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
+// To a client that is not to become a session: the kernel takes so little at once, or the client is gone.
+void say_and_close(int fd, std::string_view packet) {
+  static_cast<void>(::send(fd, packet.data(), packet.size(), MSG_NOSIGNAL));
+  close(fd);
+}
+
 }  // namespace
 
-Worker::Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, io::Log* log)
+Worker::Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, TrustedNetworksPtr trusted,
+               io::Log* log)
     : index_(index),
       shared_(shared),
       stats_(stats),
       log_(log),
       log_limiter_(log_interval),
       route_(std::move(route)),
+      trusted_(std::move(trusted)),
       read_buffer_(read_buffer_size),
       clock_(loop_.raw()),
       holds_(loop_, shared, stats.held),
@@ -46,8 +54,8 @@ Worker::Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr rout
 
 std::expected<std::unique_ptr<Worker>, std::string> Worker::create(unsigned index, Shared& shared,
                                                                    WorkerStats& stats, RoutePtr route,
-                                                                   io::Log* log) {
-  std::unique_ptr<Worker> worker(new Worker(index, shared, stats, std::move(route), log));
+                                                                   TrustedNetworksPtr trusted, io::Log* log) {
+  std::unique_ptr<Worker> worker(new Worker(index, shared, stats, std::move(route), std::move(trusted), log));
   auto watch = DisconnectWatch::create(worker->loop_);
   if (!watch) return std::unexpected("cannot start a worker: " + watch.error());
   worker->watch_ = std::move(*watch);
@@ -73,7 +81,11 @@ Worker::~Worker() {
 std::expected<void, std::string> Worker::listen(io::Address& address) {
   const auto fd = listen_on(address);
   if (!fd) return std::unexpected(fd.error());
-  auto listener = Listener::create(loop_, *fd, *this);
+  return listen(*fd);
+}
+
+std::expected<void, std::string> Worker::listen(int fd) {
+  auto listener = Listener::create(loop_, fd, *this);
   if (!listener) return std::unexpected(listener.error());
   listeners_.push_back(std::move(*listener));
   return {};
@@ -100,6 +112,10 @@ void Worker::announce(RoutePtr route, std::shared_ptr<void> acted) {
   });
 }
 
+void Worker::trust(TrustedNetworksPtr trusted) {
+  wish([&](Wishes& w) { w.trusted = std::move(trusted); });
+}
+
 void Worker::wish(const std::function<void(Wishes&)>& change) {
   {
     const std::lock_guard lock(wishes_mutex_);
@@ -116,6 +132,7 @@ void Worker::grant() {
     const std::lock_guard lock(wishes_mutex_);
     wishes = std::exchange(wishes_, {});
   }
+  if (wishes.trusted) trusted_ = std::move(wishes.trusted);
   if (wishes.route) {
     route_ = std::move(wishes.route);
     apply_route();
@@ -136,6 +153,7 @@ void Worker::apply_route() {
 void Worker::shut_down() {
   listeners_.clear();
   holds_.shut();
+  while (!introductions_.empty()) end(*introductions_.begin()->second);
   for (std::size_t i = sessions_.size(); i-- > 0;) sessions_[i]->end_now();
   tasks_.close();
   wishes_posted_.close();
@@ -151,15 +169,50 @@ void Worker::on_accept(int fd, const io::Address& peer) {
     const auto packet = mysql_packet::initial_error(
         mysql_packet::too_many_connections,
         "Too many connections (pointsman: max_connections = " + std::to_string(limit) + ")");
-    static_cast<void>(::send(fd, packet.data(), packet.size(), MSG_NOSIGNAL));
-    close(fd);
-    return;
+    return say_and_close(fd, packet);
   }
   const auto id = shared_.next_session_id.fetch_add(1, std::memory_order_relaxed);
-  auto session = std::make_unique<Session>(*env_, id, io::now(), peer);
+  if (!trusted_->contain(peer)) return begin_session(fd, id, io::now(), peer);
+  auto introduction = Introduction::begin(loop_, fd, id, io::now(), peer, *this);
+  if (introduction) {
+    introductions_.emplace(id, std::move(*introduction));
+  } else {
+    shared_.connections.fetch_sub(1, std::memory_order_relaxed);
+  }
+}
+
+void Worker::begin_session(int fd, std::uint64_t id, core::Instant accepted, const io::Address& client) {
+  auto session = std::make_unique<Session>(*env_, id, accepted, client);
   session->slot = sessions_.size();
   sessions_.push_back(std::move(session));
   sessions_.back()->start(fd);
+}
+
+void Worker::on_introduced(Introduction& introduction, const io::Address& client) {
+  // Its descriptor is free of the introduction's watch, and it counts on as the session that it becomes.
+  const auto done = introductions_.extract(introduction.id());
+  begin_session(introduction.release(), introduction.id(), introduction.accepted(), client);
+  loop_.defer_delete(std::move(done.mapped()));
+}
+
+void Worker::on_not_introduced(Introduction& introduction, proxy_header::Fault fault) {
+  stats_.refused_headers[index(fault)].add(1);
+  header_refused(introduction.peer(), fault);
+  say_and_close(introduction.release(),
+                mysql_packet::initial_error(mysql_packet::bad_handshake,
+                                            std::string("pointsman: ") + proxy_header::to_string(fault)));
+  end(introduction);
+}
+
+void Worker::on_gone(Introduction& introduction) {
+  end(introduction);
+}
+
+void Worker::end(Introduction& introduction) {
+  if (const int fd = introduction.release(); fd >= 0) close(fd);
+  auto ended = introductions_.extract(introduction.id());
+  shared_.connections.fetch_sub(1, std::memory_order_relaxed);
+  loop_.defer_delete(std::move(ended.mapped()));
 }
 
 void Worker::on_accept_paused(int error) {
@@ -179,6 +232,15 @@ void Worker::session_ended(Session& session) {
   sessions_[slot]->slot = slot;
   loop_.defer_delete(std::move(sessions_.back()));
   sessions_.pop_back();
+}
+
+void Worker::header_refused(const io::Address& peer, proxy_header::Fault fault) {
+  if (log_ == nullptr) return;
+  if (const auto held_back = log_limiter_.pass(proxy_header::to_string(fault), io::now())) {
+    log_->warn(
+        "header_refused",
+        {{"client", peer.to_string()}, {"why", proxy_header::to_string(fault)}, {"suppressed", *held_back}});
+  }
 }
 
 void Worker::list_sessions(std::size_t limit, std::vector<SessionInfo>& out) const {

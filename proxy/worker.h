@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -18,30 +19,34 @@
 #include "proxy/chunk_filter.h"
 #include "proxy/disconnect_watch.h"
 #include "proxy/hold_queue.h"
+#include "proxy/introduction.h"
 #include "proxy/listener.h"
 #include "proxy/loop_clock.h"
 #include "proxy/session.h"
 #include "proxy/session_env.h"
 #include "proxy/shared_state.h"
+#include "proxy/trusted_networks.h"
 
 namespace pointsman::proxy {
 
 // One worker: a thread with its loop, its listeners and its sessions. Owned by Workers; what is not marked
 // otherwise is called on the control loop's thread.
-class Worker final : private SessionOwner, private Listener::Events {
+class Worker final : private SessionOwner, private Listener::Events, private Introduction::Events {
  public:
   // Bytes that one read takes at most, and so the most that a session can have in store per direction.
   static constexpr std::size_t read_buffer_size = std::size_t{64} * 1024;
 
   static std::expected<std::unique_ptr<Worker>, std::string> create(unsigned index, Shared& shared,
                                                                     WorkerStats& stats, RoutePtr route,
-                                                                    io::Log* log);
+                                                                    TrustedNetworksPtr trusted, io::Log* log);
   ~Worker();  // stops
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
   // Before run(). Port 0 is replaced by the kernel's choice.
   std::expected<void, std::string> listen(io::Address& address);
+  // A listening socket that the worker takes over, also on an error.
+  std::expected<void, std::string> listen(int fd);
   void run();
   // Closes everything and joins the thread.
   void stop();
@@ -49,6 +54,8 @@ class Worker final : private SessionOwner, private Listener::Events {
   // Acted on in the loop's next iteration; `acted` is released afterwards, on the worker's thread (or when it
   // stops). Of several changes only the last is seen.
   void announce(RoutePtr route, std::shared_ptr<void> acted);
+  // Of connections that come from now on.
+  void trust(TrustedNetworksPtr trusted);
   // Any thread. False: the worker is stopping or flooded, and `task` was not taken.
   bool post(std::function<void()> task) { return tasks_.post(std::move(task)); }
 
@@ -61,11 +68,13 @@ class Worker final : private SessionOwner, private Listener::Events {
   struct Wishes {
     RoutePtr route;
     std::vector<std::shared_ptr<void>> acted;  // released when `route` has been acted on
+    TrustedNetworksPtr trusted;
     bool stop = false;
     bool announced = false;
   };
 
-  Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, io::Log* log);
+  Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, TrustedNetworksPtr trusted,
+         io::Log* log);
 
   void wish(const std::function<void(Wishes&)>& change);
   void grant();
@@ -74,7 +83,13 @@ class Worker final : private SessionOwner, private Listener::Events {
 
   void on_accept(int fd, const io::Address& peer) override;
   void on_accept_paused(int error) override;
+  void on_introduced(Introduction& introduction, const io::Address& client) override;
+  void on_not_introduced(Introduction& introduction, proxy_header::Fault fault) override;
+  void on_gone(Introduction& introduction) override;
+  void end(Introduction& introduction);
+  void begin_session(int fd, std::uint64_t id, core::Instant accepted, const io::Address& client);
   void session_ended(Session& session) override;
+  void header_refused(const io::Address& peer, proxy_header::Fault fault) override;
 
   const unsigned index_;
   Shared& shared_;
@@ -82,6 +97,7 @@ class Worker final : private SessionOwner, private Listener::Events {
   io::Log* log_;
   io::LogLimiter log_limiter_;
   RoutePtr route_;
+  TrustedNetworksPtr trusted_;
 
   io::Loop loop_;  // before everything that has handles on it
   std::vector<char> read_buffer_;
@@ -91,6 +107,7 @@ class Worker final : private SessionOwner, private Listener::Events {
   std::unique_ptr<DisconnectWatch> watch_;
   std::unique_ptr<SessionEnv> env_;
   std::vector<std::unique_ptr<Listener>> listeners_;
+  std::map<std::uint64_t, std::unique_ptr<Introduction>> introductions_;  // by the session's id
   std::vector<std::unique_ptr<Session>> sessions_;
 
   io::Mailbox tasks_;

@@ -8,6 +8,7 @@
 #include "health/io/log.h"
 #include "proxy/shared_state.h"
 #include "proxy/sockets.h"
+#include "proxy/trusted_networks.h"
 #include "proxy/worker.h"
 
 namespace pointsman::proxy {
@@ -99,6 +100,7 @@ class Workers::Impl {
 
   Options options_;
   RoutePtr route_;
+  TrustedNetworksPtr trusted_;
   Shared shared_;
   // Of fixed size from the start, so that any thread can read the counters at any time.
   std::vector<WorkerStats> stats_;
@@ -127,7 +129,8 @@ std::expected<void, std::string> Workers::Impl::bind_all() {
     if (auto free = check_free(address); !free) return free;
   }
   for (std::size_t i = 0; i < stats_.size(); ++i) {
-    auto worker = Worker::create(static_cast<unsigned>(i), shared_, stats_[i], route_, options_.log);
+    auto worker =
+        Worker::create(static_cast<unsigned>(i), shared_, stats_[i], route_, trusted_, options_.log);
     if (!worker) return std::unexpected(worker.error());
     workers_.push_back(std::move(*worker));
     // The first worker's turn fills in the ports that the kernel chose; the others share them.
@@ -179,6 +182,8 @@ SessionCounts Workers::Impl::counts() const {
     sum.refused_max_connections += stats.refused_max_connections.get();
     sum.refused_max_held += stats.refused_max_held.get();
     sum.hold_timeouts += stats.hold_timeouts.get();
+    for (std::size_t f = 0; f < proxy_header::fault_count; ++f)
+      sum.refused_headers[f] += stats.refused_headers[f].get();
     sum.accept_pauses += stats.accept_pauses.get();
     sum.holds += stats.holds.get();
     sum.bytes_from_clients += stats.bytes_from_clients.get();
@@ -207,10 +212,13 @@ void Workers::Impl::reconfigure(const conf::Proxy& proxy) {
   limits.max_held.store(proxy.max_held, std::memory_order_relaxed);
   limits.hold_timeout_ns.store(proxy.hold_timeout.count(), std::memory_order_relaxed);
   limits.connect_timeout_ns.store(proxy.connect_timeout.count(), std::memory_order_relaxed);
+  limits.proxy_header.store(proxy.proxy_protocol == conf::ProxyProtocol::v2, std::memory_order_relaxed);
   shared_.releases.set_rate(proxy.release_rate);
   options_.proxy.max_connections = proxy.max_connections;
   if (!workers_.empty()) check_file_limit();
+  trusted_ = std::make_shared<TrustedNetworks>(proxy.proxy_protocol_from);
   for (auto& worker : workers_) {
+    worker->trust(trusted_);
     // When it is not taken, those that are held already keep their old time.
     static_cast<void>(worker->post([w = worker.get()] { w->limits_changed(); }));
   }

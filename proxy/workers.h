@@ -10,6 +10,7 @@
 
 #include "conf/config.h"
 #include "health/core/time.h"
+#include "proxy/proxy_header.h"
 #include "proxy/route.h"
 
 namespace pointsman::io {
@@ -35,6 +36,7 @@ struct SessionCounts {
   std::uint64_t refused_max_connections = 0;
   std::uint64_t refused_max_held = 0;
   std::uint64_t hold_timeouts = 0;  // clients that got an ERR packet because no server took them in time
+  std::array<std::uint64_t, proxy_header::fault_count> refused_headers{};
   std::uint64_t accept_pauses = 0;  // times that accepting paused for want of file descriptors or memory
   std::uint64_t holds = 0;          // times that a client had to wait for a server
   std::uint64_t bytes_from_clients = 0;
@@ -77,7 +79,7 @@ class Workers {
   // run. At most `limit` sessions are listed.
   void list_sessions(std::size_t limit, std::function<void(std::vector<SessionInfo>)> done);
   // Limits and timeouts of a reloaded configuration (max_connections, hold_timeout, max_held, release_rate,
-  // connect_timeout); listeners stay.
+  // connect_timeout) and the PROXY protocol, for new sessions; listeners stay.
   void reconfigure(const conf::Proxy& proxy);
   // The addresses that are bound, with the ports that the kernel chose for port 0.
   std::vector<conf::HostPort> listening() const;

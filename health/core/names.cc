@@ -9,6 +9,14 @@ const char* to_string(Flavour flavour) {
   return flavour == Flavour::mariadb ? "MariaDB" : "MySQL";
 }
 
+std::string why_no_proxy_header(const ServerReport& report) {
+  if (report.takes_proxy_header) return {};
+  const char* const wish = "proxy.proxy_protocol = \"v2\" sends it a header that it would refuse: ";
+  return report.flavour == Flavour::mariadb
+             ? std::string(wish) + "set its proxy_protocol_networks to the address of this host"
+             : std::string(wish) + "MySQL has no PROXY protocol";
+}
+
 const char* to_string(FailureKind kind) {
   switch (kind) {
     case FailureKind::refused:

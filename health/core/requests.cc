@@ -302,6 +302,11 @@ std::vector<std::string> Controller::warnings() const {
     list.push_back("semi-sync is not active on " + primary->name() + ": commits do not wait for a replica");
   }
   add_applier_warnings(list);
+  for (const auto& server : cluster_.servers) {
+    if (cluster_.config.proxy.proxy_protocol == conf::ProxyProtocol::off || !server.answered()) continue;
+    if (const auto why = why_no_proxy_header(server.report()); !why.empty())
+      list.push_back("no clients for " + server.name() + ": " + why);
+  }
   return list;
 }
 

@@ -65,10 +65,15 @@ struct ServerReport {
   bool gtid_strict = false;  // MariaDB gtid_strict_mode; MySQL enforce_gtid_consistency
   // As a replica: how many threads apply side by side, by the settings; nullopt: not told.
   std::optional<unsigned> appliers;
-  bool keeps_commit_order = true;      // MariaDB: always
-  bool event_scheduler = false;        // runs
+  bool keeps_commit_order = true;  // MariaDB: always
+  bool event_scheduler = false;    // runs
+  // Somebody may begin a connection with a PROXY protocol header (MariaDB's proxy_protocol_networks).
+  bool takes_proxy_header = false;
   std::optional<SurveyResult> survey;  // only in the answer to Survey
 };
+
+// Why clients cannot be sent there with a PROXY protocol header; "": they can.
+std::string why_no_proxy_header(const ServerReport& report);
 
 // Why a probe or command failed, by what it proves about the server.
 enum class FailureKind {

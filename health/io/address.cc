@@ -60,6 +60,7 @@ conf::HostPort Address::host_port() const {
 }
 
 std::string Address::to_string() const {
+  if (storage.ss_family == AF_UNIX) return "unix";
   const auto where = host_port();
   const bool v6 = storage.ss_family == AF_INET6;
   return (v6 ? "[" : "") + where.host + (v6 ? "]:" : ":") + std::to_string(where.port);

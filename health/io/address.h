@@ -10,7 +10,7 @@
 
 namespace pointsman::io {
 
-// A socket address, IPv4 or IPv6. A plain value.
+// A socket address, IPv4 or IPv6; of a client on a Unix socket, the family alone. A plain value.
 struct Address {
   sockaddr_storage storage{};
   socklen_t length = 0;
@@ -26,7 +26,7 @@ struct Address {
   static std::optional<Address> numeric(const conf::HostPort& where);
 
   conf::HostPort host_port() const;
-  std::string to_string() const;  // "10.0.0.1:3306", "[::1]:3306"
+  std::string to_string() const;  // "10.0.0.1:3306", "[::1]:3306", "unix"
 };
 
 }  // namespace pointsman::io

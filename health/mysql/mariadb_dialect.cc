@@ -59,7 +59,8 @@ constexpr std::string_view variables =
     " @@global.rpl_semi_sync_slave_enabled AS semi_replica,"
     " @@global.rpl_semi_sync_master_wait_no_slave AS semi_waits_alone,"
     " @@global.rpl_semi_sync_master_timeout AS semi_timeout, @@global.event_scheduler AS event_scheduler,"
-    " @@global.slave_parallel_threads AS appliers, @@global.slave_parallel_mode AS parallel_mode";
+    " @@global.slave_parallel_threads AS appliers, @@global.slave_parallel_mode AS parallel_mode,"
+    " @@global.proxy_protocol_networks AS proxy_networks";
 
 constexpr std::string_view status =
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('Rpl_semi_sync_master_status', "
@@ -109,6 +110,7 @@ std::expected<ServerReport, Failure> MariaDbDialect::report(Connection& connecti
   report.log_replica_updates = vars->flag(0, {"log_replica_updates"});
   report.gtid_strict = vars->flag(0, {"gtid_strict"});
   report.event_scheduler = vars->flag(0, {"event_scheduler"});
+  report.takes_proxy_header = !vars->text(0, {"proxy_networks"}).empty();
   report.gtid_on = true;
   const bool serial = equal_nocase(vars->text(0, {"parallel_mode"}), "none");
   report.appliers = serial ? 1 : std::max(1U, static_cast<unsigned>(vars->number(0, {"appliers"})));

@@ -86,10 +86,11 @@ TEST(Differences, KeysThatAReloadApplies) {
   EXPECT_THAT(
       names,
       ElementsAre("proxy.max_connections", "proxy.connect_timeout", "proxy.hold_timeout", "proxy.max_held",
-                  "proxy.release_rate", "admin.metrics", "log.level", "monitor.user", "monitor.password_file",
-                  "monitor.interval", "monitor.timeout", "replication.user", "replication.password_file",
-                  "replication.semi_sync", "replication.chained", "heartbeat.deadtime", "failover.automatic",
-                  "failover.failback", "failover.allow_loss", "failover.discard", "failover.binlog_program",
+                  "proxy.release_rate", "proxy.proxy_protocol", "proxy.proxy_protocol_from", "admin.metrics",
+                  "log.level", "monitor.user", "monitor.password_file", "monitor.interval", "monitor.timeout",
+                  "replication.user", "replication.password_file", "replication.semi_sync",
+                  "replication.chained", "heartbeat.deadtime", "failover.automatic", "failover.failback",
+                  "failover.allow_loss", "failover.discard", "failover.binlog_program",
                   "failover.refused_confirm", "failover.catchup_timeout", "failover.window",
                   "failover.max_in_window", "hooks.command", "hooks.events", "hooks.timeout",
                   "backend.priority", "backend.never_promote"));

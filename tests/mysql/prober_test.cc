@@ -55,6 +55,11 @@ TEST_P(ProberLive, ReportsPrimaryAndReplica) {
   // MariaDB's default is one applier, MySQL's are four.
   EXPECT_EQ(report->appliers, mariadb() ? 1U : 4U);
   EXPECT_TRUE(report->keeps_commit_order);
+  EXPECT_FALSE(report->takes_proxy_header);
+  if (mariadb()) {
+    execute(1, "SET GLOBAL proxy_protocol_networks = '127.0.0.1'");
+    EXPECT_TRUE(watch_replica.next([](const auto& o) { return o && o->takes_proxy_header; }));
+  }
   execute(1, mariadb() ? "STOP SLAVE SQL_THREAD" : "STOP REPLICA SQL_THREAD");
   execute(1, mariadb() ? "SET GLOBAL slave_parallel_threads = 8" : "SET GLOBAL replica_parallel_workers = 1");
   if (!mariadb()) execute(1, "SET GLOBAL replica_preserve_commit_order = OFF");

@@ -50,6 +50,8 @@ Snapshot full() {
   s.sessions.bytes_from_clients = 1000;
   s.sessions.bytes_from_servers = 2000;
   s.sessions.refused_max_held = 3;
+  s.sessions.refused_headers[index(proxy_header::Fault::absent)] = 4;
+  s.sessions.refused_headers[index(proxy_header::Fault::untrusted)] = 5;
   s.heartbeats = HeartbeatPortReport{.bound = true, .receive_drops = 5};
   Snapshot::Backend db1{.name = "db1",
                         .verdict = core::Verdict::up,
@@ -111,6 +113,8 @@ TEST(MetricsFamilies, Values) {
   EXPECT_EQ(s.value("pointsman_relayed_bytes_total{direction=\"to_server\"}"), 1000);
   EXPECT_EQ(s.value("pointsman_relayed_bytes_total{direction=\"to_client\"}"), 2000);
   EXPECT_EQ(s.value("pointsman_refused_clients_total{reason=\"max_held\"}"), 3);
+  EXPECT_EQ(s.value("pointsman_refused_clients_total{reason=\"proxy_header_absent\"}"), 4);
+  EXPECT_EQ(s.value("pointsman_refused_clients_total{reason=\"proxy_header_untrusted\"}"), 5);
   EXPECT_EQ(s.value("pointsman_backend_verdict{backend=\"db2\",verdict=\"crashed\"}"), 1);
   EXPECT_EQ(s.sum("pointsman_backend_verdict{backend=\"db2\""), 1);
   EXPECT_EQ(s.value("pointsman_backend_role{backend=\"db1\",role=\"primary\"}"), 1);

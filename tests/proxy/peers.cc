@@ -9,6 +9,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 namespace pointsman::proxy {
@@ -20,6 +21,15 @@ bool eventually(const std::function<bool()>& condition) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
+}
+
+io::Address unix_address(const std::string& path) {
+  io::Address address;
+  auto* un = reinterpret_cast<sockaddr_un*>(&address.storage);
+  un->sun_family = AF_UNIX;
+  path.copy(un->sun_path, sizeof un->sun_path - 1);
+  address.length = sizeof *un;
+  return address;
 }
 
 Peer::Peer(int fd) : fd_(fd) {
@@ -34,6 +44,20 @@ std::optional<Peer> Peer::connect(const io::Address& to) {
   Peer peer(socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (::connect(peer.fd_, to.get(), to.length) != 0) return std::nullopt;
   return peer;
+}
+
+std::optional<Peer> Peer::connect(const io::Address& to, const io::Address& from) {
+  Peer peer(socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (::bind(peer.fd_, from.get(), from.length) != 0) return std::nullopt;
+  if (::connect(peer.fd_, to.get(), to.length) != 0) return std::nullopt;
+  return peer;
+}
+
+io::Address Peer::own_address() const {
+  io::Address address;
+  address.length = sizeof address.storage;
+  EXPECT_EQ(getsockname(fd_, address.get(), &address.length), 0);
+  return address;
 }
 
 Peer::~Peer() {

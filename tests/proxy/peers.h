@@ -15,8 +15,10 @@
 
 #include "health/io/address.h"
 
-// Real TCP peers for the relay's tests: blocking sockets with a deadline on every call.
+// Real peers for the relay's tests, by TCP or a Unix socket: blocking sockets with a deadline on every call.
 namespace pointsman::proxy {
+
+io::Address unix_address(const std::string& path);
 
 // Far longer than anything takes, so that only a hang runs into it.
 inline constexpr std::chrono::seconds patience{30};
@@ -29,6 +31,9 @@ class Peer {
  public:
   explicit Peer(int fd);
   static std::optional<Peer> connect(const io::Address& to);
+  // From an address of this host.
+  static std::optional<Peer> connect(const io::Address& to, const io::Address& from);
+  io::Address own_address() const;
   ~Peer();
   Peer(Peer&& other) noexcept;
   Peer& operator=(Peer&& other) noexcept;

@@ -90,6 +90,7 @@ core::ServerReport ModelServer::report(core::Instant now, unsigned semi_sync_cli
   report.log_replica_updates = log_replica_updates;
   report.gtid_on = gtid_on;
   report.gtid_strict = true;
+  report.takes_proxy_header = takes_proxy_header;
   report.appliers = appliers;
   report.event_scheduler = event_scheduler;
   report.uptime = std::chrono::duration_cast<std::chrono::seconds>(now - started);

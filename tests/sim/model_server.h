@@ -83,6 +83,7 @@ class ModelServer {
   bool gtid_on = true;
   bool by_gtid = true;
   bool semi_sync_available = true;
+  bool takes_proxy_header = false;
   std::optional<unsigned> appliers;
   // Crash recovery takes back what no replica had acknowledged (MariaDB with init_rpl_role = SLAVE).
   bool sheds = false;

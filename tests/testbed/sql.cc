@@ -50,7 +50,11 @@ std::expected<Sql, SqlError> Sql::connect(const Options& options) {
   mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
   mysql_options(mysql, MYSQL_OPT_READ_TIMEOUT, &seconds);
   mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
-#ifndef MARIADB_PACKAGE_VERSION
+  if (!options.from.empty()) mysql_options(mysql, MYSQL_OPT_BIND, options.from.c_str());
+#ifdef MARIADB_PACKAGE_VERSION
+  if (!options.proxy_header.empty())
+    mysql_optionsv(mysql, MARIADB_OPT_PROXY_HEADER, options.proxy_header.data(), options.proxy_header.size());
+#else
   // Oracle's library asks for the RSA key of caching_sha2_password only when told to; MariaDB's does so by
   // itself.
   const bool yes = true;

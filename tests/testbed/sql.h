@@ -49,6 +49,8 @@ class Sql {
     conf::HostPort address{};
     Login login{"root", ""};
     std::string database{};
+    std::string from{};                // an address of this host to come from
+    std::string proxy_header{};        // sent before the login; MariaDB's client library only
     std::chrono::seconds timeout{30};  // of connecting, of each read and of each write; whole seconds
   };
 
