@@ -43,7 +43,8 @@ enum class Chained { keep, move_up };
 
 struct Proxy {
   std::vector<HostPort> listen{{"0.0.0.0", 3306}};
-  unsigned threads = 0;  // worker loops; 0: one per core
+  std::vector<std::string> listen_unix;  // paths of sockets, besides
+  unsigned threads = 0;                  // worker loops; 0: one per core
   unsigned max_connections = 4000;
   Duration connect_timeout = 1s;  // TCP connect to a backend
   Duration hold_timeout = 10s;    // how long a new client waits while no primary is routed

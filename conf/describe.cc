@@ -34,8 +34,14 @@ class Page {
   std::string text_;
 };
 
+std::string joined_sockets(const std::vector<std::string>& paths) {
+  std::string list;
+  for (const std::string& path : paths) list += ", " + path;
+  return list;
+}
+
 void describe_clients(const Proxy& proxy, Page& page) {
-  page.line("clients", "connect to " + joined(proxy.listen) +
+  page.line("clients", "connect to " + joined(proxy.listen) + joined_sockets(proxy.listen_unix) +
                            ", at most " + std::to_string(proxy.max_connections));
   const std::string workers =
       proxy.threads == 0

@@ -33,6 +33,9 @@ constexpr auto day = 24h;
 constexpr std::array config_table{
     Key<Config>{"proxy", "listen",
                 AddressesField<Config>{in_config<&Config::proxy, &Proxy::listen>(), 16, true}},
+    Key<Config>{"proxy", "listen_unix",
+                TextsField<Config>{in_config<&Config::proxy, &Proxy::listen_unix>(),
+                                   "absolute paths of at most 107 bytes", 16, check_socket}},
     Key<Config>{"proxy", "threads",
                 CountField<Config>{in_config<&Config::proxy, &Proxy::threads>(), 0, 256, {}}},
     Key<Config>{"proxy", "max_connections",

@@ -145,11 +145,25 @@ class Validator {
       }
       check_listener_against_backends(listen[i], key);
     }
+    check_sockets();
     const auto metrics = parse_address(config_.admin.metrics);
     if (!metrics || metrics->port == 0 || !usable({"admin.metrics", "proxy.listen"})) return;
     if (std::ranges::any_of(listen, [&](const HostPort& a) { return same_endpoint(a, *metrics); })) {
       report({"admin.metrics", "proxy.listen"},
              "admin.metrics and proxy.listen are both " + to_string(*metrics));
+    }
+  }
+
+  // Compared as text: what else names the same file is found when it is bound.
+  void check_sockets() {
+    const auto& sockets = config_.proxy.listen_unix;
+    if (!usable({"proxy.listen_unix"})) return;
+    for (std::size_t i = 0; i < sockets.size(); ++i) {
+      const std::string key = element_key("proxy.listen_unix", i);
+      if (std::ranges::find(sockets, sockets[i]) != sockets.begin() + static_cast<std::ptrdiff_t>(i))
+        report({key, "proxy.listen_unix"}, "proxy.listen_unix has " + sockets[i] + " twice");
+      if (usable({"admin.socket"}) && sockets[i] == config_.admin.socket)
+        report({key, "admin.socket"}, "proxy.listen_unix and admin.socket are both " + sockets[i]);
     }
   }
 

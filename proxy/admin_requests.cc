@@ -80,8 +80,9 @@ void AdminRequests::handle(const json& request, const ResponderPtr& responder) {
 
 json AdminRequests::status() const {
   const core::Instant now = io::now();
-  return status_json({parts_.control.controller(), parts_.workers.counts(), parts_.workers.listening(), now,
-                      now - parts_.started, parts_.control.in_state(), parts_.heartbeats});
+  return status_json({parts_.control.controller(), parts_.workers.counts(), parts_.workers.listening(),
+                      parts_.control.config().proxy.listen_unix, now, now - parts_.started,
+                      parts_.control.in_state(), parts_.heartbeats});
 }
 
 void AdminRequests::events(const json& request, const ResponderPtr& responder) {

@@ -84,6 +84,7 @@ class Daemon {
     if (auto started = workers_.start(); !started) return refuse(started.error());
     for (const auto& address : workers_.listening())
       log_->info("listening", {{"address", conf::to_string(address)}});
+    for (const auto& path : config_.proxy.listen_unix) log_->info("listening", {{"address", "unix:" + path}});
     for (const auto& advice : conf::advice(config_)) log_->warn("advice", {{"text", advice}});
     control_.begin();
     systemd_.ready("looking for the primary");

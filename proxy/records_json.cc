@@ -230,6 +230,7 @@ json status_json(const StatusFacts& facts) {
   const core::Cluster& cluster = controller.cluster();
   json listen = json::array();
   for (const auto& address : facts.listen) listen.push_back(conf::to_string(address));
+  for (const auto& path : facts.listen_unix) listen.push_back("unix:" + path);
   json backends = json::array();
   for (const auto& server : cluster.servers) backends.push_back(backend_json(server, cluster, facts));
 

@@ -21,6 +21,7 @@ struct StatusFacts {
   const core::Controller& controller;
   SessionCounts sessions;
   std::vector<conf::HostPort> listen;
+  std::vector<std::string> listen_unix;
   core::Instant now;
   core::Duration uptime{};
   core::Duration in_state{};

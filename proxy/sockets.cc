@@ -16,11 +16,11 @@
 
 namespace pointsman::proxy {
 
-namespace {
-
 std::string system_says(int error) {
   return std::generic_category().message(error);
 }
+
+namespace {
 
 void set_option(int fd, int level, int option, int value) {
   static_cast<void>(setsockopt(fd, level, option, &value, sizeof value));

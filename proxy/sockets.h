@@ -38,6 +38,9 @@ std::expected<int, std::string> listen_on(io::Address& address);
 // TCP_NODELAY, keepalive and TCP_USER_TIMEOUT. A failure of one is not worth a session and is ignored.
 void tune(int fd);
 
+// What the system says to an errno.
+std::string system_says(int error);
+
 // The next close of `fd` sends a reset and discards what was not sent yet.
 void reset_on_close(int fd);
 // Where the peer of `fd` connected to.

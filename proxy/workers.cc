@@ -5,8 +5,13 @@
 #include <thread>
 #include <utility>
 
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "health/io/log.h"
 #include "proxy/shared_state.h"
+#include "proxy/socket_file.h"
 #include "proxy/sockets.h"
 #include "proxy/trusted_networks.h"
 #include "proxy/worker.h"
@@ -66,6 +71,9 @@ RoutePtr no_route() {
   return route;
 }
 
+// As MySQL's own socket: whoever reaches it still has to log in. The directory says who reaches it.
+constexpr SocketFile::Use client_socket{"client socket", "proxy.listen_unix", 0777};
+
 // Guards the workers against a route that says where to go but not to whom.
 bool usable(const RoutePtr& route) {
   if (!route) return false;
@@ -96,6 +104,7 @@ class Workers::Impl {
 
  private:
   std::expected<void, std::string> bind_all();
+  std::expected<void, std::string> bind_unix();
   void check_file_limit() const;
 
   Options options_;
@@ -106,6 +115,7 @@ class Workers::Impl {
   std::vector<WorkerStats> stats_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<conf::HostPort> listening_;
+  std::vector<SocketFile> socket_files_;
 };
 
 std::expected<void, std::string> Workers::Impl::start() {
@@ -139,6 +149,29 @@ std::expected<void, std::string> Workers::Impl::bind_all() {
     }
   }
   for (const auto& address : addresses) listening_.push_back(address.host_port());
+  return bind_unix();
+}
+
+// SO_REUSEPORT is not for Unix sockets: the workers share one, and who is first accepts.
+std::expected<void, std::string> Workers::Impl::bind_unix() {
+  for (const auto& path : options_.proxy.listen_unix) {
+    auto file = SocketFile::claim(path, client_socket);
+    if (!file) return std::unexpected(file.error());
+    const int fd = file->release();
+    std::expected<void, std::string> listening;
+    if (::listen(fd, listen_backlog) != 0)
+      listening = std::unexpected("cannot listen on " + path + ": " + system_says(errno));
+    for (std::size_t i = 0; listening && i < workers_.size(); ++i) {
+      if (const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0); own >= 0) {
+        listening = workers_[i]->listen(own);
+      } else {
+        listening = std::unexpected("cannot listen on " + path + ": " + system_says(errno));
+      }
+    }
+    ::close(fd);
+    if (!listening) return listening;
+    socket_files_.push_back(std::move(*file));
+  }
   return {};
 }
 
@@ -156,6 +189,7 @@ void Workers::Impl::check_file_limit() const {
 void Workers::Impl::stop() {
   for (auto& worker : workers_) worker->stop();
   workers_.clear();
+  socket_files_.clear();
   listening_.clear();
 }
 

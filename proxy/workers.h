@@ -58,8 +58,8 @@ class Workers {
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
 
-  // Binds every address on every worker, then starts the threads. An address in use: an error that names it,
-  // and nothing is left running.
+  // Binds every address on every worker, and every Unix socket for all of them, then starts the threads. One
+  // that is in use: an error that names it, and nothing is left running.
   std::expected<void, std::string> start();
   // Closes listeners and sessions, joins the threads; each worker's loop has closed cleanly.
   void stop();
@@ -81,7 +81,7 @@ class Workers {
   // Limits and timeouts of a reloaded configuration (max_connections, hold_timeout, max_held, release_rate,
   // connect_timeout) and the PROXY protocol, for new sessions; listeners stay.
   void reconfigure(const conf::Proxy& proxy);
-  // The addresses that are bound, with the ports that the kernel chose for port 0.
+  // The addresses that are bound, with the ports that the kernel chose for port 0; without Unix sockets.
   std::vector<conf::HostPort> listening() const;
 
  private:

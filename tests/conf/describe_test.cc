@@ -83,6 +83,7 @@ TEST(Summary, OfTheOtherChoices) {
   Config config = must_load(rest);
   config.proxy.hold_timeout = 0s;
   config.proxy.listen = {{"10.0.0.9", 3306}};
+  config.proxy.listen_unix = {"/u.sock"};
   config.proxy.proxy_protocol = ProxyProtocol::v2;
   config.proxy.proxy_protocol_from = {"10.0.0.0/8"};
   config.failover.automatic = false;
@@ -97,7 +98,7 @@ TEST(Summary, OfTheOtherChoices) {
        {"get an error at once while no primary is routed",
         "their address is told to the servers (PROXY protocol v2), which must be MariaDB",
         "must begin with a PROXY protocol header from 10.0.0.0/8",
-        "connect to 10.0.0.9:3306, at most", "dbserv1  10.0.0.1:3306  no agent\n",
+        "connect to 10.0.0.9:3306, /u.sock, at most", "dbserv1  10.0.0.1:3306  no agent\n",
         "once 1 reconnect is refused", "failover     only by command",
         "with transactions of its own is quarantined; any other becomes primary again",
         "fencing      /sbin/off\n", "sock, no metrics\n", "debug and above, as json, to /l\n"}) {

@@ -41,6 +41,7 @@ TEST(Loader, EveryKey) {
   const Config c = must_load(R"(
 [proxy]
 listen = ["10.9.9.9:3306", "[::1]:3307"]
+listen_unix = ["/u.sock", "/v.sock"]
 threads = 3
 max_connections = 100
 connect_timeout = "1.5s"
@@ -109,6 +110,7 @@ priority = 0
 never_promote = true
 )");
   EXPECT_EQ(c.proxy.listen, (std::vector<HostPort>{{"10.9.9.9", 3306}, {"::1", 3307}}));
+  EXPECT_THAT(c.proxy.listen_unix, ElementsAre("/u.sock", "/v.sock"));
   EXPECT_EQ(c.proxy.threads, 3U);
   EXPECT_EQ(c.proxy.max_connections, 100U);
   EXPECT_EQ(c.proxy.connect_timeout, 1500ms);
@@ -214,6 +216,10 @@ TEST(Loader, ValuesOfEachKind) {
        "p.toml:4:3: proxy.proxy_protocol_from: expected an array of networks such as \"10.0.0.0/8\", at most "
        "256, found the "
        "string \"10.0.0.1/8\": the address has bits behind the prefix"},
+      {"[proxy]\nlisten_unix = [\"unix:/run/s\"]\n",
+       "p.toml:2:16: proxy.listen_unix: expected an array of absolute paths of at most 107 bytes, at most "
+       "16, "
+       "found the string \"unix:/run/s\": it does not start with /"},
       {"[proxy]\nproxy_protocol_from = \"10.0.0.0/8\"\n",
        "p.toml:2:23: proxy.proxy_protocol_from: expected an array of networks such as \"10.0.0.0/8\", at "
        "most 256, found the "

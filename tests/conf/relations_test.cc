@@ -116,6 +116,14 @@ TEST(Relations, HeldClients) {
               ElementsAre("p.toml:2:12: proxy.max_held (11) must not exceed proxy.max_connections (10)"));
 }
 
+// A Unix socket has one place, and one use.
+TEST(Relations, UnixSockets) {
+  EXPECT_THAT(
+      problems_of("[proxy]\nlisten_unix = [\"/a\", \"/b\", \"/a\"]\n[admin]\nsocket = \"/b\"\n" + rest),
+      ElementsAre("p.toml:2:22: proxy.listen_unix and admin.socket are both /b",
+                  "p.toml:2:28: proxy.listen_unix has /a twice"));
+}
+
 // Listeners that collide with each other, or with a server behind them.
 TEST(Relations, Listeners) {
   const auto problems = [](const std::string& listen, const std::string& backend) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+
 #include "tests/live/world.h"
 #include "tests/live/writer.h"
 #include "tests/proxy/peers.h"
@@ -26,9 +28,10 @@ const char* const accounts[] = {
     "CREATE USER proxys@'127.0.0.1' IDENTIFIED BY 'secret'",
 };
 
-// The daemon listens on IPv4 and IPv6.
+// The daemon listens on IPv4, IPv6 and a Unix socket.
 struct Told {
   World world;
+  std::string socket;
   Keys keys;
 
   static Told make(Keys keys, const std::vector<std::string>& settings, Product product = Product::mariadb) {
@@ -49,8 +52,10 @@ struct Told {
       ADD_FAILURE() << daemon.error();
       return told;
     }
+    told.socket = ((*daemon)->directory() / "clients.sock").string();
     const std::string port = std::to_string((*daemon)->address().port);
     keys["proxy"]["listen"] = "[\"127.0.0.1:" + port + "\", \"[::1]:" + port + "\"]";
+    keys["proxy"]["listen_unix"] = "[\"" + told.socket + "\"]";
     for (auto& [section, values] : keys) {
       for (auto& [key, value] : values) options.keys[section][key] = value;
     }
@@ -114,7 +119,7 @@ bool refused(const std::expected<Sql, SqlError>& sql) {
   return !sql && sql.error().code == 1045;
 }
 
-// Clients of two addresses, by IPv4 and IPv6; grants by host hold; and so it is after the
+// Clients of two addresses, by IPv4, IPv6 and a Unix socket; grants by host hold; and so it is after the
 // primary was killed and the other one serves.
 TEST(ProxyProtocol, GrantsByHostBeforeAndAfterAFailover) {
   Told told = Told::make({{"proxy", {{"proxy_protocol", "\"v2\""}}}}, {takes_headers});
@@ -126,8 +131,12 @@ TEST(ProxyProtocol, GrantsByHostBeforeAndAfterAFailover) {
     EXPECT_TRUE(refused(told.from("near", "127.0.0.1")));
     EXPECT_EQ(Told::who(told.log_in("six", {.address = {"::1", port}})), "six@::1 at ::1");
     EXPECT_TRUE(refused(told.log_in("six", {.address = {"127.0.0.1", port}})));
+    EXPECT_EQ(Told::who(told.log_in("proxys", {.socket = told.socket})), "proxys@127.0.0.1 at 127.0.0.1");
   };
   as_granted();
+  struct stat found{};
+  ASSERT_EQ(::stat(told.socket.c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 0777U, 0777U);
 
   Writer writer(*told.world.daemon, *told.world.cluster);
   ASSERT_TRUE(writer.wait_for(50, soon)) << writer.last_error();

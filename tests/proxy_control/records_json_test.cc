@@ -42,10 +42,10 @@ TEST(RecordsJson, StatusOfTheFirstMoment) {
   const core::Instant now{1h};
   core::Controller controller(config, {}, now);
   (void)controller.begin();
-  const auto json = status_json({controller, {}, {{"0.0.0.0", 3306}}, now, 5s, 1s});
+  const auto json = status_json({controller, {}, {{"0.0.0.0", 3306}}, {"/run/s"}, now, 5s, 1s});
   EXPECT_EQ(json["state"], "no_primary");
   EXPECT_TRUE(json["primary"].is_null());
-  EXPECT_EQ(json["listen"][0], "0.0.0.0:3306");
+  EXPECT_EQ(json["listen"], nlohmann::json::parse(R"(["0.0.0.0:3306", "unix:/run/s"])"));
   EXPECT_EQ(json["sessions"]["held"], 0);
   ASSERT_EQ(json["backends"].size(), 2U);
   for (const char* member : {"name", "address", "role", "verdict", "server", "probe", "links", "replication",
@@ -72,7 +72,7 @@ TEST(RecordsJson, StatusOfADegradedPrimary) {
   const core::Instant now{1h};
   core::Controller controller(config, stored, now);
   (void)controller.begin();
-  const auto json = status_json({controller, {}, {}, now, 5s, 1s})["semi_sync"];
+  const auto json = status_json({controller, {}, {}, {}, now, 5s, 1s})["semi_sync"];
   EXPECT_EQ(json["state"], "degraded");
   EXPECT_EQ(json["degraded_since"], "2026-01-02T03:04:05.678Z");
   EXPECT_EQ(json["degraded_at"], "0-1-120");
