@@ -16,11 +16,10 @@ double usual_commit_ms(const std::vector<std::vector<Commit>>& writers, Moment u
 
 void measure_latencies(ClientRun& run, const Recording& recording, Moment event) {
   if (!recording.schedule) return;
-  const auto between = [&](Moment from, Moment until) {
-    return measure_latency(recording.commits, *recording.schedule, from, until, recording.end);
-  };
-  run.latency_before = between(event - timeline_before, event);
-  run.latency_after = between(event, event + timeline_after);
+  auto latency = latency_around(recording.commits, *recording.schedule, event, timeline_before,
+                                timeline_after, recording.end);
+  run.latency_before = latency.before;
+  run.latency_after = latency.after;
 }
 
 std::expected<void, std::string> measure_clients(ClientRun& run, const Recording& recording, Moment event,

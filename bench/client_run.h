@@ -37,8 +37,7 @@ struct ClientRun {
   std::optional<double> routed_ms;  // the event -> the first login of a writer at the new primary
   std::optional<Way> way;           // nullopt: its connection did not end
   Timeline timeline;                // commits around the event
-  // With --rate: of the commits that were due in timeline_before before the event and in timeline_after from
-  // it on.
+  // With --rate, in timeline_before and timeline_after; see latency_around().
   std::optional<Latency> latency_before;
   std::optional<Latency> latency_after;
   std::size_t acknowledged = 0;

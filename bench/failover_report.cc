@@ -39,8 +39,8 @@ What is measured, on CLOCK_MONOTONIC, by writers that commit one row after anoth
   longest pause  cut-serial: without a commit of any writer (one writer: of one by itself), in a time after the cut
                  and in one as long before it. Noticed, mended: until status says the link dead, alive.
   latency ...    with --rate: from when a commit was due until it was acknowledged, however often it was tried;
-                 of those due in the second before the event, and in the three seconds from the event on. Each
-                 run's own percentiles.
+                 before: of those due in the second before the event and answered by then; from the event: of all
+                 others that were due until three seconds after it. Each run's own percentiles.
 A gap lies between two commits and so does not depend on how many were tried meanwhile: there is no coordinated
 omission in it. A latency would have it if writers waited for their answers: then a whole outage is one slow commit
 of each. So with --rate all that was due meanwhile counts, from when it was due. A gap is then as fine as the rate.

@@ -20,10 +20,16 @@ struct Latency {
   double max_ms = 0;
 };
 
-// Of all commits that were due in [from, until). `writers`: what each had acknowledged, the n-th commit being
-// the n-th that was due. `end`: when the recording ended. nullopt: none was due.
-std::optional<Latency> measure_latency(const std::vector<std::vector<Commit>>& writers,
-                                       const Schedule& schedule, Moment from, Moment until, Moment end);
+// nullopt: no commit belongs to it.
+struct LatencyAround {
+  std::optional<Latency> before;
+  std::optional<Latency> after;
+};
+// Of all commits that were due from `before` before the event until `after` after it. One that was due before
+// the event and had no answer by then is the event's to answer for, and belongs to `after`. `writers`: what
+// each had acknowledged, the n-th commit being the n-th that was due. `end`: when the recording ended.
+LatencyAround latency_around(const std::vector<std::vector<Commit>>& writers, const Schedule& schedule,
+                             Moment event, Span before, Span after, Moment end);
 
 nlohmann::json to_json(const Latency& latency);
 

@@ -57,24 +57,36 @@ TEST(Latency, CountsWhatWasDueMeanwhile) {
     const Moment usual = start + 10ms * i + 1ms;
     commits.push_back(acknowledged(i >= 5 && i <= 8 ? start + 91ms : usual));
   }
-  const auto before = measure_latency({commits}, schedule, start, start + 50ms, start + 200ms);
-  ASSERT_TRUE(before);
-  EXPECT_EQ(before->count, 5U);
-  EXPECT_EQ(before->max_ms, 1);
-  const auto after = measure_latency({commits}, schedule, start + 50ms, start + 150ms, start + 200ms);
-  ASSERT_TRUE(after);
-  EXPECT_EQ(after->count, 10U);
-  EXPECT_EQ(after->unfinished, 0U);
-  EXPECT_EQ(after->p50_ms, 1);
-  EXPECT_EQ(after->p90_ms, 31);
-  EXPECT_EQ(after->max_ms, 41);
+  const auto latency = latency_around({commits}, schedule, start + 50ms, 50ms, 100ms, start + 200ms);
+  ASSERT_TRUE(latency.before);
+  EXPECT_EQ(latency.before->count, 5U);
+  EXPECT_EQ(latency.before->max_ms, 1);
+  ASSERT_TRUE(latency.after);
+  EXPECT_EQ(latency.after->count, 10U);
+  EXPECT_EQ(latency.after->unfinished, 0U);
+  EXPECT_EQ(latency.after->p50_ms, 1);
+  EXPECT_EQ(latency.after->p90_ms, 31);
+  EXPECT_EQ(latency.after->max_ms, 41);
+}
+
+// What was on its way when the primary died is slow because of that, and not what was usual before.
+TEST(Latency, CountsWhatWasOnItsWayToTheEvent) {
+  const Schedule schedule(start, 100, 1);
+  const std::vector<Commit> commits{acknowledged(start + 1ms), acknowledged(start + 11ms),
+                                    acknowledged(start + 500ms)};
+  const auto latency = latency_around({commits}, schedule, start + 21ms, 21ms, 1ms, start + 600ms);
+  ASSERT_TRUE(latency.before && latency.after);
+  EXPECT_EQ(latency.before->count, 2U);
+  EXPECT_EQ(latency.before->max_ms, 1);
+  EXPECT_EQ(latency.after->count, 1U);
+  EXPECT_EQ(latency.after->max_ms, 480);
 }
 
 // A commit that nobody had an answer to at the end has waited at least until then.
 TEST(Latency, CountsTheUnfinished) {
   const Schedule schedule(start, 100, 2);
   const std::vector<std::vector<Commit>> writers{{acknowledged(start + 2ms)}, {}};
-  const auto latency = measure_latency(writers, schedule, start, start + 40ms, start + 100ms);
+  const auto latency = latency_around(writers, schedule, start, 10ms, 40ms, start + 100ms).after;
   ASSERT_TRUE(latency);
   EXPECT_EQ(latency->count, 4U);
   EXPECT_EQ(latency->unfinished, 3U);
@@ -84,8 +96,10 @@ TEST(Latency, CountsTheUnfinished) {
 
 TEST(Latency, NothingWasDue) {
   const Schedule schedule(start, 100, 1);
-  EXPECT_FALSE(measure_latency({{}}, schedule, start - 1s, start, start));
-  EXPECT_FALSE(measure_latency({}, schedule, start, start + 1s, start + 1s));
+  const auto early = latency_around({{}}, schedule, start - 2s, 1s, 1s, start);
+  EXPECT_FALSE(early.before);
+  EXPECT_FALSE(early.after);
+  EXPECT_FALSE(latency_around({}, schedule, start, 1s, 1s, start + 1s).after);
 }
 
 TEST(Latency, NearestRank) {
