@@ -111,6 +111,7 @@ TEST_F(UnixListener, IsLocalToTheServer) {
 TEST_F(UnixListener, TakesNobodysPlace) {
   const int left = ::socket(AF_UNIX, SOCK_STREAM, 0);
   const auto address = unix_address(path_);
+  ASSERT_GE(left, 0);
   ASSERT_EQ(::bind(left, address.get(), address.length), 0);
   ::close(left);
   const TestServer server(greet_and_echo);
@@ -126,6 +127,7 @@ TEST_F(UnixListener, TakesNobodysPlace) {
     EXPECT_TRUE(client && client->read(greeting.size()) == greeting);
   }
   const int serves = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  ASSERT_GE(serves, 0);
   ASSERT_EQ(::bind(serves, address.get(), address.length), 0);
   ASSERT_EQ(::listen(serves, 1), 0);
   Workers third({.proxy = options_});
