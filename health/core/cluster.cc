@@ -101,6 +101,11 @@ JudgeTimes Cluster::judge_times() const {
           config.failover.refused_confirm, config.heartbeat.keepalive};
 }
 
+GtidSet awaiting_acknowledgement(const ServerReport& primary, const GtidSet& held) {
+  if (primary.flavour == Flavour::mariadb || primary.semi_sync.source_waiting == 0) return {};
+  return held.minus(primary.executed).of(primary.server_uuid);
+}
+
 bool audit(Server& server, const Server& primary) {
   if (!server.evidence.report_from || !primary.evidence.report_from) return false;
   const GtidSet& known = primary.report().executed;
@@ -113,7 +118,8 @@ bool audit(Server& server, const Server& primary) {
   // come in the right order.
   if (!server.claim) server.claim = {server.report().executed, *server.evidence.report_until};
   if (*primary.evidence.report_from < server.claim->taken) return false;
-  server.errant = server.claim->executed.minus(known);
+  const GtidSet extra = server.claim->executed.minus(known);
+  server.errant = extra.minus(awaiting_acknowledgement(primary.report(), extra));
   server.claim.reset();
   return true;
 }

@@ -113,6 +113,11 @@ struct Cluster {
 // What the durable state says of single servers.
 void remember_servers(DurableState& durable, const Cluster& cluster);
 
+// What of `held` the primary has written and does not count yet: MySQL counts a transaction as executed when
+// it has been acknowledged, so that a replica is ahead of a primary whose commits wait. Empty on MariaDB, and
+// when none waits.
+GtidSet awaiting_acknowledgement(const ServerReport& primary, const GtidSet& held);
+
 // Compares what `server` has with what `primary` has, into server.errant. False while nothing can be said,
 // because what the server reported is newer than what the primary did, so that what looks extra may just have
 // been replicated.

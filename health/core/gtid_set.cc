@@ -376,6 +376,17 @@ std::string GtidSet::to_string() const {
   return flavour_ == Flavour::mariadb ? mariadb_text(origins_) : mysql_text(origins_);
 }
 
+GtidSet GtidSet::of(std::string_view origin) const {
+  GtidSet part;
+  part.flavour_ = flavour_;
+  for (const auto& [name, intervals] : origins_) {
+    const bool tagged = flavour_ == Flavour::mysql && name.starts_with(origin) &&
+                        name.substr(std::min(origin.size(), name.size())).starts_with(':');
+    if (name == origin || tagged) part.origins_.emplace(name, intervals);
+  }
+  return part;
+}
+
 std::vector<std::pair<std::string, std::uint64_t>> GtidSet::newest() const {
   std::vector<std::pair<std::string, std::uint64_t>> list;
   list.reserve(origins_.size());

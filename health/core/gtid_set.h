@@ -41,6 +41,8 @@ class GtidSet {
   GtidSet minus(const GtidSet& other) const;
   GtidSet united(const GtidSet& other) const;
   std::uint64_t count() const;  // saturates
+  // What has this origin; MySQL: with whatever tag.
+  GtidSet of(std::string_view origin) const;
   // The origins in the set, each with its highest number: {"0-1", 100}, {"<uuid>", 7}.
   std::vector<std::pair<std::string, std::uint64_t>> newest() const;
 

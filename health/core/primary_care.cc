@@ -76,15 +76,15 @@ bool Caretaker::end_ring(Server& primary, Instant now) {
 }
 
 // A replica has all that the primary has, is connected as one that acknowledges, and yet commits wait and
-// nothing new is committed. MySQL counts a transaction as executed when it has been acknowledged: there those
-// that wait are what the replica has beyond.
+// nothing new is committed.
 bool Caretaker::waits_in_vain(const Server& primary) {
   const ServerReport& report = primary.report();
   const bool complete = std::ranges::any_of(cluster_.servers, [&](const Server& server) {
     if (!server.up() || !cluster_.follows(server, primary) || !server.report().semi_sync.replica_active)
       return false;
-    const GtidSet held = replicated(server);
-    return held.contains(report.executed) && (report.flavour == Flavour::mariadb || held != report.executed);
+    const GtidSet held = holdings(server);
+    return held.contains(report.executed) &&
+           (report.flavour == Flavour::mariadb || !awaiting_acknowledgement(report, held).empty());
   });
   if (report.semi_sync.source_waiting == 0 || !complete) {
     standstill_.reset();

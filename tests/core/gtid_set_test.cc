@@ -364,6 +364,17 @@ TEST(GtidSet, MixedFlavoursShareNothing) {
 }
 
 // What gtid_slave_pos takes: in each domain the newest transaction, whoever wrote it.
+TEST(GtidSet, OfOneOrigin) {
+  const std::string one = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+  const std::string other = "3e11fa47-71ca-11e1-9e33-c80aa9429563";
+  const auto set = GtidSet::parse(Flavour::mysql, one + ":1-5:tag:1-3," + other + ":7");
+  ASSERT_TRUE(set);
+  EXPECT_EQ(set->of(one), *GtidSet::parse(Flavour::mysql, one + ":1-5:tag:1-3"));
+  EXPECT_EQ(set->of(other), *GtidSet::parse(Flavour::mysql, other + ":7"));
+  EXPECT_TRUE(set->of("3e11fa47").empty());
+  EXPECT_EQ(GtidSet::parse(Flavour::mariadb, "0-1-5,0-11-6")->of("0-1").to_string(), "0-1-5");
+}
+
 TEST(GtidSet, Position) {
   EXPECT_EQ(mariadb("0-1-100").position(), "0-1-100");
   EXPECT_EQ(mariadb("0-1-100,0-2-103,1-1-7").position(), "0-2-103,1-1-7");

@@ -32,6 +32,7 @@ struct Stand {
       server->semi_sync.available = true;
     }
     primary.server_id = 1;
+    primary.server_uuid = "00000000-0000-0000-0000-000000000001";
     primary.read_only = false;
     auto& source = primary.semi_sync;
     source.source_enabled = source.source_active = source.source_insists = source.source_waits_alone = true;
@@ -137,15 +138,16 @@ TEST(Prompt, NotWhenTheReplicaLacksThem) {
 }
 
 // On MySQL a transaction that waits is not yet executed, so a replica that has no more than that has not got
-// it; one that has more does.
+// it; one that has more does, and is no worse a replica for that.
 TEST(Prompt, OnMysqlWhenTheReplicaHasMore) {
   Stand stand(Flavour::mysql);
   stand.primary.semi_sync.source_waiting = 2;
   stand.run_for(10s);
   EXPECT_TRUE(stand.prompts.empty());
-  stand.replica.replica->received = stand.up_to(12);
+  stand.replicate(12);
   stand.run_for(2s);
   EXPECT_EQ(stand.prompts.size(), 1U);
+  EXPECT_EQ(stand.controller.cluster().at(BackendId{1}).errant.to_string(), "");
 }
 
 // What it has beyond and the primary never had is not what waits.

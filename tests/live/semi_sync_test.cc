@@ -102,5 +102,47 @@ TEST_P(Degraded, IsRememberedCountedAndEnds) {
   EXPECT_TRUE(world.missing(world.db(1), writer.acknowledged()).empty()) << world.story();
 }
 
+class LostAcknowledgement : public LiveTest {
+ protected:
+  // As one that acknowledges, or as one that does not, from its receiver's next start on.
+  void connect_again(World& world, bool acknowledges) {
+    const bool mariadb = GetParam() == Product::mariadb;
+    const std::string noun = mariadb ? "SLAVE" : "REPLICA";
+    world.ask(world.db(1), "STOP " + noun + " IO_THREAD");
+    world.ask(world.db(1), std::string("SET GLOBAL rpl_semi_sync_") + (mariadb ? "slave" : "replica") +
+                               "_enabled = " + (acknowledges ? "ON" : "OFF"));
+    world.ask(world.db(1), "START " + noun + " IO_THREAD");
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Products, LostAcknowledgement, testing::Values(Product::mariadb, Product::mysql),
+                         product_name);
+
+// The replica gets a commit that it does not acknowledge, and then connects as one that does: as one whose
+// connection broke before its answer was through. It is not sent that commit again, and nothing comes after
+// it, as every client waits. With `required` that would be for ever.
+TEST_P(LostAcknowledgement, IsGotByAnotherCommit) {
+  World world = World::make({.product = GetParam(), .semi_sync = true},
+                            {{"replication", {{"semi_sync", "\"required\""}}}});
+  ASSERT_NE(world.daemon, nullptr);
+  const auto on =
+      world.daemon->wait_status([](const auto& s) { return s["semi_sync"]["state"] == "on"; }, Millis(soon));
+  ASSERT_TRUE(on.has_value()) << on.error();
+  Writer writer(*world.daemon, *world.cluster);
+  ASSERT_TRUE(writer.wait_for(20, soon)) << world.story();
+  // Or the daemon would set the role right at once.
+  ASSERT_EQ(world.daemon->command({"maintenance", "db2", "on"})->code, 0);
+  connect_again(world, false);
+  const auto deadline = std::chrono::steady_clock::now() + soon;
+  while (writer.wait_for(1, 1s) && std::chrono::steady_clock::now() < deadline) {
+  }
+  ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "commits do not wait" << world.story();
+  connect_again(world, true);
+  ASSERT_EQ(world.daemon->command({"maintenance", "db2", "off"})->code, 0);
+  EXPECT_TRUE(writer.wait_for(20, soon)) << world.story();
+  EXPECT_EQ(writer.errors(), 0U) << writer.last_error();
+  writer.stop();
+  world.expect_in_order("db1");
+}
+
 }  // namespace
 }  // namespace pointsman::live
