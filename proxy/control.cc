@@ -59,6 +59,11 @@ void Control::begin() {
   feed(core::Tick{});
 }
 
+void Control::on_not_stored(const std::string& error) {
+  log_.error("state_not_stored", {{"why", error}});
+  feed(core::StateStored{0, std::unexpected(error)});
+}
+
 void Control::stop() {
   if (!stopped_) writer_.finish();
   stopped_ = true;

@@ -43,6 +43,8 @@ class Control {
   Control& operator=(const Control&) = delete;
 
   void begin();
+  // The state that it began with could not be written again, and why.
+  void on_not_stored(const std::string& error);
   // `make` is given the id that the reply will have.
   void request(const std::function<core::Event(core::RequestId)>& make, OnReply on_reply);
   // The backends must be those of the running configuration.

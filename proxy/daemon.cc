@@ -67,7 +67,8 @@ class Daemon {
         interrupt_(loop_, SIGINT, [this] { stop("SIGINT"); }),
         hangup_(loop_, SIGHUP, [this] { on_hangup(); }) {}
 
-  int run() {
+  // `saved`: whether the state could be written just now.
+  int run(const std::expected<void, std::string>& saved) {
     history_.load();
     history_.on_event = [this](const nlohmann::json& event) {
       requests_.publish(event);
@@ -87,6 +88,7 @@ class Daemon {
     for (const auto& path : config_.proxy.listen_unix) log_->info("listening", {{"address", "unix:" + path}});
     for (const auto& advice : conf::advice(config_)) log_->warn("advice", {{"text", advice}});
     control_.begin();
+    if (!saved) control_.on_not_stored(saved.error());
     systemd_.ready("looking for the primary");
     if (const auto interval = systemd_.watchdog_interval()) watchdog_.start_every(*interval);
     loop_.run();
@@ -192,8 +194,10 @@ int run_daemon(conf::Config config) {
   if (!state_dir) return refuse(state_dir.error());
   auto stored = state_dir->load();
   if (!stored) return refuse(stored.error());
-  // Proved now, while it costs nobody anything: without it there is no failover later.
-  if (auto saved = StateDir::save(state_dir->path(), *stored); !saved) return refuse(saved.error());
+  // Proved now: without it there is no failover later. On a disk that is full since then the primary on
+  // record is served nevertheless.
+  auto saved = StateDir::save(state_dir->path(), *stored);
+  if (!saved && stored->primary.empty()) return refuse(saved.error());
   std::unique_ptr<io::AuthKeyring> keys;
   if (std::ranges::any_of(config.backends, &conf::Backend::has_agent)) {
     auto loaded = load_keys(config.heartbeat.authkeys, **log);
@@ -202,7 +206,7 @@ int run_daemon(conf::Config config) {
   }
   Daemon daemon(std::move(config), std::move(*log), std::move(*state_dir), std::move(*stored),
                 std::move(keys), systemd);
-  return daemon.run();
+  return daemon.run(saved);
 }
 
 }  // namespace pointsman::proxy

@@ -11,6 +11,7 @@
 
 #include "tests/live/world.h"
 #include "tests/live/writer.h"
+#include "tests/testbed/done.h"
 
 // What goes wrong in the world outside: each time a clear message, and nothing lost.
 namespace pointsman::live {
@@ -327,8 +328,9 @@ TEST(BadInput, ApplierBehindIsWaitedFor) {
   EXPECT_TRUE(world.missing(world.db(1), writer.acknowledged()).empty()) << world.story();
 }
 
-// No promotion without a durable epoch: the state directory is full, the primary dies, nobody is promoted;
-// there is room again, and the failover happens.
+// No promotion without a durable epoch: the state directory is full, and a daemon that starts serves the
+// primary on record and warns; the primary dies, nobody is promoted; there is room again, and the failover
+// happens.
 TEST(BadInput, StateDirectoryFull) {
   World world = World::make({});
   ASSERT_NE(world.daemon, nullptr);
@@ -349,9 +351,17 @@ TEST(BadInput, StateDirectoryFull) {
     std::ofstream filler(state / "filler");
     for (int i = 0; i < 1000; ++i) filler << std::string(1000, 'x') << std::flush;
   }
+  ASSERT_TRUE(world.daemon->stop().has_value());
+  ASSERT_TRUE(testbed::done(world.daemon->start()));
+  const auto warned = world.daemon->wait_status(
+      [](const auto& s) { return s["state"] == "steady" && has(s["warnings"], "cannot be stored"); },
+      Millis(soon));
+  ASSERT_TRUE(warned.has_value()) << warned.error() << world.story();
+  EXPECT_TRUE(world.daemon->connect(world.cluster->accounts().application, "app").has_value());
   world.db(0).kill();
   const auto refused = world.daemon->wait_status(
-      [](const auto& s) { return has(s["warnings"], "cannot be stored"); }, Millis(soon));
+      [](const auto& s) { return s["state"] == "no_primary" && has(s["warnings"], "cannot be stored"); },
+      Millis(soon));
   ASSERT_TRUE(refused.has_value()) << refused.error() << world.story();
   EXPECT_TRUE(has((*refused)["warnings"], "No space left on device")) << refused->dump();
   EXPECT_FALSE(writable(world.db(1)));
