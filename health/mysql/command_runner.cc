@@ -19,6 +19,7 @@ using Io = core::ReplicaStatus::Io;
 
 // The server has no event for "the receiver has read everything", nor for "the receiver is connected".
 constexpr core::Duration drain_pause = std::chrono::milliseconds(1);
+constexpr core::Duration settle_patience = std::chrono::seconds(2);
 constexpr core::Duration settle_pause = std::chrono::milliseconds(5);
 // A wait inside the server does not end when the applier breaks, so it is taken in slices.
 constexpr std::chrono::milliseconds longest_slice{1000};
@@ -341,6 +342,9 @@ CommandResult CommandRunner::operator()(const core::Follow& command) {
     if (auto done = dialect.resign_source(session_.connection(), soon()); !done)
       return std::unexpected(done.error());
   }
+  if (before->replica && before->replica->sql && dialect.start_forgets_received()) {
+    if (auto done = apply_what_is_received(); !done) return std::unexpected(done.error());
+  }
   if (auto done = execute(dialect.stop_replication()); !done) return std::unexpected(done.error());
   if (auto done = dialect.become_replica(session_.connection(), command.semi_sync, soon()); !done) {
     return std::unexpected(done.error());
@@ -361,6 +365,19 @@ CommandResult CommandRunner::operator()(const core::Follow& command) {
     }
   }
   return report();
+}
+
+// What both threads leave unapplied the next start throws away, and should the source die before that, nobody
+// has it who could be promoted. An applier that is far behind is not waited for: the source sends it again.
+CommandRunner::Outcome CommandRunner::apply_what_is_received() {
+  if (auto done = execute(session_.dialect().stop_receiver()); !done) return done;
+  for (const auto deadline = boot_now() + settle_patience; boot_now() < deadline;) {
+    const auto now = report();
+    if (!now) return std::unexpected(now.error());
+    if (!now->replica || !now->replica->sql || now->executed.contains(now->replica->received)) break;
+    if (!session_.connection().pause(settle_pause)) break;
+  }
+  return {};
 }
 
 CommandRunner::Outcome CommandRunner::start_following(const core::Follow& command,

@@ -64,6 +64,7 @@ class CommandRunner {
   Outcome name_holders(Outcome failed, bool end);
   Outcome make_read_only_by_force();
   Outcome start_stopped_applier(const core::ReplicaStatus& replica);
+  Outcome apply_what_is_received();
   Outcome wait_until_connected();
   bool follows_already(const core::ServerReport& report, const core::Follow& command) const;
   core::Failure failure(core::FailureKind kind, std::string_view text) const;

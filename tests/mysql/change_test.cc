@@ -1,4 +1,5 @@
 #include <future>
+#include <thread>
 
 #include "tests/mysql/live.h"
 #include "tests/testbed/done.h"
@@ -103,6 +104,27 @@ TEST_P(ChangeLive, CrashRepointAndReturn) {
     ASSERT_TRUE(cluster_->wait_caught_up(server(i), server(1), patience));
     EXPECT_EQ(count(i), "2");
   }
+}
+
+// A replica is told to follow while its applier has something left to do. It is let do that before it is
+// stopped: a MariaDB that has received and not applied it would throw it away, and its source may have died
+// meanwhile.
+TEST_P(ChangeLive, WhatIsReceivedIsAppliedBeforeReplicationStops) {
+  ASSERT_NO_FATAL_FAILURE(start(2));
+  auto replica = commands(1);
+  PM_ASSERT_OK((*replica)(core::Follow{server(0).address(), conf::SemiSync::off}));
+  auto holder = server(1).root();
+  ASSERT_TRUE(holder && holder->execute("LOCK TABLES app.t READ"));
+  ASSERT_TRUE(application(0).execute("INSERT INTO t (v) VALUES ('late')"));
+  std::this_thread::sleep_for(300ms);
+  auto turned = std::async(std::launch::async, [&] {
+    return (*replica)(core::Follow{server(0).address(), conf::SemiSync::required});
+  });
+  std::this_thread::sleep_for(300ms);
+  server(0).kill();
+  ASSERT_TRUE(holder->execute("UNLOCK TABLES"));
+  const auto done = turned.get();
+  EXPECT_EQ(count(1), "1") << (done ? "" : done.error().text);
 }
 
 // A replica has a transaction that it has not acknowledged, and is then connected as one that acknowledges:
