@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <future>
 #include <string>
 #include <thread>
@@ -133,6 +134,8 @@ TEST(Workers, ListsSessions) {
   auto active = proxy.connect_greeted();
   ASSERT_TRUE(active && active->send_all("12345") && active->read(5) == "12345");
   proxy.set_route(route_to(server.address(), Route::Mode::holding, 1));
+  // Each worker tells the ages of its own, at a moment of its own.
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
   auto held = proxy.connect();
   ASSERT_TRUE(held && proxy.eventually_held(1));
   const auto sessions = proxy.sessions();
