@@ -220,7 +220,11 @@ CommandResult CommandRunner::operator()(const core::PromptReplicas&) {
       "DELETE FROM mysql.innodb_table_stats WHERE database_name = 'pointsman' AND table_name = 'prompt'",
       "COMMIT"};
   for (const auto sql : statements) {
-    if (auto done = execute(sql); !done) return std::unexpected(done.error());
+    auto done = execute(sql);
+    if (done) continue;
+    // Or the next START TRANSACTION would commit the row.
+    if (session_.is_open()) static_cast<void>(execute("ROLLBACK"));
+    return std::unexpected(done.error());
   }
   return report();
 }

@@ -150,5 +150,22 @@ TEST_P(ChangeLive, ACommitWhoseAcknowledgementWasLostIsLetGo) {
   EXPECT_EQ(count(1), "1");
 }
 
+// An account that may not do all of it leaves nothing behind, and the next try is a whole one.
+TEST_P(ChangeLive, APromptThatFailsLeavesNothing) {
+  ASSERT_NO_FATAL_FAILURE(start(1));
+  auto primary = commands(0);
+  const std::string rows = "SELECT COUNT(*) FROM mysql.innodb_table_stats WHERE database_name = 'pointsman'";
+  execute(0, "REVOKE DELETE ON mysql.innodb_table_stats FROM pointsman@'%'");
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = (*primary)(core::PromptReplicas{});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().server_errno, 1142U) << refused.error().text;
+    EXPECT_EQ(scalar(0, rows), "0");
+  }
+  execute(0, "GRANT DELETE ON mysql.innodb_table_stats TO pointsman@'%'");
+  PM_ASSERT_OK((*primary)(core::PromptReplicas{}));
+  EXPECT_EQ(scalar(0, rows), "0");
+}
+
 }  // namespace
 }  // namespace pointsman::mysql
