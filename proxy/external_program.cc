@@ -39,14 +39,6 @@ struct Child {
   Descriptor exited;  // a pidfd
 };
 
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-  std::vector<char*> list;
-  list.reserve(texts.size() + 1);
-  for (auto& text : texts) list.push_back(text.data());
-  list.push_back(nullptr);
-  return list;
-}
-
 // Our own environment, with `more` in it.
 std::vector<std::string> environment_with(const std::vector<std::string>& more) {
   std::vector<std::string> all = more;
@@ -86,7 +78,7 @@ std::optional<std::string> spawn(const ProgramOrder& order, Child& child) {
   posix_spawn_file_actions_adddup2(&files, out_write.get(), 1);
   posix_spawn_file_actions_adddup2(&files, out_write.get(), 2);
   const int status =
-      io::spawn_in_group(&child.pid, pointers(words).data(), files, pointers(environment).data());
+      io::spawn_in_group(&child.pid, io::pointers(words).data(), files, io::pointers(environment).data());
   posix_spawn_file_actions_destroy(&files);
   if (status != 0) return "cannot start " + order.command.front() + ": " + io::system_text(status);
   // Its whole group: it may have started others by now.

@@ -93,10 +93,6 @@ std::expected<void, std::string> Child::start(const Program& program) {
   auto input = text_file(program.input);
   if (!input) return std::unexpected(input.error());
   std::vector<std::string> copies = program.argv;
-  std::vector<char*> argv;
-  argv.reserve(copies.size() + 1);
-  for (auto& word : copies) argv.push_back(word.data());
-  argv.push_back(nullptr);
 
   Actions actions;
   actions.give(program.data == Data::child_reads ? stream->second : *input, STDIN_FILENO);
@@ -117,7 +113,7 @@ std::expected<void, std::string> Child::start(const Program& program) {
   actions.give(options, options_fd);
   actions.give(lock, lock_fd);
   pid_t pid = 0;
-  const int status = io::spawn_in_group(&pid, argv.data(), actions.files);
+  const int status = io::spawn_in_group(&pid, io::pointers(copies).data(), actions.files);
   if (status != 0) return std::unexpected(concat("cannot start ", name_, ": ", system_text(status)));
   pid_ = pid;
   // At once: its threads inherit it.

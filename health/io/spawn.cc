@@ -6,6 +6,14 @@ extern char** environ;
 
 namespace pointsman::io {
 
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> list;
+  list.reserve(texts.size() + 1);
+  for (auto& text : texts) list.push_back(text.data());
+  list.push_back(nullptr);
+  return list;
+}
+
 int spawn_in_group(pid_t* pid, char* const* argv, const posix_spawn_file_actions_t& files,
                    char* const* environment) {
   posix_spawnattr_t attributes;

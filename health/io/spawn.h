@@ -1,9 +1,15 @@
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include <spawn.h>
 #include <sys/types.h>
 
 namespace pointsman::io {
+
+// As exec() and its kin take arguments and an environment: pointers into `texts`, and a null.
+std::vector<char*> pointers(std::vector<std::string>& texts);
 
 // Starts a program, looked up in PATH, in a process group of its own: what it starts can be ended with it,
 // and a Ctrl-C comes to us alone. Signals are as a shell would give them, none blocked. `environment`: null

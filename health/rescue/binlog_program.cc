@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "health/io/spawn.h"
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/clean_text.h"
 #include "health/mysql/poll_until.h"
@@ -228,14 +229,6 @@ std::vector<std::string> environment() {
   return list;
 }
 
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-  std::vector<char*> list;
-  list.reserve(texts.size() + 1);
-  for (auto& text : texts) list.push_back(text.data());
-  list.push_back(nullptr);
-  return list;
-}
-
 std::string sentence(std::string_view said) {
   auto text = mysql::clean_text(said);
   while (!text.empty() && text.back() == ' ') text.pop_back();
@@ -307,8 +300,8 @@ std::expected<void, Failure> BinlogProgram::run(const Run& run, const Take& take
   Descriptor tell = above_low(std::move(told->write));
 
   auto env = environment();
-  const auto argv = pointers(words);
-  const auto envp = pointers(env);
+  const auto argv = io::pointers(words);
+  const auto envp = io::pointers(env);
   const pid_t pid = ::fork();
   if (pid == 0)
     become(path_.c_str(), argv.data(), envp.data(), options.get(), out.get(), err.get(), tell.get());
