@@ -17,12 +17,18 @@ int complain(const std::string& text) {
   return 1;
 }
 
-CLI::Option* add_rate(CLI::App& app, std::optional<unsigned>& rate) {
-  return app
-      .add_option_function<unsigned>(
-          "--rate", [&rate](unsigned wanted) { rate = wanted; },
-          "commits a second of all writers, on schedule; the table then has latencies")
-      ->check(CLI::Range(1, 100000));
+void add_writers(CLI::App& app, unsigned& clients, std::optional<unsigned>& rate, unsigned& think_ms) {
+  app.add_option("--clients", clients, "writers, a thread and a connection each")
+      ->check(CLI::Range(1, 500))
+      ->capture_default_str();
+  auto* on_schedule = app.add_option_function<unsigned>(
+                             "--rate", [&rate](unsigned wanted) { rate = wanted; },
+                             "commits a second of all writers, on schedule; the table then has latencies")
+                          ->check(CLI::Range(1, 100000));
+  app.add_option("--think", think_ms, "pause of a writer after each commit, in ms")
+      ->check(CLI::Range(0, 10000))
+      ->excludes(on_schedule)
+      ->capture_default_str();
 }
 
 std::optional<std::string> rate_fault(const std::optional<unsigned>& rate, unsigned clients) {

@@ -48,9 +48,9 @@ extern const char* const plot_definitions;  // part of --help
 void add_gnuplot(CLI::App& app, PlotPlace& place);
 // Makes the plots of a report as --json has it, and says so; exit status.
 int plot(const PlotPlace& place, const nlohmann::json& report);
-// --rate, into `rate`, which outlives the parsing.
-CLI::Option* add_rate(CLI::App& app, std::optional<unsigned>& rate);
-// What is wrong with it for so many writers; nullopt: nothing.
+// --clients, --rate and --think, into what outlives the parsing.
+void add_writers(CLI::App& app, unsigned& clients, std::optional<unsigned>& rate, unsigned& think_ms);
+// What is wrong with a rate for so many writers; nullopt: nothing.
 std::optional<std::string> rate_fault(const std::optional<unsigned>& rate, unsigned clients);
 void add_product(CLI::App& app, std::string& product);
 

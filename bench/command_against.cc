@@ -11,14 +11,7 @@ class AgainstCommand : public Command {
   explicit AgainstCommand(CLI::App* app) : Command(app) {
     app->add_option("--command", file_, "names the endpoint and the commands, see below")->required();
     app->add_option("--runs", options_.runs, "kills")->check(CLI::Range(1, 10000))->capture_default_str();
-    app->add_option("--clients", options_.clients, "writers, a thread and a connection each")
-        ->check(CLI::Range(1, 500))
-        ->capture_default_str();
-    auto* rate = add_rate(*app, options_.rate);
-    app->add_option("--think", think_ms_, "pause of a writer after each commit, in ms")
-        ->check(CLI::Range(0, 10000))
-        ->excludes(rate)
-        ->capture_default_str();
+    add_writers(*app, options_.clients, options_.rate, think_ms_);
     app->add_option("--json", json_, "writes all runs and the machine's description to this file");
     app->add_option("--plot", plots_.directory, "draws throughput and gaps into this folder, see below");
     add_gnuplot(*app, plots_);

@@ -21,14 +21,7 @@ class FailoverCommand : public Command {
     app->add_option("--runs", options_.runs, "of each scenario")
         ->check(CLI::Range(1, 10000))
         ->capture_default_str();
-    app->add_option("--clients", options_.clients, "writers, a thread and a connection each")
-        ->check(CLI::Range(1, 500))
-        ->capture_default_str();
-    auto* rate = add_rate(*app, options_.rate);
-    app->add_option("--think", think_ms_, "pause of a writer after each commit, in ms")
-        ->check(CLI::Range(0, 10000))
-        ->excludes(rate)
-        ->capture_default_str();
+    add_writers(*app, options_.clients, options_.rate, think_ms_);
     app->add_option("--semi-sync", semi_sync_, "replication.semi_sync")
         ->check(CLI::IsMember({"required", "preferred", "off"}))
         ->capture_default_str();
