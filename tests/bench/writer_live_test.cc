@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 
 #include <gtest/gtest.h>
 
@@ -19,25 +20,38 @@ bool wait_for_commits(const Writer& writer, Moment since, std::uint64_t count) {
   return true;
 }
 
+class WriterLive : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto created = testbed::Server::create({.name = "writer", .settings = {"read_only = 0"}});
+    ASSERT_TRUE(created) << created.error();
+    server_ = std::move(*created);
+    auto sql = server().root();
+    ASSERT_TRUE(sql) << sql.error().text;
+    const auto prepared =
+        sql->execute_all({"CREATE DATABASE app", create_table_statement("app.writes"),
+                          "CREATE USER app@'%' IDENTIFIED BY 'secret'", "GRANT ALL ON app.* TO app@'%'"});
+    ASSERT_TRUE(prepared) << prepared.error().text;
+  }
+  testbed::Server& server() { return *server_; }
+  Writer::Options writes_of(unsigned run) {
+    return {.connect = [this] { return server().connect({"app", "secret"}, "app"); },
+            .table = "app.writes",
+            .run = run};
+  }
+
+ private:
+  std::unique_ptr<testbed::Server> server_;
+};
+
 // The server that a writer writes to is killed and started again: the writer notes the interruption, goes on
 // by itself, and every row that it noted is there.
-TEST(WriterLive, SurvivesARestart) {
-  auto created = testbed::Server::create({.name = "writer", .settings = {"read_only = 0"}});
-  ASSERT_TRUE(created) << created.error();
-  testbed::Server& server = **created;
-  auto sql = server.root();
-  ASSERT_TRUE(sql) << sql.error().text;
-  const testbed::Login login{"app", "secret"};
-  const auto prepared =
-      sql->execute_all({"CREATE DATABASE app", create_table_statement("app.writes"),
-                        "CREATE USER app@'%' IDENTIFIED BY 'secret'", "GRANT ALL ON app.* TO app@'%'"});
-  ASSERT_TRUE(prepared) << prepared.error().text;
-
-  Writer writer({.connect = [&] { return server.connect(login, "app"); }, .table = "app.writes", .run = 3});
+TEST_F(WriterLive, SurvivesARestart) {
+  Writer writer(writes_of(3));
   ASSERT_TRUE(wait_for_commits(writer, {}, 20));
   const Moment killed = Clock::now();
-  server.kill();
-  const auto started = server.start();
+  server().kill();
+  const auto started = server().start();
   ASSERT_TRUE(started) << started.error();
   ASSERT_TRUE(wait_for_commits(writer, killed, 40));
   writer.stop();
@@ -49,7 +63,7 @@ TEST(WriterLive, SurvivesARestart) {
   EXPECT_GT(interruptions[0].committed, interruptions[0].connected);
   EXPECT_FALSE(interruptions[0].error.empty());
 
-  auto again = server.root();
+  auto again = server().root();
   ASSERT_TRUE(again) << again.error().text;
   const auto rows = again->query("SELECT n FROM app.writes WHERE run = 3 AND server = 1 ORDER BY n");
   ASSERT_TRUE(rows) << rows.error().text;
@@ -62,28 +76,16 @@ TEST(WriterLive, SurvivesARestart) {
 
 // On schedule a writer commits when it is due and not before; what was due while the server was away is made
 // up for, and a writer that waits for its turn stops at once.
-TEST(WriterLive, KeepsToItsSchedule) {
-  auto created = testbed::Server::create({.name = "schedule", .settings = {"read_only = 0"}});
-  ASSERT_TRUE(created) << created.error();
-  testbed::Server& server = **created;
-  auto sql = server.root();
-  ASSERT_TRUE(sql) << sql.error().text;
-  const testbed::Login login{"app", "secret"};
-  const auto prepared =
-      sql->execute_all({"CREATE DATABASE app", create_table_statement("app.writes"),
-                        "CREATE USER app@'%' IDENTIFIED BY 'secret'", "GRANT ALL ON app.* TO app@'%'"});
-  ASSERT_TRUE(prepared) << prepared.error().text;
-
+TEST_F(WriterLive, KeepsToItsSchedule) {
   const Schedule schedule(Clock::now(), 100, 1);
-  Writer writer({.connect = [&] { return server.connect(login, "app"); },
-                 .table = "app.writes",
-                 .run = 1,
-                 .schedule = schedule});
+  auto options = writes_of(1);
+  options.schedule = schedule;
+  Writer writer(options);
   ASSERT_TRUE(wait_for_commits(writer, {}, 20));
   const Moment killed = Clock::now();
-  server.kill();
+  server().kill();
   std::this_thread::sleep_for(300ms);
-  const auto started = server.start();
+  const auto started = server().start();
   ASSERT_TRUE(started) << started.error();
   const Moment back = Clock::now();
   ASSERT_TRUE(wait_for_commits(writer, killed, schedule.first_from(0, back)));
@@ -98,10 +100,9 @@ TEST(WriterLive, KeepsToItsSchedule) {
   EXPECT_GT(commits[missed].acknowledged - schedule.due(0, missed), 250ms);
 
   const Schedule rare(Clock::now(), 1, 100);
-  Writer waiting({.connect = [&] { return server.connect(login, "app"); },
-                  .table = "app.writes",
-                  .run = 2,
-                  .schedule = rare});
+  options.run = 2;
+  options.schedule = rare;
+  Writer waiting(options);
   ASSERT_TRUE(wait_for_commits(waiting, {}, 1));
   const Moment asked = Clock::now();
   waiting.stop();  // the next is due in 100 s
