@@ -18,8 +18,8 @@ constexpr unsigned source_cannot_read = 1236;
 constexpr unsigned source_cannot_read_mysql = 13114;
 // So often must a server have said that its source cannot go on from where it is.
 constexpr unsigned times_unread = 3;
-// `uptime` has whole seconds.
-constexpr Duration uptime_slack = 1500ms;
+// So much later than the server was started may be what is taken for it (Evidence::run_started()).
+constexpr Duration uptime_slack = 2s;
 
 // Whether another run of the server made the promise: it was frozen or cut off, or it has ended since. After
 // a restart of ours that may not be known.

@@ -36,20 +36,17 @@ void Evidence::take_report(const ServerReport& fresh, Instant started, Instant n
   if (!fresh.read_only) writable_seen_at = now;
 }
 
-// `uptime` has whole seconds, so each report of a run has another bound, up to a second late. The earliest
-// counts, or the server would seem to start anew again and again. A restart ends connections, which is seen
-// before the next report; or the uptime tells it.
+// The server counts `uptime` from one whole second of its clock to another: it may be a second too long. So
+// each report of a run has another bound, never later than the report itself. The earliest counts, or the
+// server would seem to start anew again and again. A restart ends connections, which is seen before the next
+// report; or the uptime tells it.
 void Evidence::note_start(const ServerReport& fresh, Instant started, Instant now) {
   constexpr Duration whole = std::chrono::seconds(1);
-  const Instant at_the_latest = now - fresh.uptime;
+  const Instant at_the_latest = std::min(now, now - fresh.uptime + whole);
   const Instant at_the_earliest = started - fresh.uptime - whole;
   const bool unbroken = !failure && !lost_at && refused == 0;
   const bool same_run = run_started_ && unbroken && at_the_earliest <= *run_started_;
   run_started_ = same_run ? std::min(*run_started_, at_the_latest) : at_the_latest;
-  // Both ends of `uptime` are whole seconds, so it may as well be a second too long. Where nobody listened
-  // meanwhile, what answers now was started after that.
-  if (!same_run && refused_since && *refused_since <= at_the_latest + whole)
-    run_started_ = std::max(at_the_latest, *refused_since);
 }
 
 bool Evidence::restarted_since_writable() const {

@@ -100,7 +100,7 @@ struct Evidence {
   Instant last_contact() const;
   // The same as it was, a stall of ours or not; nullopt: there was none.
   const std::optional<Instant>& true_contact() const { return true_contact_; }
-  // It was started after it was last seen to accept writes. When the two are less than a second apart this
+  // It was started after it was last seen to accept writes. When the two are less than two seconds apart this
   // errs towards yes.
   bool restarted_since_writable() const;
   bool answered() const { return last_ok.has_value(); }

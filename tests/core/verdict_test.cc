@@ -141,28 +141,59 @@ TEST_F(AgentVerdict, TrafficOutranksSilence) {
   EXPECT_EQ(verdict(), Verdict::degraded) << why();
 }
 
+class RunOfAServer : public testing::Test {
+ protected:
+  void answer(std::chrono::seconds uptime, bool read_only = false) {
+    ServerReport report;
+    report.uptime = uptime;
+    report.read_only = read_only;
+    evidence_.on_probe_ok(report, now_, now_, 1ms);
+  }
+
+  Instant now_{1h};
+  Evidence evidence_{now_};
+};
+
 // A primary is killed right after it was seen to accept writes and answers again within the second: uptime
-// says 1 s, as its clock has passed a second meanwhile. Nobody listened in between, so it is another process.
-TEST(RunOfAServer, BeganAfterConnectsWereRefused) {
-  Instant now{1h};
-  Evidence evidence(now);
-  ServerReport report;
-  report.uptime = 30s;
-  evidence.on_probe_ok(report, now, now, 1ms);
-  now += 10ms;
-  evidence.on_probe_failed({FailureKind::refused, 0, "refused"}, now);
-  now += 250ms;
-  report.uptime = 1s;
-  report.read_only = true;
-  evidence.on_probe_ok(report, now, now, 1ms);
-  EXPECT_TRUE(evidence.restarted_since_writable());
+// says 1 s, as its clock has passed a second meanwhile.
+TEST_F(RunOfAServer, BeganAfterItWasLastWritable) {
+  answer(30s);
+  now_ += 10ms;
+  evidence_.on_probe_failed({FailureKind::refused, 0, "refused"}, now_);
+  now_ += 250ms;
+  answer(1s, true);
+  EXPECT_TRUE(evidence_.restarted_since_writable());
 
   // A firewall that refuses for a while is no restart: the uptime goes on.
-  evidence.on_probe_failed({FailureKind::refused, 0, "refused"}, now);
-  report.uptime = 60s;
-  now += 39s;
-  evidence.on_probe_ok(report, now, now, 1ms);
-  EXPECT_LE(*evidence.run_started(), now - 60s);
+  evidence_.on_probe_failed({FailureKind::refused, 0, "refused"}, now_);
+  now_ += 39s;
+  answer(60s, true);
+  EXPECT_LE(*evidence_.run_started(), now_ - 59s);
+}
+
+// The same, and when it is asked in between it listens already, but does not yet answer.
+TEST_F(RunOfAServer, ListensBeforeItAnswers) {
+  answer(30s);
+  now_ += 10ms;
+  evidence_.on_probe_failed({FailureKind::lost, 0, "lost"}, now_);
+  evidence_.on_reconnect_checked(0, true, now_ + 200ms);
+  evidence_.on_probe_failed({FailureKind::timeout, 0, "no greeting"}, now_ + 300ms);
+  now_ += 500ms;
+  answer(1s, true);
+  EXPECT_TRUE(evidence_.restarted_since_writable());
+}
+
+// Started at 100.9 s of its clock, which it takes for 100: at 101.6 it says 1 s, at 102.1 it says 2. What it
+// had received may be gone until 100.9, whatever it says.
+TEST_F(RunOfAServer, NeverSeemsToHaveBegunBeforeItDid) {
+  now_ = Instant{100900ms};
+  const Instant began = now_;
+  for (const auto& [later, uptime] : {std::pair{700ms, 1s}, std::pair{1200ms, 2s}, std::pair{9100ms, 10s}}) {
+    now_ = began + later;
+    answer(uptime, true);
+    EXPECT_GE(*evidence_.run_started(), began) << later;
+    EXPECT_LE(*evidence_.run_started(), std::min(now_, began + 2s)) << later;
+  }
 }
 
 }  // namespace

@@ -93,7 +93,12 @@ core::ServerReport ModelServer::report(core::Instant now, unsigned semi_sync_cli
   report.takes_proxy_header = takes_proxy_header;
   report.appliers = appliers;
   report.event_scheduler = event_scheduler;
-  report.uptime = std::chrono::duration_cast<std::chrono::seconds>(now - started);
+  // It counts the whole seconds of its own clock.
+  const auto seconds = [this](core::Instant t) {
+    return std::chrono::floor<std::chrono::seconds>(t.time_since_epoch() +
+                                                    number * std::chrono::milliseconds(370));
+  };
+  report.uptime = seconds(now) - seconds(started);
   report.semi_sync = {semi_sync_available,
                       semi_sync_source,
                       semi_sync_active,
