@@ -17,17 +17,6 @@ io::Address PeerAddress::value() const {
   return io::Address::from(reinterpret_cast<const sockaddr*>(bytes_.data()), length_);
 }
 
-int ClientSide::accept(int fd) {
-  const int status = adopt(fd);
-  if (status == 0) watch_.add(fd, *this);
-  return status;
-}
-
-void ClientSide::start() {
-  unwatch();
-  resume(Pause::not_started);
-}
-
 void ClientSide::send_error(std::uint16_t error_number, std::string_view text) {
   // A few hundred bytes into an empty socket: the kernel takes them at once or the client is gone.
   static_cast<void>(send(mysql_packet::initial_error(error_number, text)));
@@ -35,10 +24,6 @@ void ClientSide::send_error(std::uint16_t error_number, std::string_view text) {
 
 void ClientSide::send_login_error(std::uint16_t error_number, std::string_view text) {
   static_cast<void>(send(mysql_packet::login_error(error_number, text)));
-}
-
-void ClientSide::unwatch() {
-  watch_.remove(fd(), *this);
 }
 
 void ClientSide::on_bytes(std::span<const char> bytes) {
@@ -53,7 +38,7 @@ void ClientSide::on_drained() {
 void ClientSide::on_send_failed() {
   session_.client_unreachable();
 }
-void ClientSide::on_disconnect() {
+void ClientSide::on_left() {
   session_.client_left();
 }
 

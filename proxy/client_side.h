@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "health/io/address.h"
-#include "proxy/disconnect_watch.h"
 #include "proxy/stream.h"
 
 namespace pointsman::proxy {
@@ -30,22 +29,19 @@ class PeerAddress {
 //
 // Until a server has greeted the client nothing is read from it, so it can still be given to any server;
 // whether it is still there is watched without reading.
-class ClientSide final : public Stream, private DisconnectWatch::Watched {
+class ClientSide final : public Stream {
  public:
-  ClientSide(Session& session, const StreamEnv& env, DisconnectWatch& watch, const io::Address& peer)
-      : Stream(env), session_(session), watch_(watch), peer_(peer) {}
-  ~ClientSide() override { unwatch(); }
+  ClientSide(Session& session, const StreamEnv& env, const io::Address& peer)
+      : Stream(env), session_(session), peer_(peer) {}
 
-  // Takes the accepted socket over; libuv's status.
-  int accept(int fd);
+  // Takes the accepted socket over.
+  int accept(int fd) { return adopt(fd); }
   // A server has greeted: reading begins.
-  void start();
+  void start() { resume(Pause::not_started); }
   // Instead of a greeting: why there will be none. The session ends afterwards.
   void send_error(std::uint16_t error_number, std::string_view text);
   // After the greeting, in the place of the answer to the client's first packet.
   void send_login_error(std::uint16_t error_number, std::string_view text);
-  // Before close().
-  void unwatch();
 
   // Whom the session is for.
   io::Address address() const { return peer_.value(); }
@@ -54,12 +50,11 @@ class ClientSide final : public Stream, private DisconnectWatch::Watched {
   void on_connected(int) override {}
   void on_bytes(std::span<const char> bytes) override;
   void on_read_end(int status) override;
+  void on_left() override;
   void on_drained() override;
   void on_send_failed() override;
-  void on_disconnect() override;
 
   Session& session_;
-  DisconnectWatch& watch_;
   PeerAddress peer_;
 };
 

@@ -2,38 +2,35 @@
 
 #include <cerrno>
 
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/sockets.h"
+
 namespace pointsman::proxy {
 
-Listener::Listener(io::Loop& loop, int fd, Events& events)
-    : fd_(fd), events_(events), resume_timer_(loop, [this] { resume(); }) {}
+Listener::Listener(io::Loop& loop, Poller& poller, int fd, Events& events)
+    : poller_(poller), fd_(fd), events_(events), resume_timer_(loop, [this] { resume(); }) {}
 
-std::expected<std::unique_ptr<Listener>, std::string> Listener::create(io::Loop& loop, int fd,
+std::expected<std::unique_ptr<Listener>, std::string> Listener::create(io::Loop& loop, Poller& poller, int fd,
                                                                        Events& events) {
-  std::unique_ptr<Listener> listener(new Listener(loop, fd, events));
-  auto made = io::make_handle<uv_poll_t>(listener.get(),
-                                         [&](uv_poll_t* h) { return uv_poll_init(loop.raw(), h, fd); });
-  if (!made)
-    return std::unexpected(std::string("cannot watch a listening socket: ") + uv_strerror(made.error()));
-  listener->poll_ = std::move(*made);
-  listener->resume();
+  std::unique_ptr<Listener> listener(new Listener(loop, poller, fd, events));
+  if (const int error = poller.watch(fd, EPOLLIN, *listener); error != 0)
+    return std::unexpected("cannot watch a listening socket: " + system_says(error));
   return listener;
 }
 
 Listener::~Listener() {
-  poll_.reset();  // before the descriptor that it watches
+  poller_.forget(fd_, *this);
   close(fd_);
 }
 
 void Listener::resume() {
-  uv_poll_start(poll_.get(), UV_READABLE, [](uv_poll_t* h, int, int) {
-    if (auto* self = static_cast<Listener*>(h->data); self != nullptr) self->accept_some();
-  });
+  static_cast<void>(poller_.change(fd_, EPOLLIN, *this));  // needs no memory
 }
 
-void Listener::accept_some() {
+void Listener::on_ready(std::uint32_t) {
   for (int i = 0; i < batch; ++i) {
     io::Address peer;
     peer.length = sizeof peer.storage;
@@ -50,7 +47,7 @@ void Listener::accept_some() {
       case ENOBUFS:
       case ENOMEM: {
         const int error = errno;
-        uv_poll_stop(poll_.get());
+        static_cast<void>(poller_.change(fd_, 0, *this));
         resume_timer_.start_after(pause);
         return events_.on_accept_paused(error);
       }

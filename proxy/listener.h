@@ -4,12 +4,10 @@
 #include <memory>
 #include <string>
 
-#include <uv.h>
-
 #include "health/io/address.h"
-#include "health/io/handle.h"
 #include "health/io/loop.h"
 #include "health/io/timer.h"
+#include "proxy/poller.h"
 
 namespace pointsman::proxy {
 
@@ -17,7 +15,7 @@ namespace pointsman::proxy {
 //
 // Accepts by itself instead of by uv_listen(), which closes waiting clients when the process is out of file
 // descriptors: here they stay in the kernel's queue, and accepting pauses for a moment.
-class Listener {
+class Listener final : private Poller::Watched {
  public:
   static constexpr core::Duration pause = std::chrono::milliseconds(100);
   // Accepted per wakeup, so that a storm of clients does not keep the sessions from being served.
@@ -38,19 +36,20 @@ class Listener {
   };
 
   // Takes `fd` over, a listening socket; it is closed also on an error.
-  static std::expected<std::unique_ptr<Listener>, std::string> create(io::Loop& loop, int fd, Events& events);
-  ~Listener();
+  static std::expected<std::unique_ptr<Listener>, std::string> create(io::Loop& loop, Poller& poller, int fd,
+                                                                      Events& events);
+  ~Listener() override;
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
  private:
-  Listener(io::Loop& loop, int fd, Events& events);
+  Listener(io::Loop& loop, Poller& poller, int fd, Events& events);
   void resume();
-  void accept_some();
+  void on_ready(std::uint32_t events) override;
 
-  int fd_;
+  Poller& poller_;
+  const int fd_;
   Events& events_;
-  io::Handle<uv_poll_t> poll_;
   io::Timer resume_timer_;
 };
 

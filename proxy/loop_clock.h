@@ -2,30 +2,29 @@
 
 #include <cstdint>
 
-#include <uv.h>
-
 #include "health/core/time.h"
 #include "health/io/clock.h"
+#include "proxy/poller.h"
 
 namespace pointsman::proxy {
 
-// CLOCK_BOOTTIME as of the loop's current iteration, read at most once per millisecond: for stamps in the
-// relay's hot path. Never ahead of the clock, up to 1 ms and one iteration behind. Worker's thread.
+// CLOCK_BOOTTIME, read at most once in a turn of the poller: for stamps in the relay's hot path. Never ahead
+// of the clock, up to one turn behind. Worker's thread.
 class LoopClock {
  public:
-  explicit LoopClock(uv_loop_t* loop) : loop_(loop) {}
+  explicit LoopClock(const Poller& poller) : poller_(poller) {}
 
   core::Instant now() {
-    if (const std::uint64_t tick = uv_now(loop_); tick != tick_) {
-      tick_ = tick;
+    if (const std::uint64_t turn = poller_.turn(); turn != turn_) {
+      turn_ = turn;
       now_ = io::now();
     }
     return now_;
   }
 
  private:
-  uv_loop_t* loop_;
-  std::uint64_t tick_ = ~std::uint64_t{0};
+  const Poller& poller_;
+  std::uint64_t turn_ = ~std::uint64_t{0};
   core::Instant now_{};
 };
 

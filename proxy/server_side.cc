@@ -4,6 +4,7 @@
 #include <memory>
 
 #include <sys/socket.h>
+#include <uv.h>
 
 #include "health/io/clock.h"
 #include "proxy/session.h"
@@ -27,7 +28,7 @@ int ServerSide::start(const Route& route, core::Duration connect_timeout, core::
   tune(fd);
   greeting_timeout_ = greeting_timeout;
   timeout_->start_after(connect_timeout);
-  return connect(fd, reinterpret_cast<const sockaddr*>(&route.address));
+  return connect(fd, reinterpret_cast<const sockaddr*>(&route.address), route.address_length);
 }
 
 void ServerSide::abandon() {

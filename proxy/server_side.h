@@ -41,6 +41,7 @@ class ServerSide final : public Stream {
   void on_connected(int status) override;
   void on_bytes(std::span<const char> bytes) override;
   void on_read_end(int status) override;
+  void on_left() override {}  // reading begins with the connect
   void on_drained() override;
   void on_send_failed() override;
 

@@ -31,7 +31,7 @@ std::string address_text(const Route& route) {
 }  // namespace
 
 Session::Session(SessionEnv& env, std::uint64_t id, core::Instant accepted, const io::Address& client)
-    : env_(env), id_(id), accepted_(accepted), client_(*this, env.streams, env.watch, client) {}
+    : env_(env), id_(id), accepted_(accepted), client_(*this, env.streams, client) {}
 
 Session::~Session() = default;
 
@@ -265,7 +265,6 @@ void Session::end(Close client, Close server) {
   if (phase_ == Phase::ended) return;
   if (phase_ == Phase::held) env_.holds.remove(id_);
   phase_ = Phase::ended;
-  client_.unwatch();
   client == Close::reset ? client_.close_with_reset() : client_.close();
   if (server_ && server == Close::orderly) server_->close();
   drop_server();

@@ -3,7 +3,6 @@
 #include "health/io/address.h"
 #include "health/io/loop.h"
 #include "proxy/chunk_filter.h"
-#include "proxy/disconnect_watch.h"
 #include "proxy/hold_queue.h"
 #include "proxy/loop_clock.h"
 #include "proxy/proxy_header.h"
@@ -38,7 +37,6 @@ struct SessionEnv {
   Shared& shared;
   WorkerStats& stats;
   HoldQueue& holds;
-  DisconnectWatch& watch;
   ChunkFilter& filter;
   const RoutePtr& route;  // the one that the worker acts on now; never null
   SessionOwner& owner;

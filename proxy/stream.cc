@@ -1,151 +1,177 @@
 #include "proxy/stream.h"
 
-#include <memory>
+#include <cerrno>
 #include <vector>
 
+#include <sys/epoll.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "proxy/sockets.h"
 
 namespace pointsman::proxy {
 
-// Owns its bytes: a request calls back even when the stream is closed long since.
-struct Stream::QueuedWrite {
-  uv_write_t request{};
+// What the kernel did not take yet.
+struct Stream::Backlog {
   std::vector<char> bytes;
+  std::size_t written = 0;
+
+  std::span<const char> rest() const { return std::span(bytes).subspan(written); }
 };
 
 namespace {
 
-uv_buf_t buffer_of(std::span<const char> bytes) {
-  // libuv only reads from the buffers of a write, but takes them as non-const.
-  return uv_buf_init(const_cast<char*>(bytes.data()), static_cast<unsigned>(bytes.size()));
+// Urgent data too, at which a read stops short.
+constexpr std::uint32_t reading_events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+constexpr std::uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+// How many bytes the kernel took; -1: the peer is gone.
+ssize_t write_some(int fd, std::span<const char> bytes) {
+  const ssize_t n = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  return n < 0 && errno == EAGAIN ? 0 : n;
 }
 
 }  // namespace
 
-int Stream::adopt(int fd) {
-  auto made = io::make_handle<uv_tcp_t>(this, [&](uv_tcp_t* h) { return uv_tcp_init(env_.loop, h); });
-  int status = made ? 0 : made.error();
-  if (made) {
-    handle_ = std::move(*made);
-    status = uv_tcp_open(handle_.get(), fd);
-  }
-  if (status != 0) {
-    ::close(fd);
-    handle_.reset();
-  }
-  return status;
+Stream::Stream(const StreamEnv& env) : env_(env) {}
+
+Stream::~Stream() {
+  close();
 }
 
-int Stream::connect(int fd, const sockaddr* address) {
-  if (const int status = adopt(fd); status != 0) return status;
-  auto request = std::make_unique<uv_connect_t>();
-  const auto done = [](uv_connect_t* req, int status) {
-    const std::unique_ptr<uv_connect_t> freed(req);
-    if (auto* self = static_cast<Stream*>(req->handle->data); self != nullptr) self->on_connected(status);
-  };
-  const int status = uv_tcp_connect(request.get(), handle_.get(), address, done);
-  if (status == 0) {
-    static_cast<void>(request.release());  // libuv calls back, also after a close
-  } else {
-    handle_.reset();
+int Stream::take_over(int fd, std::uint32_t events) {
+  fd_ = fd;
+  const int error = env_.poller.watch(fd, events, *this);
+  if (error != 0) close();
+  return uv_translate_sys_error(error);
+}
+
+int Stream::adopt(int fd) {
+  return take_over(fd, reading_events);
+}
+
+int Stream::connect(int fd, const sockaddr* address, socklen_t length) {
+  // Watched only then: a socket that does not connect yet looks broken.
+  if (::connect(fd, address, length) != 0 && errno != EINPROGRESS) {
+    const int error = errno;
+    ::close(fd);
+    return uv_translate_sys_error(error);
   }
-  return status;
+  connecting_ = true;
+  tells_writable_ = true;
+  return take_over(fd, reading_events | EPOLLOUT);
 }
 
 void Stream::pause(Pause reason) {
-  if (paused_ == 0 && handle_ && !read_ended_) uv_read_stop(io::as_stream(handle_.get()));
   paused_ |= static_cast<std::uint8_t>(reason);
 }
 
 void Stream::resume(Pause reason) {
   if (paused_ == 0) return;
   paused_ &= static_cast<std::uint8_t>(~static_cast<unsigned>(reason));
-  if (paused_ == 0) start_reading();
+  if (readable_ && reading()) env_.poller.again(*this);
 }
 
-void Stream::start_reading() {
-  if (!handle_ || read_ended_) return;
-  const auto give_buffer = [](uv_handle_t* h, std::size_t, uv_buf_t* out) {
-    const auto* self = static_cast<Stream*>(h->data);
-    *out = self == nullptr ? uv_buf_init(nullptr, 0) : buffer_of(self->env_.read_buffer);
-  };
-  // Fails only on a stream that is closing or never was connected.
-  static_cast<void>(uv_read_start(io::as_stream(handle_.get()), give_buffer, &Stream::read_done));
+void Stream::on_ready(std::uint32_t events) {
+  if (!is_open()) return;  // closed by what came before in this batch
+  if ((events & (EPOLLIN | ends)) != 0) readable_ = true;
+  if ((events & (EPOLLPRI | ends)) != 0) exhaust_ = true;
+  if (connecting_ && !finish_connecting(events)) return;
+  if (backlog_ && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) flush();
+  const bool started = (paused_ & static_cast<std::uint8_t>(Pause::not_started)) == 0;
+  if (!started && is_open() && (events & ends) != 0) return on_left();
+  if (readable_ && reading()) read_some();
 }
 
-void Stream::read_done(uv_stream_t* handle, ssize_t n, const uv_buf_t* buffer) {
-  auto* self = static_cast<Stream*>(handle->data);
-  if (self == nullptr || n == 0) return;  // 0: would block
-  if (n > 0) {
-    const auto size = static_cast<std::size_t>(n);
-    self->bytes_read_ += size;
-    return self->on_bytes({buffer->base, size});
+bool Stream::finish_connecting(std::uint32_t events) {
+  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) == 0) return false;
+  connecting_ = false;
+  const int status = uv_translate_sys_error(pending_error(fd_));
+  on_connected(status);
+  return status == 0;
+}
+
+void Stream::read_some() {
+  for (int i = 0; i < reads_per_turn; ++i) {
+    const ssize_t n = ::recv(fd_, env_.read_buffer.data(), env_.read_buffer.size(), 0);
+    if (n > 0) {
+      const auto size = static_cast<std::size_t>(n);
+      if (size < env_.read_buffer.size() && !exhaust_) readable_ = false;
+      bytes_read_ += size;
+      on_bytes(env_.read_buffer.first(size));
+      if (!readable_ || !reading()) return;
+      continue;
+    }
+    if (n < 0 && errno == EAGAIN) {
+      readable_ = false;
+      return;
+    }
+    // After an orderly end a reset reads as an end, too; the socket knows better.
+    const int error = n < 0 ? errno : pending_error(fd_);
+    read_ended_ = true;
+    return on_read_end(uv_translate_sys_error(error));
   }
-  self->read_ended_ = true;
-  // When bytes and a reset come together, libuv reports the bytes and then an end; the socket knows better.
-  self->on_read_end(n == UV_EOF ? uv_translate_sys_error(pending_error(self->fd())) : static_cast<int>(n));
+  env_.poller.again(*this);
 }
 
 Stream::Sent Stream::send(std::span<const char> bytes) {
   if (bytes.empty()) return Sent::all;
-  if (!handle_) return Sent::failed;
-  if (queued_bytes_ > 0) return queue(bytes);
-  const uv_buf_t buffer = buffer_of(bytes);
-  const int n = uv_try_write(io::as_stream(handle_.get()), &buffer, 1);
-  if (n < 0 && n != UV_EAGAIN) return Sent::failed;
-  const auto taken = n < 0 ? std::size_t{0} : static_cast<std::size_t>(n);
+  if (!is_open()) return Sent::failed;
+  if (backlog_) return queue(bytes);
+  const ssize_t n = write_some(fd_, bytes);
+  if (n < 0) return Sent::failed;
+  const auto taken = static_cast<std::size_t>(n);
   return taken == bytes.size() ? Sent::all : queue(bytes.subspan(taken));
 }
 
 Stream::Sent Stream::queue(std::span<const char> bytes) {
-  auto write = std::make_unique<QueuedWrite>();
-  write->bytes.assign(bytes.begin(), bytes.end());
-  write->request.data = write.get();
-  const uv_buf_t buffer = buffer_of(write->bytes);
-  if (uv_write(&write->request, io::as_stream(handle_.get()), &buffer, 1, &Stream::write_done) != 0)
-    return Sent::failed;
-  static_cast<void>(write.release());
-  queued_bytes_ += bytes.size();
+  if (!tells_writable_ && env_.poller.change(fd_, reading_events | EPOLLOUT, *this) != 0) return Sent::failed;
+  tells_writable_ = true;
+  if (!backlog_) backlog_ = std::make_unique<Backlog>();
+  backlog_->bytes.insert(backlog_->bytes.end(), bytes.begin(), bytes.end());
   return Sent::queued;
 }
 
-void Stream::write_done(uv_write_t* request, int status) {
-  const std::unique_ptr<QueuedWrite> write(static_cast<QueuedWrite*>(request->data));
-  auto* self = static_cast<Stream*>(request->handle->data);
-  if (self == nullptr) return;
-  self->queued_bytes_ -= write->bytes.size();
-  if (status < 0) return self->on_send_failed();
-  if (self->queued_bytes_ > 0) return;
-  if (self->finish_when_drained_) ::shutdown(self->fd(), SHUT_WR);
-  self->on_drained();
+void Stream::flush() {
+  while (!backlog_->rest().empty()) {
+    const ssize_t n = write_some(fd_, backlog_->rest());
+    if (n < 0) {
+      backlog_.reset();
+      return on_send_failed();
+    }
+    if (n == 0) return;
+    backlog_->written += static_cast<std::size_t>(n);
+  }
+  backlog_.reset();
+  if (finish_when_drained_) ::shutdown(fd_, SHUT_WR);
+  on_drained();
 }
 
 void Stream::finish() {
-  if (!handle_) return;
-  // Not uv_shutdown(), which would allocate and wait for an event: the socket takes a FIN at once.
-  if (queued_bytes_ == 0) {
-    ::shutdown(fd(), SHUT_WR);
-  } else {
+  if (!is_open()) return;
+  if (backlog_) {
     finish_when_drained_ = true;
+  } else {
+    ::shutdown(fd_, SHUT_WR);
   }
 }
 
 void Stream::close() {
-  handle_.reset();
-  queued_bytes_ = 0;
+  if (is_open()) {
+    env_.poller.forget(fd_, *this);
+    ::close(fd_);
+    fd_ = -1;
+  }
+  backlog_.reset();
 }
 
 void Stream::close_with_reset() {
-  if (handle_) reset_on_close(fd());
+  if (is_open()) reset_on_close(fd_);
   close();
 }
 
-int Stream::fd() const {
-  uv_os_fd_t fd = -1;
-  if (handle_) uv_fileno(reinterpret_cast<const uv_handle_t*>(handle_.get()), &fd);
-  return fd;
+std::size_t Stream::queued_bytes() const {
+  return backlog_ ? backlog_->rest().size() : 0;
 }
 
 }  // namespace pointsman::proxy

@@ -38,7 +38,7 @@ void say_and_close(int fd, std::string_view packet) {
 }  // namespace
 
 Worker::Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, TrustedNetworksPtr trusted,
-               io::Log* log)
+               io::Log* log, std::unique_ptr<io::Loop> loop, std::unique_ptr<Poller> poller)
     : index_(index),
       shared_(shared),
       stats_(stats),
@@ -46,30 +46,31 @@ Worker::Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr rout
       log_limiter_(log_interval),
       route_(std::move(route)),
       trusted_(std::move(trusted)),
+      loop_(std::move(loop)),
+      poller_(std::move(poller)),
       read_buffer_(read_buffer_size),
-      clock_(loop_.raw()),
-      holds_(loop_, shared, stats.held),
-      tasks_(loop_, task_limit),
-      wishes_posted_(loop_, wish_limit) {}
+      clock_(*poller_),
+      holds_(*loop_, shared, stats.held),
+      tasks_(*loop_, task_limit),
+      wishes_posted_(*loop_, wish_limit) {}
 
 std::expected<std::unique_ptr<Worker>, std::string> Worker::create(unsigned index, Shared& shared,
                                                                    WorkerStats& stats, RoutePtr route,
                                                                    TrustedNetworksPtr trusted, io::Log* log) {
-  std::unique_ptr<Worker> worker(new Worker(index, shared, stats, std::move(route), std::move(trusted), log));
-  auto watch = DisconnectWatch::create(worker->loop_);
-  if (!watch) return std::unexpected("cannot start a worker: " + watch.error());
-  worker->watch_ = std::move(*watch);
-  worker->env_ =
-      std::make_unique<SessionEnv>(SessionEnv{.loop = worker->loop_,
-                                              .streams = {worker->loop_.raw(), worker->read_buffer_},
-                                              .clock = worker->clock_,
-                                              .shared = shared,
-                                              .stats = stats,
-                                              .holds = worker->holds_,
-                                              .watch = *worker->watch_,
-                                              .filter = worker->filter_,
-                                              .route = worker->route_,
-                                              .owner = *worker});
+  auto loop = std::make_unique<io::Loop>();
+  auto poller = Poller::create(*loop);
+  if (!poller) return std::unexpected("cannot start a worker: " + poller.error());
+  std::unique_ptr<Worker> worker(new Worker(index, shared, stats, std::move(route), std::move(trusted), log,
+                                            std::move(loop), std::move(*poller)));
+  worker->env_ = std::make_unique<SessionEnv>(SessionEnv{.loop = *worker->loop_,
+                                                         .streams = {*worker->poller_, worker->read_buffer_},
+                                                         .clock = worker->clock_,
+                                                         .shared = shared,
+                                                         .stats = stats,
+                                                         .holds = worker->holds_,
+                                                         .filter = worker->filter_,
+                                                         .route = worker->route_,
+                                                         .owner = *worker});
   if (worker->route_->mode == Route::Mode::open) worker->holds_.open();
   return worker;
 }
@@ -85,7 +86,7 @@ std::expected<void, std::string> Worker::listen(io::Address& address) {
 }
 
 std::expected<void, std::string> Worker::listen(int fd) {
-  auto listener = Listener::create(loop_, fd, *this);
+  auto listener = Listener::create(*loop_, *poller_, fd, *this);
   if (!listener) return std::unexpected(listener.error());
   listeners_.push_back(std::move(*listener));
   return {};
@@ -95,7 +96,7 @@ void Worker::run() {
   thread_ = std::thread([this] {
     block_signals();
     pthread_setname_np(pthread_self(), ("worker-" + std::to_string(index_)).c_str());
-    loop_.run();
+    poller_->run();
   });
 }
 
@@ -157,7 +158,7 @@ void Worker::shut_down() {
   for (std::size_t i = sessions_.size(); i-- > 0;) sessions_[i]->end_now();
   tasks_.close();
   wishes_posted_.close();
-  loop_.stop();
+  poller_->stop();
 }
 
 void Worker::on_accept(int fd, const io::Address& peer) {
@@ -173,7 +174,7 @@ void Worker::on_accept(int fd, const io::Address& peer) {
   }
   const auto id = shared_.next_session_id.fetch_add(1, std::memory_order_relaxed);
   if (!trusted_->contain(peer)) return begin_session(fd, id, io::now(), peer);
-  auto introduction = Introduction::begin(loop_, fd, id, io::now(), peer, *this);
+  auto introduction = Introduction::begin(*loop_, fd, id, io::now(), peer, *this);
   if (introduction) {
     introductions_.emplace(id, std::move(*introduction));
   } else {
@@ -192,7 +193,7 @@ void Worker::on_introduced(Introduction& introduction, const io::Address& client
   // Its descriptor is free of the introduction's watch, and it counts on as the session that it becomes.
   const auto done = introductions_.extract(introduction.id());
   begin_session(introduction.release(), introduction.id(), introduction.accepted(), client);
-  loop_.defer_delete(std::move(done.mapped()));
+  loop_->defer_delete(std::move(done.mapped()));
 }
 
 void Worker::on_not_introduced(Introduction& introduction, proxy_header::Fault fault) {
@@ -212,7 +213,7 @@ void Worker::end(Introduction& introduction) {
   if (const int fd = introduction.release(); fd >= 0) close(fd);
   auto ended = introductions_.extract(introduction.id());
   shared_.connections.fetch_sub(1, std::memory_order_relaxed);
-  loop_.defer_delete(std::move(ended.mapped()));
+  loop_->defer_delete(std::move(ended.mapped()));
 }
 
 void Worker::on_accept_paused(int error) {
@@ -230,7 +231,7 @@ void Worker::session_ended(Session& session) {
   const std::size_t slot = session.slot;
   std::swap(sessions_[slot], sessions_.back());
   sessions_[slot]->slot = slot;
-  loop_.defer_delete(std::move(sessions_.back()));
+  loop_->defer_delete(std::move(sessions_.back()));
   sessions_.pop_back();
 }
 

@@ -17,11 +17,11 @@
 #include "health/io/loop.h"
 #include "health/io/mailbox.h"
 #include "proxy/chunk_filter.h"
-#include "proxy/disconnect_watch.h"
 #include "proxy/hold_queue.h"
 #include "proxy/introduction.h"
 #include "proxy/listener.h"
 #include "proxy/loop_clock.h"
+#include "proxy/poller.h"
 #include "proxy/session.h"
 #include "proxy/session_env.h"
 #include "proxy/shared_state.h"
@@ -74,7 +74,7 @@ class Worker final : private SessionOwner, private Listener::Events, private Int
   };
 
   Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, TrustedNetworksPtr trusted,
-         io::Log* log);
+         io::Log* log, std::unique_ptr<io::Loop> loop, std::unique_ptr<Poller> poller);
 
   void wish(const std::function<void(Wishes&)>& change);
   void grant();
@@ -99,12 +99,12 @@ class Worker final : private SessionOwner, private Listener::Events, private Int
   RoutePtr route_;
   TrustedNetworksPtr trusted_;
 
-  io::Loop loop_;  // before everything that has handles on it
+  std::unique_ptr<io::Loop> loop_;  // before everything that has handles on it
+  std::unique_ptr<Poller> poller_;
   std::vector<char> read_buffer_;
   LoopClock clock_;
   PassThrough filter_;
   HoldQueue holds_;
-  std::unique_ptr<DisconnectWatch> watch_;
   std::unique_ptr<SessionEnv> env_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::map<std::uint64_t, std::unique_ptr<Introduction>> introductions_;  // by the session's id

@@ -235,6 +235,28 @@ TEST(Relay, LastWordsOfTheServerArrive) {
   EXPECT_TRUE(proxy.eventually_active(0));
 }
 
+// A read stops at urgent data though more bytes are there, of which the kernel does not tell again.
+TEST(Relay, UrgentDataHidesNothing) {
+  std::promise<void> greet_now;
+  const auto may_greet = greet_now.get_future().share();
+  std::promise<std::string> heard;
+  const TestServer server([&](Peer& peer) {
+    may_greet.wait();
+    peer.send_all(greeting);
+    heard.set_value(peer.read(10));
+  });
+  ProxyUnderTest proxy;
+  proxy.set_route(route_to(server.address()));
+  auto client = proxy.connect();
+  ASSERT_TRUE(client);
+  // All of it before the relay begins to read, which it does when the server has greeted.
+  EXPECT_TRUE(client->send_all("01234"));
+  EXPECT_EQ(::send(client->fd(), "!", 1, MSG_OOB), 1);
+  EXPECT_TRUE(client->send_all("56789"));
+  greet_now.set_value();
+  EXPECT_EQ(heard.get_future().get(), "0123456789");
+}
+
 // A session that nothing happens on costs a few hundred bytes, whatever went through it.
 TEST(Relay, IdleSessionsAreSmall) {
   RecordProperty("sizeof_session", sizeof(Session));

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "health/io/loop.h"
+
+namespace pointsman::proxy {
+
+// What a worker's thread waits in: an epoll instance of its own, which has the sockets of the relay and, as
+// one more descriptor, the libuv loop. So timers, mailboxes and introductions stay libuv's, and what happens
+// a hundred thousand times a second goes from epoll to its stream directly. Worker's thread.
+class Poller {
+ public:
+  // Deleted by Loop::defer_delete() or in a callback of the loop, and so never while events are handed out:
+  // of those some may still be for one that is forgotten, which ignores them.
+  class Watched {
+   public:
+    Watched() = default;
+    Watched(const Watched&) = delete;
+    Watched& operator=(const Watched&) = delete;
+    virtual ~Watched() = default;
+
+   private:
+    friend Poller;
+    // epoll's events; none: as it asked for by again().
+    virtual void on_ready(std::uint32_t events) = 0;
+    bool asked_again_ = false;
+  };
+
+  static std::expected<std::unique_ptr<Poller>, std::string> create(io::Loop& loop);
+  ~Poller();
+  Poller(const Poller&) = delete;
+  Poller& operator=(const Poller&) = delete;
+
+  // Each is an errno, 0 when done. `events` as epoll_ctl(2) takes them, edge-triggered or not.
+  int watch(int fd, std::uint32_t events, Watched& watched);
+  int change(int fd, std::uint32_t events, Watched& watched);
+  // Before `fd` is closed: a child that has not come to its exec yet would keep the entry alive.
+  void forget(int fd, Watched& watched);
+  // In the next turn, after what is new, as if an event had come.
+  void again(Watched& watched);
+
+  // Until stop(). The loop has a handle that keeps it alive, or this spins.
+  void run();
+  void stop() { stopped_ = true; }
+
+  // How many times it has waited.
+  std::uint64_t turn() const { return turn_; }
+
+ private:
+  Poller(io::Loop& loop, int fd) : loop_(loop), fd_(fd) {}
+  int loop_timeout_ms() const;
+  bool wait(int timeout_ms);
+  void serve_again();
+
+  io::Loop& loop_;
+  const int fd_;
+  std::vector<Watched*> again_;    // those of the next turn
+  std::vector<Watched*> serving_;  // those of this one; nullptr: forgotten meanwhile
+  std::uint64_t turn_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace pointsman::proxy
