@@ -26,7 +26,7 @@ class Listener final : private Poller::Watched {
     Events() = default;
     Events(const Events&) = delete;
     Events& operator=(const Events&) = delete;
-    // A connected non-blocking socket, now the callee's. It must not destroy the listener.
+    // A connected non-blocking socket, tuned, now the callee's. It must not destroy the listener.
     virtual void on_accept(int fd, const io::Address& peer) = 0;
     // Out of file descriptors or memory: nothing is accepted for a moment.
     virtual void on_accept_paused(int error) = 0;

@@ -36,7 +36,6 @@ Session::Session(SessionEnv& env, std::uint64_t id, core::Instant accepted, cons
 Session::~Session() = default;
 
 void Session::start(int client_fd) {
-  tune(client_fd);
   if (client_.accept(client_fd) != 0) return end(Close::orderly, Close::reset);
   if (env_.holds.admits()) return connect();
   hold();

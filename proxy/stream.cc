@@ -76,40 +76,48 @@ void Stream::on_ready(std::uint32_t events) {
   if (!is_open()) return;  // closed by what came before in this batch
   if ((events & (EPOLLIN | ends)) != 0) readable_ = true;
   if ((events & (EPOLLPRI | ends)) != 0) exhaust_ = true;
-  if (connecting_ && !finish_connecting(events)) return;
+  if ((events & EPOLLERR) != 0) broken_ = true;
+  if (connecting_) {
+    const bool decided = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+    if (!decided || !finish_connecting()) return;
+  }
   if (backlog_ && (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) flush();
   const bool started = (paused_ & static_cast<std::uint8_t>(Pause::not_started)) == 0;
   if (!started && is_open() && (events & ends) != 0) return on_left();
   if (readable_ && reading()) read_some();
 }
 
-bool Stream::finish_connecting(std::uint32_t events) {
-  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) == 0) return false;
+int Stream::broken_status() const {
+  return broken_ ? uv_translate_sys_error(pending_error(fd_)) : 0;
+}
+
+bool Stream::finish_connecting() {
   connecting_ = false;
-  const int status = uv_translate_sys_error(pending_error(fd_));
+  const int status = broken_status();
   on_connected(status);
   return status == 0;
 }
 
+// One buffer a turn: then others have theirs. A last word and the end behind it are taken in one.
 void Stream::read_some() {
-  for (int i = 0; i < reads_per_turn; ++i) {
+  bool filled = false;
+  for (int i = 0; i < 2 && !filled; ++i) {
     const ssize_t n = ::recv(fd_, env_.read_buffer.data(), env_.read_buffer.size(), 0);
-    if (n > 0) {
-      const auto size = static_cast<std::size_t>(n);
-      if (size < env_.read_buffer.size() && !exhaust_) readable_ = false;
-      bytes_read_ += size;
-      on_bytes(env_.read_buffer.first(size));
-      if (!readable_ || !reading()) return;
-      continue;
-    }
     if (n < 0 && errno == EAGAIN) {
       readable_ = false;
       return;
     }
-    // After an orderly end a reset reads as an end, too; the socket knows better.
-    const int error = n < 0 ? errno : pending_error(fd_);
-    read_ended_ = true;
-    return on_read_end(uv_translate_sys_error(error));
+    if (n <= 0) {
+      read_ended_ = true;
+      // After an orderly end a reset reads as an end, too; the socket knows better.
+      return on_read_end(n < 0 ? uv_translate_sys_error(errno) : broken_status());
+    }
+    const auto size = static_cast<std::size_t>(n);
+    filled = size == env_.read_buffer.size();
+    if (!filled && !exhaust_) readable_ = false;
+    bytes_read_ += size;
+    on_bytes(env_.read_buffer.first(size));
+    if (!readable_ || !reading()) return;
   }
   env_.poller.again(*this);
 }

@@ -71,9 +71,6 @@ class Stream : private Poller::Watched {
   int connect(int fd, const sockaddr* address, socklen_t length);
 
  private:
-  // Read at a stretch; then others have their turn.
-  static constexpr int reads_per_turn = 4;
-
   virtual void on_connected(int status) = 0;
   virtual void on_bytes(std::span<const char> bytes) = 0;
   // The peer ended its direction (status 0) or the stream broke.
@@ -87,7 +84,9 @@ class Stream : private Poller::Watched {
   struct Backlog;
 
   void on_ready(std::uint32_t events) final;
-  bool finish_connecting(std::uint32_t events);
+  bool finish_connecting();
+  // The error that waits on the socket, which is asked only when epoll told of one.
+  int broken_status() const;
   void read_some();
   Sent queue(std::span<const char> bytes);
   void flush();
@@ -100,6 +99,7 @@ class Stream : private Poller::Watched {
   bool readable_ : 1 = false;  // there may be something to read
   // A read that fills less than the buffer need not have taken everything: an end or an error comes after it.
   bool exhaust_ : 1 = false;
+  bool broken_ : 1 = false;  // an error waits on the socket, or has been read
   bool read_ended_ : 1 = false;
   bool finish_when_drained_ : 1 = false;
   bool tells_writable_ : 1 = false;  // epoll does; from the first backlog on

@@ -34,7 +34,7 @@ namespace pointsman::proxy {
 class Worker final : private SessionOwner, private Listener::Events, private Introduction::Events {
  public:
   // Bytes that one read takes at most, and so the most that a session can have in store per direction.
-  static constexpr std::size_t read_buffer_size = std::size_t{64} * 1024;
+  static constexpr std::size_t read_buffer_size = std::size_t{256} * 1024;
 
   static std::expected<std::unique_ptr<Worker>, std::string> create(unsigned index, Shared& shared,
                                                                     WorkerStats& stats, RoutePtr route,
