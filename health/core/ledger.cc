@@ -41,6 +41,10 @@ GtidSet PrimaryLedger::settled(Duration in_flight) const {
   return word != heard_.rend() ? reported.united(word->some) : reported;
 }
 
+GtidSet PrimaryLedger::answered_alone(Duration in_flight) const {
+  return insisted_throughout() ? samples_.front().executed : settled(in_flight);
+}
+
 bool PrimaryLedger::vouches_for(const GtidSet& has, Instant since) const {
   return std::ranges::any_of(samples_, [&](const Sample& sample) {
     return sample.started >= since && has.contains(sample.executed);

@@ -40,6 +40,10 @@ class PrimaryLedger {
   bool vouches_for(const GtidSet& has, Instant since) const;
   // What had been there for at least `in_flight` at the last report: a replica without it is behind.
   GtidSet settled(Duration in_flight) const;
+  // What may have been answered without a replica. Of commits that wait for ever only those may that were
+  // there before any report says so: one that is heard of for long may wait for an acknowledgement that
+  // cannot come.
+  GtidSet answered_alone(Duration in_flight) const;
   // At the last report commits waited for a replica, so a replica has every acknowledged one.
   bool semi_sync_active() const { return !samples_.empty() && samples_.back().waits; }
   // What it had when it was promoted by us.

@@ -13,9 +13,8 @@ constexpr Duration clock_slack = 100ms;
 std::string why_not_kept(const PromiseFacts& facts) {
   const PrimaryLedger& ledger = facts.ledger;
   if (!ledger.has_samples()) return "it was never seen whether its commits waited for a replica";
-  const GtidSet settled = ledger.settled(facts.in_flight);
-  if (settled.empty()) return "nothing is known of what it had committed";
-  if (!facts.missing.empty() || !settled.minus(facts.received).empty())
+  if (ledger.settled(facts.in_flight).empty()) return "nothing is known of what it had committed";
+  if (!facts.missing.empty() || !ledger.answered_alone(facts.in_flight).minus(facts.received).empty())
     return "it had committed transactions that its successor never received";
   if (facts.let_go)
     return "it was shut down while no replica was connected, and MySQL then answers commits that wait for "

@@ -159,5 +159,21 @@ TEST_F(PromiseTest, HeartbeatsCount) {
   EXPECT_EQ(ledger_.known(), upto(31));
 }
 
+// Cut off from its replica a primary writes another group behind the one that waits, and its agent says so
+// for as long as the other path lives. Nobody was answered. What it had before anybody said that commits wait
+// is another matter.
+TEST_F(PromiseTest, HeardOfAndWaitingForEver) {
+  report_.semi_sync.source_insists = true;
+  reports(3);  // 10, 20, 30
+  facts_.received = upto(31);
+  ledger_.on_heard(upto(34), now_ + 100ms, 2s);
+  ledger_.on_heard(upto(38), now_ + 700ms, 2s);
+  facts_.last_word = upto(38);
+  EXPECT_EQ(ledger_.settled(100ms), upto(34));
+  EXPECT_TRUE(weighed().kept) << weighed().why;
+  facts_.received = upto(9);
+  EXPECT_FALSE(weighed().kept);
+}
+
 }  // namespace
 }  // namespace pointsman::core
