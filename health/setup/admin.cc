@@ -59,6 +59,16 @@ Outcome Admin::run_all(const std::vector<std::string>& statements, core::Duratio
   return {};
 }
 
+Outcome Admin::repeat_if_lost(const std::function<Outcome()>& steps) {
+  const auto attempt = [&] {
+    Outcome done = open();
+    return done ? steps() : done;
+  };
+  Outcome done = attempt();
+  if (!done && done.error().kind == core::FailureKind::lost) done = attempt();
+  return done;
+}
+
 std::expected<core::ServerReport, core::Failure> Admin::report() {
   auto report = session_.report(mysql::boot_now() + statement_timeout);
   if (!report) return std::unexpected(hidden(std::move(report.error())));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <expected>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +43,10 @@ class Admin {
   Outcome run(const mysql::Statement& statement) { return run(statement.sql, statement.shown); }
   // Several, until one fails.
   Outcome run_all(const std::vector<std::string>& statements, core::Duration timeout = statement_timeout);
+
+  // Steps that may as well be done twice, with the connection open. When it is lost they are done once more,
+  // on a new one: an agent that hears of a mysqld that was just started ends the connections of all clients.
+  Outcome repeat_if_lost(const std::function<Outcome()>& steps);
 
   std::expected<core::ServerReport, core::Failure> report();
 

@@ -58,6 +58,7 @@ class BackupCopy {
   Done learn_position(const std::string& file, std::uint64_t at);
   Done take_over();
   Done finish();
+  Done make_whole();
   Done said(const CopyAgent::Said& words) const {
     if (words) return {};
     return std::unexpected(failure(words.error()));
@@ -81,6 +82,7 @@ class BackupCopy {
   std::uint64_t bytes_ = 0;
   core::Instant told_{};
   bool was_writable_ = false;
+  bool found_copy_ = false;
   bool keep_said_ = false;
 };
 
@@ -202,11 +204,21 @@ BackupCopy::Done BackupCopy::take_over() {
 
 BackupCopy::Done BackupCopy::finish() {
   tell_({.stage = Stage::finishing, .what = ""});
-  if (auto opened = recipient_.open(); !opened) return opened;
+  if (auto done = recipient_.repeat_if_lost([this] { return make_whole(); }); !done) return done;
+  keep_said_ = true;
+  if (auto sent = onto_.channel().send({.verb = "keep"}, answer_time); !sent)
+    return std::unexpected(failure(onto_.named(sent.error())));
+  return said(onto_.expect("kept", answer_time));
+}
+
+// On the server that was just started with the copy.
+BackupCopy::Done BackupCopy::make_whole() {
   const auto mark = read_copy_mark(recipient_);
   if (!mark) return std::unexpected(mark.error());
-  if (!*mark || (*mark)->whole || (*mark)->donor != donor_.name())
+  // A whole one is of the old data, unless a connection was lost after we had written it.
+  if (!*mark || ((*mark)->whole && !found_copy_) || (*mark)->donor != donor_.name())
     return std::unexpected(failure("the server that answers does not have the copy"));
+  found_copy_ = true;
   const auto state = binlog_state_of_copy(donor_state_, position_);
   if (!state) return std::unexpected(failure(state.error()));
   Outcome done = recipient_.run("SET GLOBAL read_only = ON");
@@ -218,11 +230,7 @@ BackupCopy::Done BackupCopy::finish() {
   CopyMark whole = **mark;
   whole.whole = true;
   if (done) done = write_copy_mark(recipient_, whole);
-  if (!done) return done;
-  keep_said_ = true;
-  if (auto sent = onto_.channel().send({.verb = "keep"}, answer_time); !sent)
-    return std::unexpected(failure(onto_.named(sent.error())));
-  return said(onto_.expect("kept", answer_time));
+  return done;
 }
 
 BackupCopy::Done BackupCopy::steps() {

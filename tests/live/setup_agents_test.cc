@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "health/setup/admin.h"
 #include "tests/live/copies_world.h"
 #include "tests/live/writer.h"
 
@@ -132,6 +133,42 @@ TEST_F(AgentsCopyTest, MakesOneCopyAtATime) {
   ASSERT_TRUE(end);
   EXPECT_EQ(end->code, 0) << testbed::read_tail(output, 10000) << logs();
   EXPECT_EQ(world.world.why_not_copy(0, 1), "");
+}
+
+// The agent ends the connections of clients when it takes note of a mysqld that was just started, ours among
+// them, whatever it is about to do.
+TEST_F(AgentsCopyTest, LostConnectionIsOpenedOnce) {
+  ASSERT_NO_FATAL_FAILURE(start());
+  const mysql::Waker deaf;
+  setup::Admin admin({.name = "db2",
+                      .address = {world.world.db(1).socket_path().string(), 0},
+                      .account = {.user = "root", .password_file = {}, .password = ""}},
+                     deaf);
+  int attempts = 0;
+  int kills = 1;
+  const auto steps = [&]() -> setup::Outcome {
+    ++attempts;
+    const auto id = admin.value("SELECT CONNECTION_ID()");
+    if (!id) return std::unexpected(id.error());
+    if (kills-- > 0) world.world.tell(1, {"KILL " + *id});
+    return admin.run("RESET MASTER");
+  };
+  const auto done = admin.repeat_if_lost(steps);
+  EXPECT_TRUE(done) << done.error().text;
+  EXPECT_EQ(attempts, 2);
+
+  attempts = 0;
+  kills = 100;
+  EXPECT_FALSE(admin.repeat_if_lost(steps));
+  EXPECT_EQ(attempts, 2);
+
+  attempts = 0;
+  const auto wrong = admin.repeat_if_lost([&] {
+    ++attempts;
+    return admin.run("RESET NOTHING");
+  });
+  EXPECT_FALSE(wrong);
+  EXPECT_EQ(attempts, 1);
 }
 
 // Who is killed, and while what is going on at the recipient (db2) or the donor (db1).
