@@ -150,7 +150,7 @@ AgainstBench::Outcome AgainstBench::start_writers(AgainstRun& run) {
                                                                 .table = table_,
                                                                 .run = run.number,
                                                                 .number = i,
-                                                                .think_time = options_.think_time,
+                                                                .pace = options_.pace,
                                                                 .schedule = schedule_}));
   }
   const auto deadline = Clock::now() + options_.file.commands.ready_within;

@@ -21,7 +21,7 @@ struct AgainstOptions {
   AgainstFile file;
   unsigned runs = 5;
   unsigned clients = 4;
-  std::chrono::milliseconds think_time{0};
+  Pace pace{};
   std::optional<unsigned> rate;  // commits a second of all writers, on schedule
 };
 

@@ -103,7 +103,8 @@ nlohmann::json against_json(const AgainstOptions& options, std::span<const Again
             {"restore", commands.restore},
             {"clean_up", commands.clean_up}}},
           {"clients", options.clients},
-          {"think_ms", options.think_time.count()},
+          {"think_ms", options.pace.think_time.count()},
+          {"reconnect_ms", options.pace.retry_pause.count()},
           {"rate", options.rate ? nlohmann::json(*options.rate) : nlohmann::json()},
           {"missing", total_missing(runs)},
           {"scenarios", {{{"scenario", "against"}, {"summary_ms", summary}, {"runs", raw}}}}};

@@ -17,7 +17,7 @@ int complain(const std::string& text) {
   return 1;
 }
 
-void add_writers(CLI::App& app, unsigned& clients, std::optional<unsigned>& rate, unsigned& think_ms) {
+void add_writers(CLI::App& app, unsigned& clients, std::optional<unsigned>& rate, Pace& pace) {
   app.add_option("--clients", clients, "writers, a thread and a connection each")
       ->check(CLI::Range(1, 500))
       ->capture_default_str();
@@ -25,10 +25,16 @@ void add_writers(CLI::App& app, unsigned& clients, std::optional<unsigned>& rate
                              "--rate", [&rate](unsigned wanted) { rate = wanted; },
                              "commits a second of all writers, on schedule; the table then has latencies")
                           ->check(CLI::Range(1, 100000));
-  app.add_option("--think", think_ms, "pause of a writer after each commit, in ms")
-      ->check(CLI::Range(0, 10000))
-      ->excludes(on_schedule)
-      ->capture_default_str();
+  const auto add_pause = [&app](const char* name, std::chrono::milliseconds& pause, const char* what) {
+    return app
+        .add_option_function<unsigned>(
+            name, [&pause](unsigned ms) { pause = std::chrono::milliseconds(ms); }, what)
+        ->check(CLI::Range(0, 10000))
+        ->default_str(std::to_string(pause.count()));
+  };
+  add_pause("--think", pace.think_time, "pause of a writer after each commit, in ms")->excludes(on_schedule);
+  add_pause("--reconnect-ms", pace.retry_pause,
+            "pause of a writer after each try to connect that failed; the first is made at once");
 }
 
 std::optional<std::string> rate_fault(const std::optional<unsigned>& rate, unsigned clients) {

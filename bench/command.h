@@ -12,6 +12,7 @@
 #include "bench/plot_files.h"
 #include "bench/scenario.h"
 #include "bench/stop_signal.h"
+#include "bench/writer.h"
 
 // The subcommands of pointsman-bench: their options, their output, their exit status.
 namespace pointsman::bench {
@@ -48,8 +49,8 @@ extern const char* const plot_definitions;  // part of --help
 void add_gnuplot(CLI::App& app, PlotPlace& place);
 // Makes the plots of a report as --json has it, and says so; exit status.
 int plot(const PlotPlace& place, const nlohmann::json& report);
-// --clients, --rate and --think, into what outlives the parsing.
-void add_writers(CLI::App& app, unsigned& clients, std::optional<unsigned>& rate, unsigned& think_ms);
+// --clients, --rate, --think and --reconnect-ms, into what outlives the parsing.
+void add_writers(CLI::App& app, unsigned& clients, std::optional<unsigned>& rate, Pace& pace);
 // What is wrong with a rate for so many writers; nullopt: nothing.
 std::optional<std::string> rate_fault(const std::optional<unsigned>& rate, unsigned clients);
 void add_product(CLI::App& app, std::string& product);

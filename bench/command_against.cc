@@ -11,7 +11,7 @@ class AgainstCommand : public Command {
   explicit AgainstCommand(CLI::App* app) : Command(app) {
     app->add_option("--command", file_, "names the endpoint and the commands, see below")->required();
     app->add_option("--runs", options_.runs, "kills")->check(CLI::Range(1, 10000))->capture_default_str();
-    add_writers(*app, options_.clients, options_.rate, think_ms_);
+    add_writers(*app, options_.clients, options_.rate, options_.pace);
     app->add_option("--json", json_, "writes all runs and the machine's description to this file");
     app->add_option("--plot", plots_.directory, "draws throughput and gaps into this folder, see below");
     add_gnuplot(*app, plots_);
@@ -25,7 +25,6 @@ class AgainstCommand : public Command {
       return 2;
     }
     options_.file = std::move(*file);
-    options_.think_time = std::chrono::milliseconds(think_ms_);
     if (auto fault = rate_fault(options_.rate, options_.clients)) return complain(*fault);
     auto report = Report::open(json_, "against",
                                "endpoint " + conf::to_string(options_.file.endpoint.address), command_line);
@@ -47,7 +46,6 @@ class AgainstCommand : public Command {
   std::string file_;
   std::string json_;
   PlotPlace plots_;
-  unsigned think_ms_ = 0;
   AgainstOptions options_;
 };
 

@@ -21,7 +21,7 @@ class FailoverCommand : public Command {
     app->add_option("--runs", options_.runs, "of each scenario")
         ->check(CLI::Range(1, 10000))
         ->capture_default_str();
-    add_writers(*app, options_.clients, options_.rate, think_ms_);
+    add_writers(*app, options_.clients, options_.rate, options_.pace);
     app->add_option("--semi-sync", semi_sync_, "replication.semi_sync")
         ->check(CLI::IsMember({"required", "preferred", "off"}))
         ->capture_default_str();
@@ -65,7 +65,6 @@ class FailoverCommand : public Command {
     options_.product = *product;
     options_.semi_sync = *semi_sync;
     if (auto fault = rate_fault(options_.rate, options_.clients)) return std::unexpected(*fault);
-    options_.think_time = std::chrono::milliseconds(think_ms_);
     options_.scenarios.clear();
     for (const Scenario scenario : all_scenarios) {
       const bool named = std::ranges::find(scenarios_, to_string(scenario)) != scenarios_.end();
@@ -161,7 +160,6 @@ class FailoverCommand : public Command {
   std::string semi_sync_ = "preferred";
   std::string json_;
   PlotPlace plots_;
-  unsigned think_ms_ = 0;
   bool compare_agents_ = false;
   bool compare_apply_ = false;
   FailoverOptions options_;

@@ -88,7 +88,7 @@ Outcome Demo::set_up() {
 
   std::vector<const Writer*> watched;
   for (unsigned i = 0; i < options_.clients; ++i) {
-    writers_.push_back(stage_->start_writer(the_run, i, think_time));
+    writers_.push_back(stage_->start_writer(the_run, i, {.think_time = think_time}));
     watched.push_back(writers_.back().get());
   }
   Board::Options shown;

@@ -210,7 +210,7 @@ std::expected<FailoverBench::Writers, std::string> FailoverBench::start_writers(
   schedule_.reset();
   if (options_.rate) schedule_.emplace(Clock::now(), *options_.rate, options_.clients);
   for (unsigned i = 0; i < options_.clients; ++i)
-    writers.push_back(stage_->start_writer(number, i, options_.think_time, schedule_));
+    writers.push_back(stage_->start_writer(number, i, options_.pace, schedule_));
   const auto deadline = Clock::now() + commits_timeout;
   const std::uint64_t enough = schedule_ ? 1 : warm_up_commits;
   const auto warm = [enough](const auto& writer) { return writer->commits() >= enough; };

@@ -24,8 +24,8 @@ struct FailoverOptions {
   std::vector<Scenario> scenarios{Scenario::crash};
   unsigned runs = 10;
   unsigned clients = 4;
-  std::chrono::milliseconds think_time{0};  // of each writer, after a commit
-  std::optional<unsigned> rate{};           // commits a second of all writers, on schedule
+  Pace pace{};                     // of each writer
+  std::optional<unsigned> rate{};  // commits a second of all writers, on schedule
   conf::SemiSync semi_sync = conf::SemiSync::preferred;
   std::vector<std::string> settings{};     // further lines for the servers' my.cnf
   Wishes wishes{};                         // how the installation is to differ from the scenario's own

@@ -318,7 +318,7 @@ Outcome Stage::rebuild(std::size_t index, std::size_t primary) {
   return {};
 }
 
-std::unique_ptr<Writer> Stage::start_writer(unsigned run, unsigned number, Millis think_time,
+std::unique_ptr<Writer> Stage::start_writer(unsigned run, unsigned number, const Pace& pace,
                                             std::optional<Schedule> schedule) {
   return std::make_unique<Writer>(Writer::Options{.connect =
                                                       [this] {
@@ -329,7 +329,7 @@ std::unique_ptr<Writer> Stage::start_writer(unsigned run, unsigned number, Milli
                                                   .table = table_,
                                                   .run = run,
                                                   .number = number,
-                                                  .think_time = think_time,
+                                                  .pace = pace,
                                                   .schedule = schedule});
 }
 

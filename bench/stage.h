@@ -77,7 +77,7 @@ class Stage {
   // had is gone. For one with transactions that the primary does not have.
   std::expected<void, std::string> rebuild(std::size_t server, std::size_t primary);
 
-  std::unique_ptr<Writer> start_writer(unsigned run, unsigned number, Millis think_time,
+  std::unique_ptr<Writer> start_writer(unsigned run, unsigned number, const Pace& pace,
                                        std::optional<Schedule> schedule = {});
   // Sets `server` of each commit of a run by the rows that a server has.
   std::expected<void, std::string> look_up(std::size_t server, unsigned run,

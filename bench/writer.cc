@@ -91,7 +91,7 @@ void Writer::failed_try() {
     const std::scoped_lock lock(mutex_);
     ++interruptions_.back().failed;
   }
-  std::this_thread::sleep_for(options_.retry_pause);
+  std::this_thread::sleep_for(options_.pace.retry_pause);
 }
 
 void Writer::write_row() {
@@ -115,7 +115,7 @@ void Writer::write_row() {
   }
   committing_since_.store(connected_.time_since_epoch().count(), std::memory_order_relaxed);
   count_.fetch_add(1, std::memory_order_relaxed);
-  if (options_.think_time.count() > 0) std::this_thread::sleep_for(options_.think_time);
+  if (options_.pace.think_time.count() > 0) std::this_thread::sleep_for(options_.pace.think_time);
 }
 
 }  // namespace pointsman::bench

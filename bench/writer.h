@@ -25,11 +25,17 @@ std::string create_table_statement(const std::string& table);
 std::expected<void, std::string> look_up_rows(testbed::Sql& sql, const std::string& table, unsigned run,
                                               std::vector<std::vector<Commit>>& writers);
 
+// What a writer does between its statements.
+struct Pace {
+  std::chrono::milliseconds retry_pause{1};  // after each try to connect that failed
+  std::chrono::milliseconds think_time{0};   // between a commit and the next
+};
+
 // One client of the service address: commits numbered rows one after another (autocommit), and notes when
-// each was acknowledged. On any error it reconnects at once, with a pause of `retry_pause` after each try
-// that failed. A row whose outcome it does not know is not written again; the next one has the next number.
-// On schedule, the n-th commit is tried from the time on that is the n-th, until it is acknowledged; those
-// that were due meanwhile follow as fast as they can. Writes on a thread of its own.
+// each was acknowledged. On any error it reconnects at once, with a pause of `pace.retry_pause` after each
+// try that failed. A row whose outcome it does not know is not written again; the next one has the next
+// number. On schedule, the n-th commit is tried from the time on that is the n-th, until it is acknowledged;
+// those that were due meanwhile follow as fast as they can. Writes on a thread of its own.
 class Writer {
  public:
   struct Options {
@@ -39,9 +45,8 @@ class Writer {
     std::string table;
     unsigned run = 0;     // with `number` and the row's own number the primary key
     unsigned number = 0;  // of this writer
-    std::chrono::milliseconds retry_pause{1};
-    std::chrono::milliseconds think_time{0};  // between a commit and the next
-    std::optional<Schedule> schedule{};       // nullopt: one after another
+    Pace pace{};
+    std::optional<Schedule> schedule{};  // nullopt: one after another
   };
 
   // From an error to the first commit on another connection.
