@@ -43,12 +43,14 @@ bool accepts(const conf::HostPort& address) {
 }  // namespace
 
 std::string haproxy_configuration(const conf::HostPort& listen, const conf::HostPort& server,
-                                  unsigned threads) {
+                                  unsigned threads, unsigned max_connections) {
   return "global\n"
          "  nbthread " +
          std::to_string(threads) +
          "\n"
-         "  maxconn 4000\n"
+         "  maxconn " +
+         std::to_string(max_connections) +
+         "\n"
          "defaults\n"
          "  mode tcp\n"
          "  timeout connect 1s\n"
@@ -65,7 +67,8 @@ std::string haproxy_configuration(const conf::HostPort& listen, const conf::Host
 }
 
 std::expected<std::unique_ptr<Haproxy>, std::string> Haproxy::start(const conf::HostPort& server,
-                                                                    unsigned threads) {
+                                                                    unsigned threads,
+                                                                    unsigned max_connections) {
   const std::string program = find_program();
   const auto told = testbed::run({.argv = {program, "-v"}}, start_timeout);
   if (!told) return std::unexpected(told.error() + "; tests/install bench gets it");
@@ -75,7 +78,7 @@ std::expected<std::unique_ptr<Haproxy>, std::string> Haproxy::start(const conf::
   if (!listen) return std::unexpected(listen.error());
   std::unique_ptr<Haproxy> haproxy(new Haproxy(std::move(*directory), std::move(*listen)));
   haproxy->version_ = told->out.substr(0, told->out.find('\n'));
-  haproxy->configuration_ = haproxy_configuration(haproxy->address(), server, threads);
+  haproxy->configuration_ = haproxy_configuration(haproxy->address(), server, threads, max_connections);
   const auto file = haproxy->directory_.path() / "haproxy.cfg";
   const auto log = haproxy->directory_.path() / "haproxy.log";
   if (auto written = testbed::write_file(file, haproxy->configuration_); !written) {

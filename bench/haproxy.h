@@ -16,7 +16,8 @@ namespace pointsman::bench {
 class Haproxy {
  public:
   static std::expected<std::unique_ptr<Haproxy>, std::string> start(const conf::HostPort& server,
-                                                                    unsigned threads);
+                                                                    unsigned threads,
+                                                                    unsigned max_connections = 4000);
 
   Haproxy(const Haproxy&) = delete;
   Haproxy& operator=(const Haproxy&) = delete;
@@ -39,6 +40,6 @@ class Haproxy {
 
 // Its configuration. Pure.
 std::string haproxy_configuration(const conf::HostPort& listen, const conf::HostPort& server,
-                                  unsigned threads);
+                                  unsigned threads, unsigned max_connections);
 
 }  // namespace pointsman::bench

@@ -45,29 +45,66 @@ std::expected<SysbenchFigures, std::string> parse_sysbench(const std::string& ou
   if (!queries || !rate || !errors || !average || !p95) {
     return std::unexpected("cannot read sysbench's output:\n" + testbed::last_lines(output, 30));
   }
-  if (*errors != 0) return std::unexpected("sysbench saw errors:\n" + testbed::last_lines(output, 30));
-  return SysbenchFigures{
-      .queries = *queries, .queries_per_second = *rate, .latency_avg_ms = *average, .latency_p95_ms = *p95};
+  return SysbenchFigures{.queries = *queries,
+                         .queries_per_second = *rate,
+                         .latency_avg_ms = *average,
+                         .latency_p95_ms = *p95,
+                         .errors = *errors};
 }
 
-std::expected<std::string, std::string> Sysbench::call(const conf::HostPort& address,
+namespace {
+
+std::expected<SysbenchFigures, std::string> figures_of(const std::expected<std::string, std::string>& output,
+                                                       Workload workload) {
+  if (!output) return std::unexpected(output.error());
+  auto figures = parse_sysbench(*output);
+  if (figures && figures->errors > 0 && workload != Workload::read_write)
+    return std::unexpected("sysbench saw errors:\n" + testbed::last_lines(*output, 30));
+  return figures;
+}
+
+}  // namespace
+
+std::expected<Sysbench, std::string> Sysbench::create(Options options) {
+  auto scripts = testbed::TempDirectory::create("sysbench");
+  if (!scripts) return std::unexpected(scripts.error());
+  Sysbench sysbench(std::move(options), std::move(*scripts));
+  for (const Workload workload : all_workloads) {
+    const Script script = script_of(workload);
+    if (script.lua == nullptr) continue;
+    if (auto written = testbed::write_file(sysbench.lua_file(workload), script.lua); !written)
+      return std::unexpected(written.error());
+  }
+  return sysbench;
+}
+
+std::string Sysbench::lua_file(Workload workload) const {
+  return (scripts_.path() / (std::string(to_string(workload)) + ".lua")).string();
+}
+
+std::expected<std::string, std::string> Sysbench::call(const conf::HostPort& address, Workload workload,
                                                        std::vector<std::string> arguments,
                                                        std::chrono::seconds timeout) const {
+  const Script script = script_of(workload);
   std::vector<std::string> argv{"sysbench",
-                                "oltp_point_select",
+                                script.builtin != nullptr ? script.builtin : lua_file(workload),
                                 "--db-driver=mysql",
                                 "--mysql-host=" + address.host,
                                 "--mysql-port=" + std::to_string(address.port),
                                 "--mysql-user=" + options_.login.user,
                                 "--mysql-password=" + options_.login.password,
-                                "--mysql-db=" + options_.database,
-                                "--tables=1",
-                                "--table-size=" + std::to_string(options_.table_size)};
+                                "--mysql-db=" + options_.database};
+  if (script.builtin != nullptr) {
+    // Uniform: the rows that are hot by default make read-write a benchmark of locks.
+    argv.insert(argv.end(),
+                {"--tables=1", "--table-size=" + std::to_string(options_.table_size), "--rand-type=uniform"});
+  }
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   const auto finished = testbed::run({.argv = argv}, timeout);
   if (!finished) return std::unexpected(finished.error() + "; tests/install bench gets sysbench");
   if (finished->code != 0) {
-    return std::unexpected("sysbench on " + conf::to_string(address) +
+    return std::unexpected("sysbench " + std::string(to_string(workload)) + " on " +
+                           conf::to_string(address) +
                            (finished->timed_out ? " did not end in time" : " failed") + ":\n" +
                            testbed::last_lines(finished->out + finished->err, 20));
   }
@@ -75,17 +112,30 @@ std::expected<std::string, std::string> Sysbench::call(const conf::HostPort& add
 }
 
 std::expected<void, std::string> Sysbench::prepare(const conf::HostPort& server) const {
-  if (auto done = call(server, {"prepare"}, prepare_timeout); !done) return std::unexpected(done.error());
+  for (const Workload workload : {Workload::point_select, Workload::bulk}) {
+    if (auto done = call(server, workload, {"prepare"}, prepare_timeout); !done)
+      return std::unexpected(done.error());
+  }
   return {};
 }
 
-std::expected<SysbenchFigures, std::string> Sysbench::run(const conf::HostPort& address, unsigned clients,
-                                                          std::chrono::seconds time) const {
-  const auto output =
-      call(address, {"--threads=" + std::to_string(clients), "--time=" + std::to_string(time.count()), "run"},
-           time + grace);
-  if (!output) return std::unexpected(output.error());
-  return parse_sysbench(*output);
+std::expected<SysbenchFigures, std::string> Sysbench::run(const conf::HostPort& address, Workload workload,
+                                                          unsigned clients, std::chrono::seconds time) const {
+  return figures_of(
+      call(address, workload,
+           {"--threads=" + std::to_string(clients), "--time=" + std::to_string(time.count()), "run"},
+           time + grace),
+      workload);
+}
+
+std::expected<SysbenchFigures, std::string> Sysbench::run(const conf::HostPort& address, Workload workload,
+                                                          unsigned clients, unsigned events,
+                                                          std::chrono::seconds timeout) const {
+  return figures_of(
+      call(address, workload,
+           {"--threads=" + std::to_string(clients), "--time=0", "--events=" + std::to_string(events), "run"},
+           timeout),
+      workload);
 }
 
 }  // namespace pointsman::bench

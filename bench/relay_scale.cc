@@ -1,0 +1,107 @@
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "bench/process_usage.h"
+#include "bench/relay.h"
+#include "bench/table.h"
+#include "proxy/sockets.h"
+
+namespace pointsman::bench {
+
+namespace {
+
+using Outcome = std::expected<void, std::string>;
+
+constexpr unsigned scale_rounds = 3;
+constexpr unsigned spare_connections = 200;
+constexpr rlim_t spare_files = 2000;
+
+// Two for each session of a proxy, which inherits our limit, as the server does.
+unsigned affordable(unsigned idle, unsigned busy) {
+  const rlim_t wanted = rlim_t{2} * (idle + busy + spare_connections) + spare_files;
+  const rlim_t allowed = proxy::raise_file_limit(wanted);
+  if (allowed >= wanted) return idle;
+  const rlim_t fixed = rlim_t{2} * (busy + spare_connections) + spare_files;
+  return allowed > fixed ? static_cast<unsigned>((allowed - fixed) / 2) : 0;
+}
+
+}  // namespace
+
+Outcome RelayBench::run_scale(unsigned threads) {
+  const unsigned idle = affordable(options_.idle_connections, options_.busy_connections);
+  if (idle == 0)
+    return std::unexpected("the limit of open files (ulimit -n) leaves room for no idle session");
+  if (idle < options_.idle_connections) {
+    progress_("the limit of open files (ulimit -n) allows " + std::to_string(idle) +
+              " idle sessions and not " + std::to_string(options_.idle_connections));
+  }
+  const unsigned connections = idle + options_.busy_connections + spare_connections;
+  progress_("starting the servers, pointsman and haproxy with threads " + std::to_string(threads) + " for " +
+            std::to_string(idle) + " idle sessions");
+  auto stage = Stage::create(
+      relay_stage(threads,
+                  {"max_connections = " + std::to_string(connections), "thread_handling = pool-of-threads",
+                   "open_files_limit = " + std::to_string(connections + spare_files), "back_log = 4096"},
+                  connections));
+  if (!stage) return std::unexpected(stage.error());
+  if (auto stopped = stop_applying(**stage); !stopped) return stopped;
+  const conf::HostPort server = (*stage)->cluster().server(0).address();
+  auto haproxy = Haproxy::start(server, threads, connections);
+  if (!haproxy) return std::unexpected(haproxy.error());
+  const auto& accounts = (*stage)->cluster().accounts();
+  const auto sysbench = Sysbench::create({.login = accounts.application, .database = accounts.database});
+  if (!sysbench) return std::unexpected(sysbench.error());
+  if (auto prepared = sysbench->prepare(server); !prepared) return prepared;
+  const testbed::Daemon& daemon = (*stage)->daemon();
+  for (const Target& target : {Target{Path::pointsman, daemon.address(), daemon.pid()},
+                               Target{Path::haproxy, (*haproxy)->address(), (*haproxy)->pid()}}) {
+    RelayScale scale{.path = target.path,
+                     .threads = threads,
+                     .idle = idle,
+                     .busy = options_.busy_connections,
+                     .beside = {},
+                     .alone = {}};
+    if (auto done = measure_scale(scale, target, accounts.application, *sysbench); !done)
+      return std::unexpected(std::string(to_string(target.path)) + ": " + done.error());
+    scale_.push_back(std::move(scale));
+  }
+  return {};
+}
+
+Outcome RelayBench::measure_scale(RelayScale& scale, const Target& target, const testbed::Login& login,
+                                  const Sysbench& sysbench) {
+  const auto fresh = resident_kib(target.pid);
+  if (!fresh) return std::unexpected(fresh.error());
+  scale.fresh_kib = *fresh;
+  std::vector<testbed::Sql> idle;
+  const auto began = std::chrono::steady_clock::now();
+  for (unsigned i = 0; i < scale.idle; ++i) {
+    if (stop_()) return std::unexpected("interrupted");
+    auto sql = testbed::Sql::connect({.address = target.address, .login = login});
+    if (!sql) return std::unexpected("idle session " + std::to_string(i + 1) + ": " + sql.error().text);
+    idle.push_back(std::move(*sql));
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  scale.logins_per_second = scale.idle / took.count();
+  const auto full = resident_kib(target.pid);
+  if (!full) return std::unexpected(full.error());
+  scale.idle_kib = *full;
+  progress_(std::string(to_string(target.path)) + ": " + std::to_string(scale.idle) + " idle sessions, " +
+            format_number(scale.kib_each(), 2) + " KiB each");
+  for (auto* samples : {&scale.beside, &scale.alone}) {
+    for (unsigned round = 0; round < scale_rounds; ++round) {
+      if (stop_()) return std::unexpected("interrupted");
+      auto taken = sample(target, Workload::point_select, scale.busy, sysbench, options_.time);
+      if (!taken) return std::unexpected(taken.error());
+      progress_(std::string(to_string(target.path)) + ": " + std::to_string(scale.busy) +
+                " busy clients beside " + std::to_string(idle.size()) +
+                " idle ones: " + format_number(taken->figures.queries_per_second));
+      samples->push_back(*taken);
+    }
+    idle.clear();
+  }
+  return {};
+}
+
+}  // namespace pointsman::bench
