@@ -19,7 +19,7 @@ int complain(const std::string& text) {
 
 void add_writers(CLI::App& app, unsigned& clients, std::optional<unsigned>& rate, Pace& pace) {
   app.add_option("--clients", clients, "writers, a thread and a connection each")
-      ->check(CLI::Range(1, 500))
+      ->check(CLI::Range(1, 5000))
       ->capture_default_str();
   auto* on_schedule = app.add_option_function<unsigned>(
                              "--rate", [&rate](unsigned wanted) { rate = wanted; },

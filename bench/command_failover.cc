@@ -28,6 +28,13 @@ class FailoverCommand : public Command {
     app->add_option("--setting", options_.settings,
                     "a line for both servers' my.cnf, e.g. 'sync_binlog = 0'; may be given several times")
         ->allow_extra_args(false);
+    app->add_option_function<std::vector<std::string>>(
+           "--key",
+           [this](const std::vector<std::string>& lines) {
+             for (const std::string& line : lines) add_key(line);
+           },
+           "a key of pointsman.toml, e.g. 'proxy.release_rate = 200'; may be given several times")
+        ->allow_extra_args(false);
     auto* agents =
         app->add_flag("--compare-agents", compare_agents_,
                       "two installations, without agents and with them, that take turns run by run");
@@ -80,6 +87,17 @@ class FailoverCommand : public Command {
       }
     }
     return {};
+  }
+
+  // "section.name = value", the value as TOML has it.
+  void add_key(const std::string& line) {
+    const std::size_t dot = line.find('.');
+    const std::size_t equals = line.find('=');
+    if (equals == std::string::npos || dot > equals)
+      throw CLI::ValidationError("--key", "'" + line + "' is not 'section.name = value'");
+    const auto trimmed = [](std::string text) { return CLI::detail::trim(text); };
+    options_.keys[trimmed(line.substr(0, dot))][trimmed(line.substr(dot + 1, equals - dot - 1))] =
+        trimmed(line.substr(equals + 1));
   }
 
   static std::string why_not_well(std::span<const FailoverRun> runs) {

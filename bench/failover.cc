@@ -37,6 +37,12 @@ Millis calm_time(const Setup& setup) {
   return std::max(Millis(2000), 3 * setup.times.deadtime);
 }
 
+// The servers of the testbed take 600 connections.
+std::vector<std::string> with_room_for(unsigned clients, std::vector<std::string> settings) {
+  if (clients > 500) settings.insert(settings.begin(), "max_connections = " + std::to_string(clients + 100));
+  return settings;
+}
+
 }  // namespace
 
 Outcome FailoverBench::run() {
@@ -63,7 +69,8 @@ Outcome FailoverBench::prepare(Scenario scenario) {
                               .semi_sync = options_.semi_sync,
                               .directory = place,
                               .keep = !place.empty(),
-                              .settings = options_.settings,
+                              .settings = with_room_for(options_.clients, options_.settings),
+                              .daemon_keys = options_.keys,
                               .setup = *setup});
   if (!stage) return std::unexpected(std::string(to_string(scenario)) + ": " + stage.error());
   stage_ = std::move(*stage);

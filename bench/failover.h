@@ -28,6 +28,7 @@ struct FailoverOptions {
   std::optional<unsigned> rate{};  // commits a second of all writers, on schedule
   conf::SemiSync semi_sync = conf::SemiSync::preferred;
   std::vector<std::string> settings{};     // further lines for the servers' my.cnf
+  testbed::Keys keys{};                    // of pointsman.toml, which win over ours
   Wishes wishes{};                         // how the installation is to differ from the scenario's own
   std::filesystem::path work_directory{};  // "": a fresh one; otherwise it is kept
 };

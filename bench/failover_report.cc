@@ -144,6 +144,11 @@ std::string scenario_text(const FailoverOptions& options, Scenario scenario,
                      " writers, " + std::to_string(runs.size()) + " runs (ms)\n";
   if (const auto setup = setup_for(scenario, options.wishes)) text += "  " + describe(*setup) + "\n";
   for (const std::string& line : options.settings) text += "  my.cnf: " + line + "\n";
+  for (const auto& [section, keys] : options.keys) {
+    for (const auto& [key, value] : keys)
+      text.append("  pointsman.toml: ").append(section).append(".").append(key).append(" = ").append(value) +=
+          "\n";
+  }
   Table table({"", "min", "median", "p95", "max"});
   for (const FailoverRow& row : failover_rows(runs)) table.add(cells_of(row));
   text += table.text();
@@ -238,6 +243,7 @@ nlohmann::json failover_json(const FailoverOptions& options, std::span<const Fai
           {"reconnect_ms", options.pace.retry_pause.count()},
           {"rate", options.rate ? nlohmann::json(*options.rate) : nlohmann::json()},
           {"settings", options.settings},
+          {"keys", options.keys},
           {"missing", total_missing(runs)},
           {"scenarios", scenarios}};
 }
