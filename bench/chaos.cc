@@ -191,7 +191,7 @@ Chaos::Outcome Chaos::play(const RoundPlan& plan, ChaosRound& round) {
   if (auto ready = audit_->begin_run(round.number, options_.writers); !ready) return ready;
   Writers writers;
   for (unsigned i = 0; i < options_.writers; ++i)
-    writers.push_back(stage_->start_writer(round.number, i, Millis(0)));
+    writers.push_back(stage_->start_writer(round.number, i, Pace{}));
   if (auto wrote = wait_for_commits(writers, "before the round"); !wrote) return wrote;
 
   const Moment began = Clock::now();

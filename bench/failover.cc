@@ -70,8 +70,8 @@ Outcome FailoverBench::prepare(Scenario scenario) {
                               .directory = place,
                               .keep = !place.empty(),
                               .settings = with_room_for(options_.clients, options_.settings),
-                              .daemon_keys = options_.keys,
-                              .setup = *setup});
+                              .setup = *setup,
+                              .daemon_keys = options_.keys});
   if (!stage) return std::unexpected(std::string(to_string(scenario)) + ": " + stage.error());
   stage_ = std::move(*stage);
   return {};

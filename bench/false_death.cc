@@ -168,7 +168,7 @@ FalseDeathResult watch_for_false_death(const FalseDeathOptions& options, const S
   }
   std::vector<std::unique_ptr<Writer>> writers;
   for (unsigned i = 0; i < options.clients; ++i)
-    writers.push_back((*stage)->start_writer(the_run, i, Millis(10)));
+    writers.push_back((*stage)->start_writer(the_run, i, {.think_time = Millis(10)}));
   Watcher watcher(**stage, setup, result);
   if (!watcher.begin()) return result;
   const Moment began = Clock::now();

@@ -45,7 +45,7 @@ std::expected<std::vector<LineLoad>, std::string> measure_serial_load(
   for (const bool writing : {false, true}) {
     progress(writing ? "under writes" : "idle");
     for (unsigned i = 0; writing && i < options.clients; ++i)
-      writers.push_back(stage.start_writer(the_run, i, std::chrono::milliseconds(0)));
+      writers.push_back(stage.start_writer(the_run, i, Pace{}));
     std::vector<Count> before;
     std::vector<Moment> at;
     const auto each = [&](const auto& look) {
