@@ -33,6 +33,7 @@ std::unique_ptr<Command> add_failover_command(CLI::App& app);
 std::unique_ptr<Command> add_against_command(CLI::App& app);
 std::unique_ptr<Command> add_plot_command(CLI::App& app);
 std::unique_ptr<Command> add_relay_command(CLI::App& app);
+std::unique_ptr<Command> add_relay_cost_command(CLI::App& app);
 std::unique_ptr<Command> add_false_death_command(CLI::App& app);
 std::unique_ptr<Command> add_serial_load_command(CLI::App& app);
 std::unique_ptr<Command> add_chaos_command(CLI::App& app);

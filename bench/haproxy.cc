@@ -15,7 +15,7 @@ namespace {
 
 using testbed::Millis;
 
-constexpr Millis start_timeout{10000};
+constexpr Millis start_timeout{60000};
 constexpr Millis look_pause{5};
 
 // tests/install unpacks it into the cache where it is not installed, so that no service is started.
@@ -68,7 +68,8 @@ std::string haproxy_configuration(const conf::HostPort& listen, const conf::Host
 
 std::expected<std::unique_ptr<Haproxy>, std::string> Haproxy::start(const conf::HostPort& server,
                                                                     unsigned threads,
-                                                                    unsigned max_connections) {
+                                                                    unsigned max_connections,
+                                                                    std::vector<std::string> under) {
   const std::string program = find_program();
   const auto told = testbed::run({.argv = {program, "-v"}}, start_timeout);
   if (!told) return std::unexpected(told.error() + "; tests/install bench gets it");
@@ -84,7 +85,9 @@ std::expected<std::unique_ptr<Haproxy>, std::string> Haproxy::start(const conf::
   if (auto written = testbed::write_file(file, haproxy->configuration_); !written) {
     return std::unexpected(written.error());
   }
-  auto process = testbed::Process::start({.argv = {program, "-db", "-f", file.string()}, .output = log});
+  std::vector<std::string> argv = std::move(under);
+  argv.insert(argv.end(), {program, "-db", "-f", file.string()});
+  auto process = testbed::Process::start({.argv = argv, .output = log});
   if (!process) return std::unexpected(process.error());
   haproxy->process_ = std::move(*process);
   const auto deadline = std::chrono::steady_clock::now() + start_timeout;

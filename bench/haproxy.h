@@ -3,6 +3,7 @@
 #include <expected>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "conf/config.h"
 #include "tests/testbed/files.h"
@@ -12,12 +13,13 @@ namespace pointsman::bench {
 
 // Debian's HAProxy as a plain TCP relay in front of one server, set up to compare fairly: as many threads as
 // Pointsman has, no logs, no checks, room for all connections, keepalive as Pointsman sets it. Ends with this
-// object. One thread.
+// object. One thread. `under`: words before its own, of a program that runs it.
 class Haproxy {
  public:
   static std::expected<std::unique_ptr<Haproxy>, std::string> start(const conf::HostPort& server,
                                                                     unsigned threads,
-                                                                    unsigned max_connections = 4000);
+                                                                    unsigned max_connections,
+                                                                    std::vector<std::string> under = {});
 
   Haproxy(const Haproxy&) = delete;
   Haproxy& operator=(const Haproxy&) = delete;

@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   commands.push_back(add_false_death_command(app));
   commands.push_back(add_serial_load_command(app));
   commands.push_back(add_relay_command(app));
+  commands.push_back(add_relay_cost_command(app));
   commands.push_back(add_chaos_command(app));
   CLI11_PARSE(app, argc, argv);
   StopSignal stop;

@@ -1,4 +1,5 @@
-#include <algorithm>
+#include "bench/relay_scale.h"
+
 #include <chrono>
 #include <utility>
 
@@ -17,37 +18,56 @@ constexpr unsigned scale_rounds = 3;
 constexpr unsigned spare_connections = 200;
 constexpr rlim_t spare_files = 2000;
 
-// Two for each session of a proxy, which inherits our limit, as the server does.
-unsigned affordable(unsigned idle, unsigned busy) {
-  const rlim_t wanted = rlim_t{2} * (idle + busy + spare_connections) + spare_files;
-  const rlim_t allowed = proxy::raise_file_limit(wanted);
-  if (allowed >= wanted) return idle;
-  const rlim_t fixed = rlim_t{2} * (busy + spare_connections) + spare_files;
+}  // namespace
+
+// Two for each session of a proxy.
+unsigned affordable_sessions(unsigned idle, unsigned busy) {
+  const rlim_t fixed = rlim_t{2} * stage_connections(busy) + spare_files;
+  const rlim_t allowed = proxy::raise_file_limit(fixed + rlim_t{2} * idle);
+  if (allowed >= fixed + rlim_t{2} * idle) return idle;
   return allowed > fixed ? static_cast<unsigned>((allowed - fixed) / 2) : 0;
 }
 
-}  // namespace
+unsigned stage_connections(unsigned sessions) {
+  return sessions + spare_connections;
+}
+
+Stage::Options stage_for_sessions(unsigned threads, unsigned sessions) {
+  const unsigned connections = stage_connections(sessions);
+  return relay_stage(threads,
+                     {"max_connections = " + std::to_string(connections), "thread_handling = pool-of-threads",
+                      "open_files_limit = " + std::to_string(connections + spare_files), "back_log = 4096"},
+                     connections);
+}
+
+Outcome open_idle(unsigned count, const conf::HostPort& address, const testbed::Login& login,
+                  const std::function<bool()>& stop, std::vector<testbed::Sql>& sessions) {
+  sessions.reserve(count);
+  for (unsigned i = 0; i < count; ++i) {
+    if (stop()) return std::unexpected("interrupted");
+    auto sql = testbed::Sql::connect({.address = address, .login = login});
+    if (!sql) return std::unexpected("idle session " + std::to_string(i + 1) + ": " + sql.error().text);
+    sessions.push_back(std::move(*sql));
+  }
+  return {};
+}
 
 Outcome RelayBench::run_scale(unsigned threads) {
-  const unsigned idle = affordable(options_.idle_connections, options_.busy_connections);
+  const unsigned idle = affordable_sessions(options_.idle_connections, options_.busy_connections);
   if (idle == 0)
     return std::unexpected("the limit of open files (ulimit -n) leaves room for no idle session");
   if (idle < options_.idle_connections) {
     progress_("the limit of open files (ulimit -n) allows " + std::to_string(idle) +
               " idle sessions and not " + std::to_string(options_.idle_connections));
   }
-  const unsigned connections = idle + options_.busy_connections + spare_connections;
   progress_("starting the servers, pointsman and haproxy with threads " + std::to_string(threads) + " for " +
             std::to_string(idle) + " idle sessions");
-  auto stage = Stage::create(
-      relay_stage(threads,
-                  {"max_connections = " + std::to_string(connections), "thread_handling = pool-of-threads",
-                   "open_files_limit = " + std::to_string(connections + spare_files), "back_log = 4096"},
-                  connections));
+  const unsigned sessions = idle + options_.busy_connections;
+  auto stage = Stage::create(stage_for_sessions(threads, sessions));
   if (!stage) return std::unexpected(stage.error());
   if (auto stopped = stop_applying(**stage); !stopped) return stopped;
   const conf::HostPort server = (*stage)->cluster().server(0).address();
-  auto haproxy = Haproxy::start(server, threads, connections);
+  auto haproxy = Haproxy::start(server, threads, stage_connections(sessions));
   if (!haproxy) return std::unexpected(haproxy.error());
   const auto& accounts = (*stage)->cluster().accounts();
   const auto sysbench = Sysbench::create({.login = accounts.application, .database = accounts.database});
@@ -76,12 +96,7 @@ Outcome RelayBench::measure_scale(RelayScale& scale, const Target& target, const
   scale.fresh_kib = *fresh;
   std::vector<testbed::Sql> idle;
   const auto began = std::chrono::steady_clock::now();
-  for (unsigned i = 0; i < scale.idle; ++i) {
-    if (stop_()) return std::unexpected("interrupted");
-    auto sql = testbed::Sql::connect({.address = target.address, .login = login});
-    if (!sql) return std::unexpected("idle session " + std::to_string(i + 1) + ": " + sql.error().text);
-    idle.push_back(std::move(*sql));
-  }
+  if (auto opened = open_idle(scale.idle, target.address, login, stop_, idle); !opened) return opened;
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   scale.logins_per_second = scale.idle / took.count();
   const auto full = resident_kib(target.pid);
