@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -66,10 +67,17 @@ void Poller::run() {
   bool loop_ready = true;  // what was set up before has not been waited for yet
   while (!stopped_) {
     if (loop_ready || loop_timeout_ms() == 0) uv_run(loop_.raw(), UV_RUN_NOWAIT);
+    collect();
     if (stopped_) break;
     loop_ready = wait(again_.empty() ? loop_timeout_ms() : 0);
     serve_again();
+    collect();
   }
+}
+
+void Poller::collect() {
+  // A destructor may hand over further objects.
+  while (!garbage_.empty()) std::exchange(garbage_, {}).clear();
 }
 
 int Poller::loop_timeout_ms() const {

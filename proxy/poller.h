@@ -4,6 +4,7 @@
 #include <expected>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "health/io/loop.h"
@@ -15,15 +16,18 @@ namespace pointsman::proxy {
 // a hundred thousand times a second goes from epoll to its stream directly. Worker's thread.
 class Poller {
  public:
-  // Deleted by Loop::defer_delete() or in a callback of the loop, and so never while events are handed out:
-  // of those some may still be for one that is forgotten, which ignores them.
-  class Watched {
+  // What ends inside its own callbacks.
+  class Deletable {
    public:
-    Watched() = default;
-    Watched(const Watched&) = delete;
-    Watched& operator=(const Watched&) = delete;
-    virtual ~Watched() = default;
+    Deletable() = default;
+    Deletable(const Deletable&) = delete;
+    Deletable& operator=(const Deletable&) = delete;
+    virtual ~Deletable() = default;
+  };
 
+  // Deleted by defer_delete() or in a callback of the loop, and so never while events are handed out: of
+  // those some may still be for one that is forgotten, which ignores them.
+  class Watched : public Deletable {
    private:
     friend Poller;
     // epoll's events; none: as it asked for by again().
@@ -44,6 +48,10 @@ class Poller {
   // In the next turn, after what is new, as if an event had come.
   void again(Watched& watched);
 
+  // At the end of this turn, from the top of run(), or with the poller. Like Loop::defer_delete(), but the
+  // loop need not run for it.
+  void defer_delete(std::unique_ptr<Deletable> object) { garbage_.push_back(std::move(object)); }
+
   // Until stop(). The loop has a handle that keeps it alive, or this spins.
   void run();
   void stop() { stopped_ = true; }
@@ -56,11 +64,13 @@ class Poller {
   int loop_timeout_ms() const;
   bool wait(int timeout_ms);
   void serve_again();
+  void collect();
 
   io::Loop& loop_;
   const int fd_;
   std::vector<Watched*> again_;    // those of the next turn
   std::vector<Watched*> serving_;  // those of this one; nullptr: forgotten meanwhile
+  std::vector<std::unique_ptr<Deletable>> garbage_;
   std::uint64_t turn_ = 0;
   bool stopped_ = false;
 };

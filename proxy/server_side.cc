@@ -1,7 +1,6 @@
 #include "proxy/server_side.h"
 
 #include <cerrno>
-#include <memory>
 
 #include <sys/socket.h>
 #include <uv.h>
@@ -12,14 +11,14 @@
 
 namespace pointsman::proxy {
 
-ServerSide::ServerSide(Session& session, io::Loop& loop, const StreamEnv& env, LoopClock& clock,
+ServerSide::ServerSide(Session& session, Deadlines& deadlines, const StreamEnv& env, LoopClock& clock,
                        core::BackendId backend, std::atomic<std::int64_t>& last_traffic_ns)
     : Stream(env),
       session_(session),
+      deadlines_(deadlines),
       clock_(clock),
       last_traffic_ns_(last_traffic_ns),
       started_(io::now()),
-      timeout_(std::make_unique<io::Timer>(loop, [this] { session_.server_failed(UV_ETIMEDOUT); })),
       backend_(backend) {}
 
 int ServerSide::start(const Route& route, core::Duration connect_timeout, core::Duration greeting_timeout) {
@@ -27,28 +26,32 @@ int ServerSide::start(const Route& route, core::Duration connect_timeout, core::
   if (fd < 0) return uv_translate_sys_error(errno);
   tune(fd);
   greeting_timeout_ = greeting_timeout;
-  timeout_->start_after(connect_timeout);
+  deadlines_.set(*this, connect_timeout);
   return connect(fd, reinterpret_cast<const sockaddr*>(&route.address), route.address_length);
 }
 
 void ServerSide::abandon() {
-  timeout_.reset();
+  deadlines_.clear(*this);
   close_with_reset();
 }
 
 void ServerSide::on_connected(int status) {
   if (status != 0) return session_.server_failed(status);
   connected_ = true;
-  timeout_->start_after(greeting_timeout_);
+  deadlines_.set(*this, greeting_timeout_);
   session_.server_connected();
   resume(Pause::not_started);
+}
+
+void ServerSide::on_deadline() {
+  session_.server_failed(UV_ETIMEDOUT);
 }
 
 void ServerSide::on_bytes(std::span<const char> bytes) {
   last_traffic_ns_.store(clock_.now().time_since_epoch().count(), std::memory_order_relaxed);
   if (!greeted_) {
     greeted_ = true;
-    timeout_.reset();
+    deadlines_.clear(*this);
     session_.server_greeted();
   }
   session_.server_sent(bytes);

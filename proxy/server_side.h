@@ -2,13 +2,11 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <span>
 
 #include "health/core/ids.h"
 #include "health/core/time.h"
-#include "health/io/loop.h"
-#include "health/io/timer.h"
+#include "proxy/deadlines.h"
 #include "proxy/loop_clock.h"
 #include "proxy/route.h"
 #include "proxy/stream.h"
@@ -19,10 +17,11 @@ class Session;
 
 // The server's end of a session: one connection to one backend. Owned by the session, which may replace it as
 // long as the server has not greeted; worker's thread.
-class ServerSide final : public Stream {
+class ServerSide final : public Stream, private Deadlines::Entry {
  public:
-  ServerSide(Session& session, io::Loop& loop, const StreamEnv& env, LoopClock& clock,
+  ServerSide(Session& session, Deadlines& deadlines, const StreamEnv& env, LoopClock& clock,
              core::BackendId backend, std::atomic<std::int64_t>& last_traffic_ns);
+  ~ServerSide() override { deadlines_.clear(*this); }
 
   // At most `connect_timeout` for the connect, then `greeting_timeout` for the first byte. Either way the
   // session is told, unless the status is an error (libuv's).
@@ -45,12 +44,15 @@ class ServerSide final : public Stream {
   void on_drained() override;
   void on_send_failed() override;
 
+  // Until the server greets.
+  void on_deadline() override;
+
   Session& session_;
+  Deadlines& deadlines_;
   LoopClock& clock_;
   std::atomic<std::int64_t>& last_traffic_ns_;
   core::Instant started_;
   core::Duration greeting_timeout_{};
-  std::unique_ptr<io::Timer> timeout_;  // until the server greets
   core::BackendId backend_;
   bool connected_ = false;
   bool greeted_ = false;

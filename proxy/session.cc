@@ -61,7 +61,7 @@ void Session::connect() {
   const Route& route = *env_.route;
   const auto backend = *route.backend;
   phase_ = Phase::waiting;
-  server_ = std::make_unique<ServerSide>(*this, env_.loop, env_.streams, env_.clock, backend,
+  server_ = std::make_unique<ServerSide>(*this, env_.deadlines, env_.streams, env_.clock, backend,
                                          env_.stats.last_traffic_ns[core::index(backend)]);
   env_.stats.active.add(1);
   env_.stats.active_by_backend[core::index(backend)].add(1);
@@ -257,7 +257,7 @@ void Session::drop_server() {
   env_.stats.active.add(-1);
   env_.stats.active_by_backend[core::index(server_->backend())].add(-1);
   server_->abandon();
-  env_.loop.defer_delete(std::move(server_));  // it may be its own callback that we are in
+  env_.streams.poller.defer_delete(std::move(server_));  // it may be its own callback that we are in
 }
 
 void Session::end(Close client, Close server) {

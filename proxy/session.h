@@ -13,6 +13,7 @@
 #include "health/io/timer.h"
 #include "proxy/client_side.h"
 #include "proxy/hold_queue.h"
+#include "proxy/poller.h"
 #include "proxy/proxy_header.h"
 #include "proxy/server_side.h"
 #include "proxy/session_env.h"
@@ -31,11 +32,11 @@ namespace pointsman::proxy {
 //
 // Up to the server's first byte nothing was read from the client, so another server can still be tried. From
 // then on the two directions are relayed: bytes, backpressure, half-close and reset.
-class Session final : private HoldQueue::Held {
+class Session final : public Poller::Deletable, private HoldQueue::Held {
  public:
   // `client`: whom it is for, who need not be the peer of the connection.
   Session(SessionEnv& env, std::uint64_t id, core::Instant accepted, const io::Address& client);
-  ~Session();
+  ~Session() override;
 
   // Takes the client's socket over and connects, or holds. May end the session.
   void start(int client_fd);

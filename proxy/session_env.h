@@ -3,6 +3,7 @@
 #include "health/io/address.h"
 #include "health/io/loop.h"
 #include "proxy/chunk_filter.h"
+#include "proxy/deadlines.h"
 #include "proxy/hold_queue.h"
 #include "proxy/loop_clock.h"
 #include "proxy/proxy_header.h"
@@ -34,6 +35,7 @@ struct SessionEnv {
   io::Loop& loop;
   StreamEnv streams;
   LoopClock& clock;
+  Deadlines& deadlines;
   Shared& shared;
   WorkerStats& stats;
   HoldQueue& holds;

@@ -29,7 +29,7 @@ struct StreamEnv {
 //
 // A status is 0 or libuv's. The hooks may close the stream; they must not destroy it (defer that to the
 // loop).
-class Stream : private Poller::Watched {
+class Stream : public Poller::Watched {
  public:
   enum class Sent : std::uint8_t { all, queued, failed };
   // Why nothing is read. Reading goes on when no reason is left; a new stream is not_started.

@@ -51,6 +51,7 @@ Worker::Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr rout
       read_buffer_(read_buffer_size),
       clock_(*poller_),
       holds_(*loop_, shared, stats.held),
+      deadlines_(*loop_),
       tasks_(*loop_, task_limit),
       wishes_posted_(*loop_, wish_limit) {}
 
@@ -65,6 +66,7 @@ std::expected<std::unique_ptr<Worker>, std::string> Worker::create(unsigned inde
   worker->env_ = std::make_unique<SessionEnv>(SessionEnv{.loop = *worker->loop_,
                                                          .streams = {*worker->poller_, worker->read_buffer_},
                                                          .clock = worker->clock_,
+                                                         .deadlines = worker->deadlines_,
                                                          .shared = shared,
                                                          .stats = stats,
                                                          .holds = worker->holds_,
@@ -231,7 +233,7 @@ void Worker::session_ended(Session& session) {
   const std::size_t slot = session.slot;
   std::swap(sessions_[slot], sessions_.back());
   sessions_[slot]->slot = slot;
-  loop_->defer_delete(std::move(sessions_.back()));
+  poller_->defer_delete(std::move(sessions_.back()));
   sessions_.pop_back();
 }
 

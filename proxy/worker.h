@@ -17,6 +17,7 @@
 #include "health/io/loop.h"
 #include "health/io/mailbox.h"
 #include "proxy/chunk_filter.h"
+#include "proxy/deadlines.h"
 #include "proxy/hold_queue.h"
 #include "proxy/introduction.h"
 #include "proxy/listener.h"
@@ -105,6 +106,7 @@ class Worker final : private SessionOwner, private Listener::Events, private Int
   LoopClock clock_;
   PassThrough filter_;
   HoldQueue holds_;
+  Deadlines deadlines_;
   std::unique_ptr<SessionEnv> env_;
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::map<std::uint64_t, std::unique_ptr<Introduction>> introductions_;  // by the session's id
