@@ -1,0 +1,196 @@
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "health/io/log.h"
+#include "proxy/sockets.h"
+#include "tests/proxy/peers.h"
+#include "tests/proxy/proxy_under_test.h"
+
+// The calls of the relay into the kernel are counted by the linker's --wrap: those of a worker's thread, as
+// the test's own peers are in this process too.
+namespace {
+
+enum Call : std::size_t { recv_call, send_call, wait_call, control_call, call_count };
+std::array<std::atomic<std::uint64_t>, call_count> calls;
+
+void count(Call call) {
+  thread_local const bool worker = [] {
+    std::array<char, 16> name{};
+    pthread_getname_np(pthread_self(), name.data(), name.size());
+    return std::string_view(name.data()).starts_with("worker-");
+  }();
+  if (worker) calls[call].fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+// The names are the linker's.
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming)
+extern "C" {
+ssize_t __real_recv(int fd, void* bytes, size_t size, int flags);
+ssize_t __real_send(int fd, const void* bytes, size_t size, int flags);
+int __real_epoll_wait(int fd, epoll_event* events, int size, int timeout);
+int __real_epoll_ctl(int fd, int operation, int of, epoll_event* event);
+
+ssize_t __wrap_recv(int fd, void* bytes, size_t size, int flags) {
+  count(recv_call);
+  return __real_recv(fd, bytes, size, flags);
+}
+ssize_t __wrap_send(int fd, const void* bytes, size_t size, int flags) {
+  count(send_call);
+  return __real_send(fd, bytes, size, flags);
+}
+int __wrap_epoll_wait(int fd, epoll_event* events, int size, int timeout) {
+  count(wait_call);
+  return __real_epoll_wait(fd, events, size, timeout);
+}
+int __wrap_epoll_ctl(int fd, int operation, int of, epoll_event* event) {
+  count(control_call);
+  return __real_epoll_ctl(fd, operation, of, event);
+}
+}
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
+
+namespace pointsman::proxy {
+namespace {
+
+using Counts = std::array<std::uint64_t, call_count>;
+
+Counts counted() {
+  Counts now{};
+  for (std::size_t i = 0; i < call_count; ++i) now[i] = calls[i].load(std::memory_order_relaxed);
+  return now;
+}
+
+// Both ends of a session.
+struct Both {
+  Peer client;
+  Peer server;
+};
+
+class Scale : public testing::Test {
+ protected:
+  Scale() {
+    rlimit files{};
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+    files.rlim_cur = files.rlim_max;
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
+    backend_.listen();
+    auto options = quick_options();
+    options.threads = 1;
+    proxy_.emplace(options);
+    proxy_->set_route(route_to(backend_.address()));
+  }
+
+  std::optional<Both> session() {
+    auto client = proxy_->connect();
+    auto server = backend_.accept();
+    if (!client || !server || !server->send_all("hi") || client->read(2) != "hi") return std::nullopt;
+    return Both{std::move(*client), std::move(*server)};
+  }
+
+  // What so many queries take, one after another.
+  Counts calls_of(Both& session, unsigned queries) {
+    const Counts before = counted();
+    for (unsigned i = 0; i < queries; ++i) {
+      EXPECT_TRUE(session.client.send_all("query") && session.server.read(5) == "query");
+      EXPECT_TRUE(session.server.send_all("row") && session.client.read(3) == "row");
+    }
+    Counts after = counted();
+    for (std::size_t i = 0; i < call_count; ++i) after[i] -= before[i];
+    return after;
+  }
+
+  ReservedPort backend_;
+  std::optional<ProxyUnderTest> proxy_;
+};
+
+// A query and its answer take two reads, two writes and two waits, and nothing else, whether there are silent
+// sessions beside them or not: a try that finds nothing, or an entry that is made anew, would be seen here.
+TEST_F(Scale, CallsOfAQueryDoNotGrowWithSilentSessions) {
+  constexpr unsigned queries = 300;
+  constexpr unsigned silent_sessions = 1000;
+  // Of timers that were set when the sessions began.
+  constexpr std::uint64_t wakes_for_nothing = 20;
+  auto busy = session();
+  ASSERT_TRUE(busy);
+  std::vector<Both> silent;
+  for (const unsigned wanted : {0u, silent_sessions}) {
+    while (silent.size() < wanted) {
+      auto one = session();
+      ASSERT_TRUE(one) << silent.size();
+      silent.push_back(std::move(*one));
+    }
+    const Counts took = calls_of(*busy, queries);
+    EXPECT_EQ(took[recv_call], 2u * queries) << wanted << " silent";
+    EXPECT_EQ(took[send_call], 2u * queries) << wanted << " silent";
+    EXPECT_EQ(took[control_call], 0u) << wanted << " silent";
+    EXPECT_GE(took[wait_call], 2u * queries - wakes_for_nothing) << wanted << " silent";
+    EXPECT_LE(took[wait_call], 2u * queries + wakes_for_nothing) << wanted << " silent";
+  }
+  EXPECT_EQ(proxy_->workers().counts().active, silent_sessions + 1u);
+}
+
+// Each login enters its two sockets once and takes them out once.
+TEST_F(Scale, ASessionIsEnteredOnce) {
+  constexpr unsigned sessions = 100;
+  const Counts before = counted();
+  for (unsigned i = 0; i < sessions; ++i) ASSERT_TRUE(session());
+  ASSERT_TRUE(proxy_->eventually_active(0));
+  EXPECT_EQ(counted()[control_call] - before[control_call], 4u * sessions);
+}
+
+// The soft limit of open files is raised as far as the configuration needs.
+TEST(FileLimit, IsRaised) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit low = before;
+  low.rlim_cur = 256;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  EXPECT_EQ(raise_file_limit(512), 512u);
+  rlimit raised{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &raised), 0);
+  EXPECT_EQ(raised.rlim_cur, 512u);
+  EXPECT_EQ(raise_file_limit(300), 512u);  // never lowered
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+// More sessions are configured than the kernel allows files, to root as well: the start says so, and how
+// many.
+TEST(FileLimit, TooLowIsReported) {
+  const auto path =
+      std::filesystem::path(testing::TempDir()) / ("limit-" + std::to_string(getpid()) + ".log");
+  auto options = quick_options();
+  options.max_connections = 1'000'000;  // two files each: above fs.nr_open's default
+  {
+    conf::Log to_file;
+    to_file.file = path.string();
+    const auto log = io::Log::open(to_file);
+    ASSERT_TRUE(log) << log.error();
+    Workers workers({.proxy = options, .log = log->get()});
+    ASSERT_TRUE(workers.start());
+  }
+  std::ifstream file(path);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_NE(text.find("file limit too small"), std::string::npos) << text;
+  EXPECT_NE(text.find("wanted=2000512"), std::string::npos) << text;
+  std::filesystem::remove(path);
+}
+
+}  // namespace
+}  // namespace pointsman::proxy
