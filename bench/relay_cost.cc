@@ -43,15 +43,15 @@ const testbed::Keys patient_keys{{"monitor", {{"interval", "\"5s\""}, {"timeout"
 
 Outcome RelayCost::run() {
   if (auto found = find_counting_programs(); !found) return found;
-  const unsigned idle = affordable_sessions(options_.idle_connections, 0);
-  if (idle < options_.idle_connections)
-    progress_("the limit of open files (ulimit -n) allows " + std::to_string(idle) + " idle sessions");
+  idle_ = affordable_sessions(options_.idle_connections, 0);
+  if (idle_ < options_.idle_connections)
+    progress_("the limit of open files (ulimit -n) allows " + std::to_string(idle_) + " idle sessions");
   for (const CostWork& work : works) {
-    if (work.beside_idle && idle == 0) continue;
-    rows_.push_back({.work = work, .idle = work.beside_idle ? idle : 0});
+    if (work.beside_idle && idle_ == 0) continue;
+    rows_.push_back({.work = work, .idle = work.beside_idle ? idle_ : 0});
   }
   progress_("starting the servers and pointsman");
-  auto stage = Stage::create(stage_for_sessions(1, idle));
+  auto stage = Stage::create(stage_for_sessions(1, idle_));
   if (!stage) return std::unexpected(stage.error());
   if (auto stopped = stop_applying(**stage); !stopped) return stopped;
   const auto& accounts = (*stage)->cluster().accounts();
@@ -63,8 +63,7 @@ Outcome RelayCost::run() {
 }
 
 Outcome RelayCost::count_calls(Stage& stage, const Sysbench& sysbench) {
-  auto haproxy =
-      Haproxy::start(stage.cluster().server(0).address(), 1, stage_connections(options_.idle_connections));
+  auto haproxy = Haproxy::start(stage.cluster().server(0).address(), 1, stage_connections(idle_));
   if (!haproxy) return std::unexpected(haproxy.error());
   const testbed::Daemon& daemon = stage.daemon();
   for (const Target& target : {Target{Path::pointsman, daemon.address(), daemon.pid()},
@@ -101,8 +100,8 @@ Outcome RelayCost::count_instructions(Stage& stage, const Sysbench& sysbench) {
   options.keys = testbed::merged(stage.options().daemon_keys, patient_keys);
   const auto daemon = testbed::Daemon::create(std::move(options), steady_timeout);
   if (!daemon) return std::unexpected("under callgrind: " + daemon.error());
-  auto haproxy = Haproxy::start(stage.cluster().server(0).address(), 1,
-                                stage_connections(options_.idle_connections), theirs->command());
+  auto haproxy =
+      Haproxy::start(stage.cluster().server(0).address(), 1, stage_connections(idle_), theirs->command());
   if (!haproxy) return std::unexpected("under callgrind: " + haproxy.error());
   for (const Target& target : {Target{Path::pointsman, (*daemon)->address(), (*daemon)->pid()},
                                Target{Path::haproxy, (*haproxy)->address(), (*haproxy)->pid()}}) {

@@ -79,6 +79,7 @@ class RelayCost {
   std::function<bool()> stop_;
   std::function<void(const std::string&)> progress_;
   std::vector<CostRow> rows_;
+  unsigned idle_ = 0;  // as many as the limit of open files allows
 };
 
 }  // namespace pointsman::bench

@@ -15,8 +15,8 @@ namespace {
 using Outcome = std::expected<void, std::string>;
 
 constexpr unsigned scale_rounds = 3;
-constexpr unsigned spare_connections = 200;
-constexpr rlim_t spare_files = 2000;
+constexpr unsigned spare_connections = 100;
+constexpr rlim_t spare_files = 700;
 
 }  // namespace
 

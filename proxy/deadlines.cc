@@ -16,6 +16,7 @@ void Deadlines::clear(Entry& entry) {
   if (!entry.set_) return;
   entry.set_ = false;
   entries_.erase({entry.due_, &entry});
+  if (entries_.empty()) timer_.stop();  // the loop needs no clock then
 }
 
 void Deadlines::arm() {

@@ -11,7 +11,7 @@ namespace pointsman::proxy {
 
 // Instants at which something of a worker is over, on one timer for all of them: a timer of its own for each
 // connect would cost every login a handle of libuv and a run of its loop. Most are cleared long before they
-// are due, so the timer stays as it is then and may wake for nothing. Worker's thread.
+// are due. Worker's thread.
 class Deadlines {
  public:
   // Cleared before it is deleted.

@@ -66,10 +66,14 @@ void Poller::again(Watched& watched) {
 void Poller::run() {
   bool loop_ready = true;  // what was set up before has not been waited for yet
   while (!stopped_) {
-    if (loop_ready || loop_timeout_ms() == 0) uv_run(loop_.raw(), UV_RUN_NOWAIT);
-    collect();
-    if (stopped_) break;
-    loop_ready = wait(again_.empty() ? loop_timeout_ms() : 0);
+    int timeout_ms = loop_timeout_ms();
+    if (loop_ready || timeout_ms == 0) {
+      uv_run(loop_.raw(), UV_RUN_NOWAIT);
+      collect();
+      if (stopped_) break;
+      timeout_ms = loop_timeout_ms();
+    }
+    loop_ready = wait(again_.empty() ? timeout_ms : 0);
     serve_again();
     collect();
   }
