@@ -20,6 +20,7 @@ class Descriptor {
   ~Descriptor() { close(); }
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }  // there is one
+  int release() { return std::exchange(fd_, -1); }     // the caller closes it
   void close() {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;

@@ -98,27 +98,29 @@ std::span<const unsigned> serial_rates() {
 }
 
 std::expected<int, std::string> open_serial(const std::string& device, unsigned baud) {
+  Descriptor opened(::open(device.c_str(), O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!opened) {
+    return std::unexpected(device + ": " +
+                           (errno == EBUSY ? "in use by another process" : system_text(errno)));
+  }
+  return adopt_serial(std::move(opened), device, baud);
+}
+
+std::expected<int, std::string> adopt_serial(Descriptor open, const std::string& device, unsigned baud) {
   const auto* rate = std::ranges::find(rates, baud, &Rate::baud);
   if (rate == rates.end()) {
     return std::unexpected(device + ": no serial line has " + std::to_string(baud) + " baud");
   }
-  const int fd = ::open(device.c_str(), O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  if (fd < 0) {
-    return std::unexpected(device + ": " +
-                           (errno == EBUSY ? "in use by another process" : system_text(errno)));
-  }
-  if (const auto fault = prepare(fd, *rate)) {
-    ::close(fd);
-    return std::unexpected(device + ": " + *fault);
-  }
-  return fd;
+  if (const auto fault = prepare(open.get(), *rate)) return std::unexpected(device + ": " + *fault);
+  return open.release();
 }
 
-SerialLink::SerialLink(Loop& loop, std::string device, unsigned baud, Callbacks callbacks)
+SerialLink::SerialLink(Loop& loop, std::string device, unsigned baud, Callbacks callbacks, Descriptor given)
     : loop_(loop),
       device_(std::move(device)),
       baud_(baud),
       callbacks_(std::make_shared<const Callbacks>(std::move(callbacks))),
+      given_(std::move(given)),
       reopen_(loop, [this] { open(); }),
       line_free_(loop, [this] { line_may_be_free(); }),
       stuck_(loop,
@@ -135,11 +137,30 @@ SerialLink::SerialLink(Loop& loop, std::string device, unsigned baud, Callbacks 
 }
 
 SerialLink::~SerialLink() {
-  if (fd_ >= 0) go_down("closed");
+  if (fd_ < 0) return;
+  if (!left_) {
+    go_down("closed");
+    return;
+  }
+  poll_.reset();  // libuv forgets the descriptor at once; only then may it be closed
+  ::close(fd_);
+}
+
+void SerialLink::pause() {
+  paused_ = true;
+  if (poll_) uv_poll_stop(poll_.get());
+  for (Timer* timer : {&reopen_, &line_free_, &stuck_}) timer->stop();
+}
+
+void SerialLink::resume() {
+  if (!std::exchange(paused_, false)) return;
+  // Where it stood is not known any more: from the beginning, as after a loss of the device.
+  if (fd_ >= 0) return go_down(device_ + ": was another process's for a moment");
+  reopen_.start_after(core::Duration::zero());
 }
 
 void SerialLink::open() {
-  const auto opened = open_serial(device_, baud_);
+  const auto opened = given_ ? adopt_serial(std::move(given_), device_, baud_) : open_serial(device_, baud_);
   if (!opened) return go_down(opened.error());
   fd_ = *opened;
   auto made = make_handle<uv_poll_t>(this, [&](uv_poll_t* h) { return uv_poll_init(loop_.raw(), h, fd_); });
@@ -200,6 +221,7 @@ core::Duration SerialLink::time_on_line(std::size_t bytes) const {
 }
 
 void SerialLink::send(std::span<const std::uint8_t> frame) {
+  if (paused_) return;
   if (fd_ < 0 || frame.size() > max_frame) {
     ++stats_.dropped_late;
     return;

@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "health/core/cobs.h"
+#include "health/io/descriptor.h"
 #include "health/io/handle.h"
 #include "health/io/link_stats.h"
 #include "health/io/loop.h"
@@ -54,14 +55,21 @@ class SerialLink {
   };
 
   // Opens the device at once; that it could not is no error, but the state `down`. `baud` is one of
-  // serial_rates().
-  SerialLink(Loop& loop, std::string device, unsigned baud, Callbacks callbacks);
+  // serial_rates(). `given`: the device as another process had it open, which nobody else could open.
+  SerialLink(Loop& loop, std::string device, unsigned baud, Callbacks callbacks, Descriptor given = {});
   ~SerialLink();
   SerialLink(const SerialLink&) = delete;
   SerialLink& operator=(const SerialLink&) = delete;
 
   // Sends the frame as soon as the line is free, unless a newer one comes first. At most max_frame bytes.
   void send(std::span<const std::uint8_t> frame);
+
+  // Reads and writes nothing meanwhile: another process does, by the same opening of the device.
+  void pause();
+  void resume();
+  // Paused for good: the device goes on as it is when this is destroyed.
+  void leave() { left_ = true; }
+  int fd() const { return fd_; }  // -1: down
 
   State state() const;
   // "up", "down: /dev/ttyS0: no such file or directory", "blocked: nothing could be written for 1 s".
@@ -101,6 +109,9 @@ class SerialLink {
   std::size_t queued_ = 0;        // bytes that the kernel still had when we looked last
   bool blocked_ = false;
   bool was_open_ = false;
+  bool paused_ = false;
+  bool left_ = false;
+  Descriptor given_;
 
   Timer reopen_;
   Timer line_free_;  // active while what was written is on its way
@@ -117,5 +128,7 @@ std::span<const unsigned> serial_rates();
 // Opens `device` as a raw 8N1 line of this process alone. Error: a sentence that names the device. Used by
 // SerialLink, and by tests that play its other end.
 std::expected<int, std::string> open_serial(const std::string& device, unsigned baud);
+// The same with one that is open already, by the process that gave it to us. Closed on an error.
+std::expected<int, std::string> adopt_serial(Descriptor open, const std::string& device, unsigned baud);
 
 }  // namespace pointsman::io

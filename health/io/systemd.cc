@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -15,7 +16,7 @@
 namespace pointsman::io {
 namespace {
 
-std::string environment(const char* name) {
+std::string variable(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? std::string() : std::string(value);
 }
@@ -37,9 +38,9 @@ std::string one_line(std::string_view text) {
 }  // namespace
 
 Systemd Systemd::from_environment() {
-  const std::string path = environment("NOTIFY_SOCKET");
-  const auto usec = to_number(environment("WATCHDOG_USEC"));
-  const auto pid = to_number(environment("WATCHDOG_PID"));
+  const std::string path = variable("NOTIFY_SOCKET");
+  const auto usec = to_number(variable("WATCHDOG_USEC"));
+  const auto pid = to_number(variable("WATCHDOG_PID"));
   for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}) ::unsetenv(name);
   std::optional<std::chrono::microseconds> watchdog;
   if (usec && *usec > 0 && (!pid || *pid == ::getpid())) watchdog = std::chrono::microseconds(*usec / 2);
@@ -61,6 +62,20 @@ Systemd::Systemd(Systemd&& other) noexcept
 
 Systemd::~Systemd() {
   if (fd_ >= 0) ::close(fd_);
+}
+
+std::vector<Descriptor> sockets_of_systemd() {
+  constexpr int first = 3;  // SD_LISTEN_FDS_START
+  const auto count = to_number(variable("LISTEN_FDS"));
+  const auto pid = to_number(variable("LISTEN_PID"));
+  for (const char* name : {"LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"}) ::unsetenv(name);
+  std::vector<Descriptor> sockets;
+  if (!count || pid != ::getpid()) return sockets;
+  for (int fd = first; fd < first + *count; ++fd) {
+    if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) break;  // there are no more
+    sockets.emplace_back(fd);
+  }
+  return sockets;
 }
 
 bool Systemd::send(const std::string& message) {
@@ -96,6 +111,18 @@ void Systemd::status(std::string_view line) {
   std::string text = one_line(line);
   if (text == last_status_) return;
   if (send("STATUS=" + text)) last_status_ = std::move(text);
+}
+
+void Systemd::hand_to(int pid) {
+  send("MAINPID=" + std::to_string(pid));
+}
+
+// Without WATCHDOG_PID, which would name this process.
+std::vector<std::string> Systemd::environment() const {
+  std::vector<std::string> list;
+  if (active()) list.push_back("NOTIFY_SOCKET=" + path_);
+  if (watchdog_) list.push_back("WATCHDOG_USEC=" + std::to_string(2 * watchdog_->count()));
+  return list;
 }
 
 void Systemd::watchdog() {

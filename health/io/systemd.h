@@ -5,6 +5,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "health/io/descriptor.h"
 
 namespace pointsman::io {
 
@@ -29,6 +32,10 @@ class Systemd {
   void stopping();
   void status(std::string_view line);  // what `systemctl status` shows; sent only when it changed
   void watchdog();
+  // Another process is the service's main one from now on. Only the main process is listened to.
+  void hand_to(int pid);
+  // What from_environment() took out, for a process that takes our place: "NAME=VALUE".
+  std::vector<std::string> environment() const;
 
   // How often watchdog() must be called; half of what the unit allows. nullopt: not asked for.
   std::optional<std::chrono::microseconds> watchdog_interval() const { return watchdog_; }
@@ -41,5 +48,9 @@ class Systemd {
   std::optional<std::chrono::microseconds> watchdog_;
   std::string last_status_;
 };
+
+// The sockets that systemd listens on for this process: sd_listen_fds(3) without libsystemd. Takes LISTEN_FDS
+// and its kin out of the environment; no child gets the descriptors. Once, before the first thread starts.
+std::vector<Descriptor> sockets_of_systemd();
 
 }  // namespace pointsman::io

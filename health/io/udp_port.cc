@@ -101,30 +101,53 @@ UdpPort::~UdpPort() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-std::expected<void, std::string> UdpPort::bind(const Address& listen) {
+std::expected<Descriptor, std::string> open_udp(const Address& listen) {
   const auto fail = [&](int error) {
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
     return std::unexpected("udp " + listen.to_string() + ": " + system_text(error));
   };
-  if (fd_ >= 0) return std::unexpected("udp " + listen.to_string() + ": this port is bound already");
-  fd_ = ::socket(listen.family(), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd_ < 0) return fail(errno);
+  Descriptor socket(::socket(listen.family(), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return fail(errno);
+  const int fd = socket.get();
   const bool v6 = listen.family() == AF_INET6;
-  if (v6 && !set_option(fd_, IPPROTO_IPV6, IPV6_V6ONLY, 0)) return fail(errno);
+  if (v6 && !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0)) return fail(errno);
   // An IPv6 socket that sends to IPv4 peers gets their errors by the IPv4 option.
-  if (!set_option(fd_, IPPROTO_IP, IP_RECVERR, 1) && !v6) return fail(errno);
-  if (v6 && !set_option(fd_, IPPROTO_IPV6, IPV6_RECVERR, 1)) return fail(errno);
-  if (::bind(fd_, listen.get(), listen.length) != 0) return fail(errno);
+  if (!set_option(fd, IPPROTO_IP, IP_RECVERR, 1) && !v6) return fail(errno);
+  if (v6 && !set_option(fd, IPPROTO_IPV6, IPV6_RECVERR, 1)) return fail(errno);
+  if (::bind(fd, listen.get(), listen.length) != 0) return fail(errno);
+  return socket;
+}
+
+std::expected<void, std::string> UdpPort::bind(const Address& listen) {
+  if (fd_ >= 0) return std::unexpected("udp " + listen.to_string() + ": this port is bound already");
+  auto socket = open_udp(listen);
+  if (!socket) return std::unexpected(socket.error());
+  return adopt(std::move(*socket));
+}
+
+std::expected<void, std::string> UdpPort::adopt(Descriptor socket) {
+  const auto fail = [&](int error) {
+    return std::unexpected("udp " + local_.to_string() + ": " + system_text(error));
+  };
   local_.length = sizeof local_.storage;
-  if (::getsockname(fd_, local_.get(), &local_.length) != 0) return fail(errno);
-  auto made = make_handle<uv_poll_t>(this, [&](uv_poll_t* h) { return uv_poll_init(loop_.raw(), h, fd_); });
+  if (::getsockname(socket.get(), local_.get(), &local_.length) != 0) return fail(errno);
+  auto made =
+      make_handle<uv_poll_t>(this, [&](uv_poll_t* h) { return uv_poll_init(loop_.raw(), h, socket.get()); });
   if (!made) return fail(-made.error());
   poll_ = std::move(*made);
   if (!watch()) {
     poll_.reset();
     return fail(EIO);
   }
+  fd_ = socket.release();
   return {};
+}
+
+void UdpPort::pause() {
+  if (poll_) uv_poll_stop(poll_.get());
+}
+
+void UdpPort::resume() {
+  if (poll_) watch();
 }
 
 bool UdpPort::watch() {

@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "health/io/address.h"
+#include "health/io/descriptor.h"
 #include "health/io/handle.h"
 #include "health/io/link_stats.h"
 #include "health/io/loop.h"
@@ -46,6 +47,12 @@ class UdpPort {
 
   // Once. Error: "udp 0.0.0.0:694: address already in use".
   std::expected<void, std::string> bind(const Address& listen);
+  // The same with a socket of open_udp(), perhaps in another process.
+  std::expected<void, std::string> adopt(Descriptor socket);
+  // Reads nothing meanwhile: another process does, from the same socket.
+  void pause();
+  void resume();
+  int fd() const { return fd_; }  // -1: not bound
 
   // Sends now, or drops: a heartbeat that waits is worth nothing. False: dropped, and stats() says why.
   bool send(const Address& to, std::span<const std::uint8_t> frame);
@@ -74,5 +81,8 @@ class UdpPort {
   Handle<uv_poll_t> poll_;
   LinkStats stats_;
 };
+
+// A socket for a UdpPort, bound to `listen`. Error as of bind().
+std::expected<Descriptor, std::string> open_udp(const Address& listen);
 
 }  // namespace pointsman::io
