@@ -51,6 +51,7 @@ struct Proxy {
   unsigned max_held = 1000;
   unsigned release_rate =
       500;  // held clients released per second after a change of primary, all workers together
+  Duration drain_timeout = 1h;  // how long a former process, or a daemon that drains, serves its sessions
   ProxyProtocol proxy_protocol = ProxyProtocol::off;
   std::vector<std::string> proxy_protocol_from;  // CIDRs
   std::string state_dir = "/var/lib/pointsman";

@@ -84,7 +84,8 @@ std::string to_string(const Difference& difference) {
   const auto shown = [](const std::string& value) { return value.empty() ? std::string("(none)") : value; };
   const std::string change =
       difference.from == hidden ? "another password" : shown(difference.from) + " -> " + shown(difference.to);
-  return difference.key + ": " + change + (difference.applied_on_reload ? "" : " (takes a restart)");
+  return difference.key + ": " + change +
+         (difference.applied_on_reload ? "" : " (at the next takeover or restart)");
 }
 
 std::expected<Config, std::vector<Problem>> reloaded(const Config& running, const Config& read) {
@@ -104,15 +105,16 @@ std::expected<Config, std::vector<Problem>> reloaded(const Config& running, cons
 
   // Each of the two is valid; the mixture can only fail where a relation has a key of both kinds.
   Positions positions(read.file);
-  for (const char* key : {"heartbeat.deadtime", "heartbeat.keepalive", "monitor.interval", "monitor.timeout",
-                          "admin.metrics", "proxy.listen"}) {
+  for (const char* key :
+       {"heartbeat.deadtime", "heartbeat.keepalive", "heartbeat.warntime", "heartbeat.lease",
+        "monitor.interval", "monitor.timeout", "admin.metrics", "proxy.listen"}) {
     positions.add(key, {});
   }
   std::vector<Problem> problems = validate(merged, positions);
   if (problems.empty()) return merged;
   for (Problem& problem : problems) {
     problem.line = problem.column = 0;
-    problem.message = "cannot be applied without a restart: " + problem.message;
+    problem.message = "cannot be applied without a takeover or a restart: " + problem.message;
   }
   return std::unexpected(std::move(problems));
 }

@@ -25,7 +25,7 @@ struct Difference {
 // password in the same file shows as the key of the file.
 std::vector<Difference> differences(const Config& old, const Config& now);
 
-// "proxy.threads: 0 -> 4 (takes a restart)"
+// "proxy.threads: 0 -> 4 (at the next takeover or restart)"
 std::string to_string(const Difference& difference);
 
 // `running` with all of `read` that a reload can apply. Fails when the keys that wait for a restart make a

@@ -78,7 +78,7 @@ endfunction()
 install_package(pointsman
   USER pointsman CONFIG /etc/pointsman/pointsman.toml OTHER pointsman-agent
   MANUALS pointsman.8 pointsman.toml.5
-  EXAMPLES pointsman.toml prometheus-alerts.yml grafana-dashboard.json)
+  EXAMPLES pointsman.toml pointsman.socket prometheus-alerts.yml grafana-dashboard.json)
 install(FILES ${PROJECT_SOURCE_DIR}/README.md DESTINATION share/doc/pointsman COMPONENT pointsman)
 install_package(pointsman-agent
   USER root CONFIG /etc/pointsman/agent.toml OTHER pointsman
