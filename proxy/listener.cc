@@ -32,29 +32,38 @@ void Listener::resume() {
 }
 
 void Listener::on_ready(std::uint32_t) {
-  for (int i = 0; i < batch; ++i) {
-    io::Address peer;
-    peer.length = sizeof peer.storage;
-    const int fd = accept4(fd_, peer.get(), &peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      events_.on_accept(fd, peer);
-      continue;
+  for (int i = 0; i < batch && accept_one(); ++i) {
+  }
+}
+
+void Listener::accept_rest() {
+  for (int i = 0; i < listen_backlog && accept_one(); ++i) {
+  }
+}
+
+bool Listener::accept_one() {
+  io::Address peer;
+  peer.length = sizeof peer.storage;
+  const int fd = accept4(fd_, peer.get(), &peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0) {
+    events_.on_accept(fd, peer);
+    return true;
+  }
+  switch (errno) {
+    case EAGAIN:
+      return false;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM: {
+      const int error = errno;
+      static_cast<void>(poller_.change(fd_, 0, *this));
+      resume_timer_.start_after(pause);
+      events_.on_accept_paused(error);
+      return false;
     }
-    switch (errno) {
-      case EAGAIN:
-        return;
-      case EMFILE:
-      case ENFILE:
-      case ENOBUFS:
-      case ENOMEM: {
-        const int error = errno;
-        static_cast<void>(poller_.change(fd_, 0, *this));
-        resume_timer_.start_after(pause);
-        return events_.on_accept_paused(error);
-      }
-      default:
-        break;  // this client has gone already (ECONNABORTED, ...); the next
-    }
+    default:
+      return true;  // this client has gone already (ECONNABORTED, ...); the next
   }
 }
 

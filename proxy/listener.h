@@ -42,10 +42,15 @@ class Listener final : private Poller::Watched {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
+  // Before it is closed for good: whoever waits in the queue would be reset.
+  void accept_rest();
+
  private:
   Listener(io::Loop& loop, Poller& poller, int fd, Events& events);
   void resume();
   void on_ready(std::uint32_t events) override;
+  // False: nobody waits, or accepting pauses.
+  bool accept_one();
 
   Poller& poller_;
   const int fd_;

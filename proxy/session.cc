@@ -248,6 +248,9 @@ void Session::route_changed() {
 }
 
 void Session::end_now() {
+  // Nothing was said to it yet, so that it can be told.
+  if (phase_ == Phase::held || phase_ == Phase::waiting)
+    return refuse(mysql_packet::server_shutdown, "pointsman: the proxy stops");
   // The reset discards what the kernel still had for the old server.
   end(Close::orderly, Close::reset);
 }

@@ -42,7 +42,7 @@ class Session final : public Poller::Deletable, private HoldQueue::Held {
   void start(int client_fd);
   // The worker has a new route.
   void route_changed();
-  // At once; the client sees the end of the connection, the server a reset.
+  // At once; the client sees the end of the connection, before the greeting an error, the server a reset.
   void end_now();
 
   std::uint64_t id() const { return id_; }

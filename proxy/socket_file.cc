@@ -120,12 +120,24 @@ std::expected<SocketFile, std::string> SocketFile::claim(const std::string& path
   if (const int error = bind_with_mode(made.fd_, *address, use.mode); error != 0)
     return std::unexpected("cannot make " + the(use, path) + ": " + system_text(error));
   made.path_ = path;
-  struct stat ours{};
-  if (::lstat(path.c_str(), &ours) == 0) {
-    made.device_ = ours.st_dev;
-    made.inode_ = ours.st_ino;
-  }
+  made.note_file();
   return made;
+}
+
+SocketFile SocketFile::adopt(const std::string& path, io::Descriptor lock) {
+  SocketFile adopted;
+  adopted.path_ = path;
+  adopted.lock_ = lock.release();
+  adopted.kept_ = true;
+  adopted.note_file();
+  return adopted;
+}
+
+void SocketFile::note_file() {
+  struct stat ours{};
+  if (::lstat(path_.c_str(), &ours) != 0) return;
+  device_ = ours.st_dev;
+  inode_ = ours.st_ino;
 }
 
 SocketFile::SocketFile(SocketFile&& other) noexcept
@@ -133,13 +145,25 @@ SocketFile::SocketFile(SocketFile&& other) noexcept
       fd_(std::exchange(other.fd_, -1)),
       lock_(std::exchange(other.lock_, -1)),
       device_(other.device_),
-      inode_(other.inode_) {}
+      inode_(other.inode_),
+      kept_(other.kept_) {}
+
+SocketFile& SocketFile::operator=(SocketFile&& other) noexcept {
+  SocketFile old(std::move(other));
+  std::swap(path_, old.path_);
+  std::swap(fd_, old.fd_);
+  std::swap(lock_, old.lock_);
+  std::swap(device_, old.device_);
+  std::swap(inode_, old.inode_);
+  std::swap(kept_, old.kept_);
+  return *this;
+}
 
 SocketFile::~SocketFile() {
   struct stat now{};
-  if (!path_.empty() && ::lstat(path_.c_str(), &now) == 0 && now.st_dev == device_ && now.st_ino == inode_) {
-    ::unlink(path_.c_str());
-  }
+  const bool ours =
+      !path_.empty() && ::lstat(path_.c_str(), &now) == 0 && now.st_dev == device_ && now.st_ino == inode_;
+  if (ours && !kept_) ::unlink(path_.c_str());
   if (fd_ >= 0) ::close(fd_);
   if (lock_ >= 0)
     ::close(lock_);  // the file stays: removing it would let two daemons lock two files of one name

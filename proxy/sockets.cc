@@ -86,11 +86,10 @@ std::expected<void, std::string> check_free(const io::Address& address) {
   return bind_socket(probe.get(), address);
 }
 
-std::expected<int, std::string> listen_on(io::Address& address) {
+std::expected<int, std::string> bind_on(io::Address& address) {
   Socket socket(address.family());
   if (socket.get() >= 0) set_option(socket.get(), SOL_SOCKET, SO_REUSEPORT, 1);
   if (auto bound = bind_socket(socket.get(), address); !bound) return std::unexpected(bound.error());
-  if (listen(socket.get(), listen_backlog) != 0) return cannot_listen(address, errno);
   if (getsockname(socket.get(), address.get(), &address.length) != 0) return cannot_listen(address, errno);
   return socket.release();
 }

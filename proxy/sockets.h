@@ -31,9 +31,9 @@ std::expected<std::vector<io::Address>, std::string> listen_addresses(const conf
 // Fails when anybody, also another process with SO_REUSEPORT, listens on `address`.
 std::expected<void, std::string> check_free(const io::Address& address);
 
-// A non-blocking listening socket with SO_REUSEPORT; port 0 in `address` is replaced by the kernel's choice.
-// An IPv6 socket takes IPv6 only, so that [::] and 0.0.0.0 can be listed together.
-std::expected<int, std::string> listen_on(io::Address& address);
+// A non-blocking socket with SO_REUSEPORT that does not listen yet; port 0 in `address` is replaced by the
+// kernel's choice. An IPv6 socket takes IPv6 only, so that [::] and 0.0.0.0 can be listed together.
+std::expected<int, std::string> bind_on(io::Address& address);
 
 // TCP_NODELAY, keepalive and TCP_USER_TIMEOUT. A failure of one is not worth a session and is ignored.
 void tune(int fd);

@@ -81,17 +81,19 @@ Worker::~Worker() {
   stop();
 }
 
-std::expected<void, std::string> Worker::listen(io::Address& address) {
-  const auto fd = listen_on(address);
-  if (!fd) return std::unexpected(fd.error());
-  return listen(*fd);
-}
-
-std::expected<void, std::string> Worker::listen(int fd) {
+std::expected<void, std::string> Worker::listen(unsigned id, int fd) {
   auto listener = Listener::create(*loop_, *poller_, fd, *this);
   if (!listener) return std::unexpected(listener.error());
-  listeners_.push_back(std::move(*listener));
+  listeners_[id] = std::move(*listener);
   return {};
+}
+
+void Worker::listen_too(unsigned id, int fd) {
+  wish([&](Wishes& w) { w.listen.emplace_back(id, io::Descriptor(fd)); });
+}
+
+void Worker::stop_listening(unsigned id) {
+  wish([&](Wishes& w) { w.stop_listening.push_back(id); });
 }
 
 void Worker::run() {
@@ -136,6 +138,13 @@ void Worker::grant() {
     wishes = std::exchange(wishes_, {});
   }
   if (wishes.trusted) trusted_ = std::move(wishes.trusted);
+  for (auto& [id, socket] : wishes.listen) {
+    const auto listening = listen(id, socket.release());
+    if (!listening && log_ != nullptr) log_->error("not listening", {{"why", listening.error()}});
+  }
+  for (const unsigned id : wishes.stop_listening) {
+    if (const auto listener = listeners_.extract(id); listener) listener.mapped()->accept_rest();
+  }
   if (wishes.route) {
     route_ = std::move(wishes.route);
     apply_route();

@@ -9,9 +9,11 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "health/io/address.h"
+#include "health/io/descriptor.h"
 #include "health/io/log.h"
 #include "health/io/log_limiter.h"
 #include "health/io/loop.h"
@@ -44,10 +46,12 @@ class Worker final : private SessionOwner, private Listener::Events, private Int
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // Before run(). Port 0 is replaced by the kernel's choice.
-  std::expected<void, std::string> listen(io::Address& address);
-  // A listening socket that the worker takes over, also on an error.
-  std::expected<void, std::string> listen(int fd);
+  // Before run(). A listening socket that the worker takes over, also on an error; `id` is the caller's.
+  std::expected<void, std::string> listen(unsigned id, int fd);
+  // The same while it runs; what goes wrong is logged.
+  void listen_too(unsigned id, int fd);
+  // Accepts who waits there already, then closes it. Later than every listen_too() before.
+  void stop_listening(unsigned id);
   void run();
   // Closes everything and joins the thread.
   void stop();
@@ -70,6 +74,8 @@ class Worker final : private SessionOwner, private Listener::Events, private Int
     RoutePtr route;
     std::vector<std::shared_ptr<void>> acted;  // released when `route` has been acted on
     TrustedNetworksPtr trusted;
+    std::vector<std::pair<unsigned, io::Descriptor>> listen;
+    std::vector<unsigned> stop_listening;
     bool stop = false;
     bool announced = false;
   };
@@ -108,7 +114,7 @@ class Worker final : private SessionOwner, private Listener::Events, private Int
   HoldQueue holds_;
   Deadlines deadlines_;
   std::unique_ptr<SessionEnv> env_;
-  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::map<unsigned, std::unique_ptr<Listener>> listeners_;
   std::map<std::uint64_t, std::unique_ptr<Introduction>> introductions_;  // by the session's id
   std::vector<std::unique_ptr<Session>> sessions_;
 

@@ -11,26 +11,14 @@
 
 #include "health/io/log.h"
 #include "proxy/shared_state.h"
-#include "proxy/socket_file.h"
 #include "proxy/sockets.h"
 #include "proxy/trusted_networks.h"
+#include "proxy/when_all_done.h"
 #include "proxy/worker.h"
 
 namespace pointsman::proxy {
 
 namespace {
-
-// Calls when the last holder lets go: each worker holds one until it has done its part, or until it ends.
-class WhenAllDone {
- public:
-  explicit WhenAllDone(std::function<void()> then) : then_(std::move(then)) {}
-  ~WhenAllDone() { then_(); }
-  WhenAllDone(const WhenAllDone&) = delete;
-  WhenAllDone& operator=(const WhenAllDone&) = delete;
-
- private:
-  std::function<void()> then_;
-};
 
 // Collects the sessions of all workers.
 class SessionList {
@@ -65,14 +53,16 @@ unsigned thread_count(unsigned configured) {
   return configured != 0 ? configured : std::max(1u, std::thread::hardware_concurrency());
 }
 
+template <class List, class Value>
+bool contains(const List& list, const Value& value) {
+  return std::ranges::find(list, value) != list.end();
+}
+
 RoutePtr no_route() {
   auto route = std::make_shared<Route>();
   route->reason = "pointsman has just started";
   return route;
 }
-
-// As MySQL's own socket: whoever reaches it still has to log in. The directory says who reaches it.
-constexpr SocketFile::Use client_socket{"client socket", "proxy.listen_unix", 0777};
 
 // Guards the workers against a route that says where to go but not to whom.
 bool usable(const RoutePtr& route) {
@@ -93,18 +83,31 @@ class Workers::Impl {
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
-  std::expected<void, std::string> start();
+  std::expected<void, std::string> bind(std::vector<ServiceSocket>& given);
+  std::expected<void, std::string> run();
+  std::expected<void, std::string> relisten(const conf::Proxy& proxy);
+  void stop_accepting();
+  std::span<const ServiceSocket> sockets() const { return sockets_; }
+  void keep_files(bool kept);
   void stop();
   void set_route(RoutePtr route, std::function<void()> applied);
+  const RoutePtr& route() const { return route_; }
   core::Instant last_traffic(core::BackendId backend) const;
   SessionCounts counts() const;
   void list_sessions(std::size_t limit, std::function<void(std::vector<SessionInfo>)> done);
   void reconfigure(const conf::Proxy& proxy);
-  const std::vector<conf::HostPort>& listening() const { return listening_; }
+  std::vector<conf::HostPort> listening() const;
 
  private:
-  std::expected<void, std::string> bind_all();
-  std::expected<void, std::string> bind_unix();
+  // What a worker is given of a socket: its number there, and a descriptor of its own.
+  struct Share {
+    std::size_t worker;
+    unsigned id;
+    io::Descriptor descriptor;
+  };
+
+  std::expected<std::vector<Share>, std::string> shares(std::span<const ServiceSocket> sockets,
+                                                        unsigned first_id) const;
   void check_file_limit() const;
 
   Options options_;
@@ -114,65 +117,132 @@ class Workers::Impl {
   // Of fixed size from the start, so that any thread can read the counters at any time.
   std::vector<WorkerStats> stats_;
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::vector<conf::HostPort> listening_;
-  std::vector<SocketFile> socket_files_;
+  std::vector<ServiceSocket> sockets_;
+  std::vector<unsigned> ids_;  // of each of them, for the workers
+  unsigned next_id_ = 0;
 };
 
-std::expected<void, std::string> Workers::Impl::start() {
+std::expected<void, std::string> Workers::Impl::bind(std::vector<ServiceSocket>& given) {
   check_file_limit();
-  if (auto bound = bind_all(); !bound) {
-    stop();
-    return bound;
+  const auto make = [&]() -> std::expected<void, std::string> {
+    auto found = service_sockets(options_.proxy, stats_.size(), given);
+    if (!found) return std::unexpected(found.error());
+    sockets_ = std::move(*found);
+    for (std::size_t i = 0; i < stats_.size(); ++i) {
+      auto worker =
+          Worker::create(static_cast<unsigned>(i), shared_, stats_[i], route_, trusted_, options_.log);
+      if (!worker) return std::unexpected(worker.error());
+      workers_.push_back(std::move(*worker));
+    }
+    auto dealt = shares(sockets_, next_id_);
+    if (!dealt) return std::unexpected(dealt.error());
+    for (auto& [worker, id, descriptor] : *dealt) {
+      if (auto listening = workers_[worker]->listen(id, descriptor.release()); !listening) return listening;
+    }
+    for (std::size_t i = 0; i < sockets_.size(); ++i) ids_.push_back(next_id_++);
+    return {};
+  };
+  auto made = make();
+  if (!made) stop();
+  return made;
+}
+
+std::expected<void, std::string> Workers::Impl::run() {
+  for (auto& socket : sockets_) {
+    if (auto listening = socket.listen(); !listening) {
+      stop();
+      return listening;
+    }
   }
   for (auto& worker : workers_) worker->run();
   return {};
 }
 
-std::expected<void, std::string> Workers::Impl::bind_all() {
-  std::vector<io::Address> addresses;
-  for (const auto& where : options_.proxy.listen) {
-    const auto found = listen_addresses(where);
-    if (!found) return std::unexpected(found.error());
-    addresses.insert(addresses.end(), found->begin(), found->end());
-  }
-  for (const auto& address : addresses) {
-    if (auto free = check_free(address); !free) return free;
-  }
-  for (std::size_t i = 0; i < stats_.size(); ++i) {
-    auto worker =
-        Worker::create(static_cast<unsigned>(i), shared_, stats_[i], route_, trusted_, options_.log);
-    if (!worker) return std::unexpected(worker.error());
-    workers_.push_back(std::move(*worker));
-    // The first worker's turn fills in the ports that the kernel chose; the others share them.
-    for (auto& address : addresses) {
-      if (auto bound = workers_.back()->listen(address); !bound) return bound;
+// Those of one address go round the workers, so that with as many sockets as workers each has its own.
+std::expected<std::vector<Workers::Impl::Share>, std::string> Workers::Impl::shares(
+    std::span<const ServiceSocket> sockets, unsigned first_id) const {
+  std::vector<Share> list;
+  std::size_t turn = 0;
+  for (std::size_t i = 0; i < sockets.size(); ++i) {
+    const bool another =
+        i > 0 && (sockets[i].entry != sockets[i - 1].entry || sockets[i].where() != sockets[i - 1].where());
+    if (another) turn = 0;
+    const std::size_t begin = sockets[i].shared ? 0 : turn++ % workers_.size();
+    const std::size_t end = sockets[i].shared ? workers_.size() : begin + 1;
+    for (std::size_t worker = begin; worker < end; ++worker) {
+      io::Descriptor own(fcntl(sockets[i].socket.get(), F_DUPFD_CLOEXEC, 0));
+      if (!own) return std::unexpected("cannot listen on " + sockets[i].where() + ": " + system_says(errno));
+      list.push_back({worker, first_id + static_cast<unsigned>(i), std::move(own)});
     }
   }
-  for (const auto& address : addresses) listening_.push_back(address.host_port());
-  return bind_unix();
+  return list;
 }
 
-// SO_REUSEPORT is not for Unix sockets: the workers share one, and who is first accepts.
-std::expected<void, std::string> Workers::Impl::bind_unix() {
-  for (const auto& path : options_.proxy.listen_unix) {
-    auto file = SocketFile::claim(path, client_socket);
-    if (!file) return std::unexpected(file.error());
-    const int fd = file->release();
-    std::expected<void, std::string> listening;
-    if (::listen(fd, listen_backlog) != 0)
-      listening = std::unexpected("cannot listen on " + path + ": " + system_says(errno));
-    for (std::size_t i = 0; listening && i < workers_.size(); ++i) {
-      if (const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0); own >= 0) {
-        listening = workers_[i]->listen(own);
-      } else {
-        listening = std::unexpected("cannot listen on " + path + ": " + system_says(errno));
-      }
-    }
-    ::close(fd);
-    if (!listening) return listening;
-    socket_files_.push_back(std::move(*file));
+std::expected<void, std::string> Workers::Impl::relisten(const conf::Proxy& proxy) {
+  const auto wanted = [&](const ServiceSocket& socket) {
+    return socket.is_unix() ? contains(proxy.listen_unix, socket.entry)
+                            : std::ranges::find(proxy.listen, socket.entry, entry_of) != proxy.listen.end();
+  };
+  const auto have = [&](const std::string& entry, bool is_unix) {
+    return std::ranges::any_of(sockets_, [&](const ServiceSocket& socket) {
+      return socket.entry == entry && socket.is_unix() == is_unix;
+    });
+  };
+  conf::Proxy missing = proxy;
+  std::erase_if(missing.listen, [&](const auto& where) { return have(entry_of(where), false); });
+  std::erase_if(missing.listen_unix, [&](const auto& path) { return have(path, true); });
+  std::vector<ServiceSocket> nothing_given;
+  auto added = service_sockets(missing, workers_.size(), nothing_given, true);
+  if (!added) return std::unexpected(added.error());
+  auto dealt = shares(*added, next_id_);
+  if (!dealt) return std::unexpected(dealt.error());
+  for (auto& socket : *added) {
+    if (auto listening = socket.listen(); !listening) return listening;
   }
+
+  for (auto& [worker, id, descriptor] : *dealt) workers_[worker]->listen_too(id, descriptor.release());
+  std::vector<ServiceSocket> kept;
+  std::vector<unsigned> kept_ids;
+  for (std::size_t i = 0; i < sockets_.size(); ++i) {
+    if (wanted(sockets_[i])) {
+      kept.push_back(std::move(sockets_[i]));
+      kept_ids.push_back(ids_[i]);
+    } else {
+      for (auto& worker : workers_) worker->stop_listening(ids_[i]);
+    }
+  }
+  for (auto& socket : *added) {
+    kept.push_back(std::move(socket));
+    kept_ids.push_back(next_id_++);
+  }
+  sockets_ = std::move(kept);
+  ids_ = std::move(kept_ids);
+  options_.proxy.listen = proxy.listen;
+  options_.proxy.listen_unix = proxy.listen_unix;
   return {};
+}
+
+void Workers::Impl::stop_accepting() {
+  for (const unsigned id : ids_) {
+    for (auto& worker : workers_) worker->stop_listening(id);
+  }
+  ids_.clear();
+  sockets_.clear();
+}
+
+void Workers::Impl::keep_files(bool kept) {
+  for (auto& socket : sockets_) {
+    if (socket.file) socket.file->keep(kept);
+  }
+}
+
+std::vector<conf::HostPort> Workers::Impl::listening() const {
+  std::vector<conf::HostPort> list;
+  for (const auto& socket : sockets_) {
+    const auto where = socket.address.host_port();
+    if (!socket.is_unix() && !contains(list, where)) list.push_back(where);
+  }
+  return list;
 }
 
 void Workers::Impl::check_file_limit() const {
@@ -189,8 +259,8 @@ void Workers::Impl::check_file_limit() const {
 void Workers::Impl::stop() {
   for (auto& worker : workers_) worker->stop();
   workers_.clear();
-  socket_files_.clear();
-  listening_.clear();
+  sockets_.clear();
+  ids_.clear();
 }
 
 void Workers::Impl::set_route(RoutePtr route, std::function<void()> applied) {
@@ -209,6 +279,7 @@ core::Instant Workers::Impl::last_traffic(core::BackendId backend) const {
 
 SessionCounts Workers::Impl::counts() const {
   SessionCounts sum;
+  sum.open = shared_.connections.load(std::memory_order_relaxed);
   for (const auto& stats : stats_) {
     sum.active += stats.active.get();
     sum.held += stats.held.get();
@@ -260,8 +331,28 @@ void Workers::Impl::reconfigure(const conf::Proxy& proxy) {
 
 Workers::Workers(Options options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Workers::~Workers() = default;
+std::expected<void, std::string> Workers::bind(std::vector<ServiceSocket>& given) {
+  return impl_->bind(given);
+}
+std::expected<void, std::string> Workers::run() {
+  return impl_->run();
+}
 std::expected<void, std::string> Workers::start() {
-  return impl_->start();
+  std::vector<ServiceSocket> nothing_given;
+  auto bound = bind(nothing_given);
+  return bound ? run() : bound;
+}
+std::expected<void, std::string> Workers::relisten(const conf::Proxy& proxy) {
+  return impl_->relisten(proxy);
+}
+void Workers::stop_accepting() {
+  impl_->stop_accepting();
+}
+std::span<const ServiceSocket> Workers::sockets() const {
+  return impl_->sockets();
+}
+void Workers::keep_files(bool kept) {
+  impl_->keep_files(kept);
 }
 void Workers::stop() {
   impl_->stop();
@@ -271,6 +362,9 @@ void Workers::set_route(RoutePtr route) {
 }
 void Workers::set_route(RoutePtr route, std::function<void()> applied) {
   impl_->set_route(std::move(route), std::move(applied));
+}
+RoutePtr Workers::route() const {
+  return impl_->route();
 }
 core::Instant Workers::last_traffic(core::BackendId backend) const {
   return impl_->last_traffic(backend);

@@ -5,6 +5,7 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "health/core/time.h"
 #include "proxy/proxy_header.h"
 #include "proxy/route.h"
+#include "proxy/service_sockets.h"
 
 namespace pointsman::io {
 class Log;
@@ -30,6 +32,7 @@ struct SessionInfo {
 };
 
 struct SessionCounts {
+  std::uint64_t open = 0;    // connections of clients that are not ended yet, whatever they are
   std::uint64_t active = 0;  // relaying or connecting to a backend
   std::uint64_t held = 0;
   std::uint64_t total = 0;  // accepted since start
@@ -58,8 +61,12 @@ class Workers {
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
 
-  // Binds every address on every worker, and every Unix socket for all of them, then starts the threads. One
-  // that is in use: an error that names it, and nothing is left running.
+  // Makes the workers, which listen on every address, but accept nothing yet. `given`: see service_sockets().
+  // One that is in use: an error that names it, and nothing is left listening.
+  std::expected<void, std::string> bind(std::vector<ServiceSocket>& given);
+  // Listens, and starts the threads.
+  std::expected<void, std::string> run();
+  // Both, with nothing given.
   std::expected<void, std::string> start();
   // Closes listeners and sessions, joins the threads; each worker's loop has closed cleanly.
   void stop();
@@ -72,6 +79,9 @@ class Workers {
   // run.
   void set_route(RoutePtr route, std::function<void()> applied);
 
+  // The one that was set last.
+  RoutePtr route() const;
+
   // When a session last got bytes from this backend; Instant::min() when never. Lock-free.
   core::Instant last_traffic(core::BackendId backend) const;
   SessionCounts counts() const;  // lock-free sums
@@ -81,6 +91,16 @@ class Workers {
   // Limits and timeouts of a reloaded configuration (max_connections, hold_timeout, max_held, release_rate,
   // connect_timeout) and the PROXY protocol, for new sessions; listeners stay.
   void reconfigure(const conf::Proxy& proxy);
+  // Listens where a reloaded configuration says. Sockets that are no longer in it are closed, their sessions
+  // go on. Error: nothing has changed.
+  std::expected<void, std::string> relisten(const conf::Proxy& proxy);
+  // Closes every listening socket, once who waits there is accepted; sessions go on. Another process that has
+  // the sockets too accepts from them as before.
+  void stop_accepting();
+  // To give to another process. Valid until the next change of them.
+  std::span<const ServiceSocket> sockets() const;
+  // Whether the files of Unix sockets stay when their sockets go.
+  void keep_files(bool kept);
   // The addresses that are bound, with the ports that the kernel chose for port 0; without Unix sockets.
   std::vector<conf::HostPort> listening() const;
 

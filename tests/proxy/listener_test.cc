@@ -52,8 +52,9 @@ TEST(Listener, AcceptedSocketsAreTuned) {
   const auto poller = *Poller::create(loop);
   Accepts accepts(*poller);
   auto address = *io::Address::numeric({"127.0.0.1", 0});
-  const auto fd = listen_on(address);
+  const auto fd = bind_on(address);
   ASSERT_TRUE(fd) << fd.error();
+  ASSERT_EQ(::listen(*fd, listen_backlog), 0);
   const auto listener = Listener::create(loop, *poller, *fd, accepts);
   ASSERT_TRUE(listener) << listener.error();
   const auto client = Peer::connect(address);
