@@ -25,6 +25,7 @@
 //   rejoin        name: NAME                      {"message": "..."}, as all below
 //   maintenance   name: NAME, on: bool
 //   automatic     on: bool
+//   drain         timeout_ms: N
 //   pause, resume, reload
 namespace pointsman::proxy {
 

@@ -71,6 +71,7 @@ void AdminRequests::handle(const json& request, const ResponderPtr& responder) {
   if (command == "sessions") return sessions(request, responder);
   if (command == "switchover") return change(request, responder, true);
   if (command == "failover") return change(request, responder, false);
+  if (command == "drain") return drain(request, responder);
   if (command == "reload") {
     const auto result = parts_.reload();
     return result ? responder->ok({{"message", *result}}) : responder->fail(result.error());
@@ -82,7 +83,18 @@ json AdminRequests::status() const {
   const core::Instant now = io::now();
   return status_json({parts_.control.controller(), parts_.workers.counts(), parts_.workers.listening(),
                       parts_.control.config().proxy.listen_unix, now, now - parts_.started,
-                      parts_.control.in_state(), parts_.heartbeats});
+                      parts_.control.in_state(), parts_.heartbeats, parts_.formers.reports(),
+                      parts_.drain_left()});
+}
+
+void AdminRequests::drain(const json& request, const ResponderPtr& responder) {
+  Arguments arguments(request);
+  std::optional<core::Duration> timeout;
+  if (request.contains("timeout_ms"))
+    timeout = std::chrono::milliseconds(arguments.number("timeout_ms", 0, max_drain_ms));
+  if (!arguments.bad().empty()) return responder->fail(arguments.bad());
+  const auto result = parts_.drain(timeout);
+  return result ? responder->ok({{"message", *result}}) : responder->fail(result.error());
 }
 
 void AdminRequests::events(const json& request, const ResponderPtr& responder) {

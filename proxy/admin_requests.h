@@ -3,6 +3,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -10,6 +11,7 @@
 #include "health/io/mailbox.h"
 #include "proxy/admin_server.h"
 #include "proxy/control.h"
+#include "proxy/former_processes.h"
 #include "proxy/history.h"
 #include "proxy/workers.h"
 
@@ -27,9 +29,13 @@ class AdminRequests {
     History& history;
     io::Mailbox& mailbox;
     const Heartbeats* heartbeats;  // null: no backend has an agent
+    const FormerProcesses& formers;
     core::Instant started;
     std::function<std::expected<std::string, std::string>()>
         reload;  // a sentence about what changed, or why nothing did
+    // A sentence; nullopt: for as long as the configuration says.
+    std::function<std::expected<std::string, std::string>(std::optional<core::Duration>)> drain;
+    std::function<std::optional<core::Duration>()> drain_left;  // nullopt: it does not drain
   };
 
   explicit AdminRequests(Parts parts) : parts_(std::move(parts)) {}
@@ -40,12 +46,14 @@ class AdminRequests {
 
   static constexpr std::size_t default_events = 50;
   static constexpr std::size_t max_sessions = 1000;
-  static constexpr std::size_t max_wait_ms = 3'600'000;  // of a switchover for what is in the way
+  static constexpr std::size_t max_wait_ms = 3'600'000;        // of a switchover for what is in the way
+  static constexpr std::size_t max_drain_ms = 31'536'000'000;  // a year
 
  private:
   using ResponderPtr = std::shared_ptr<Responder>;
 
   nlohmann::json status() const;
+  void drain(const nlohmann::json& request, const ResponderPtr& responder);
   void events(const nlohmann::json& request, const ResponderPtr& responder);
   void sessions(const nlohmann::json& request, const ResponderPtr& responder);
   void change(const nlohmann::json& request, const ResponderPtr& responder, bool planned);

@@ -65,24 +65,36 @@ AdminServer::~AdminServer() = default;
 std::expected<void, std::string> AdminServer::start() {
   auto claimed = SocketFile::claim(path_, admin_socket);
   if (!claimed) return std::unexpected(std::move(claimed.error()));
+  io::Descriptor socket(claimed->release());
+  return start(std::move(*claimed), std::move(socket));
+}
+
+std::expected<void, std::string> AdminServer::start(SocketFile place, io::Descriptor socket) {
   auto listener =
       io::make_handle<uv_pipe_t>(this, [this](uv_pipe_t* h) { return uv_pipe_init(loop_.raw(), h, 0); });
   if (!listener)
     return std::unexpected(std::string("cannot make the admin socket: ") + uv_strerror(listener.error()));
-  const int fd = claimed->release();
-  int status = uv_pipe_open(listener->get(), fd);
-  if (status != 0) {
-    ::close(fd);
-  } else {
+  int status = uv_pipe_open(listener->get(), socket.get());
+  if (status == 0) {
+    socket.release();  // NOLINT(bugprone-unused-return-value): libuv's until the handle is closed
     status = uv_listen(as_stream(listener->get()), backlog, [](uv_stream_t* stream, int) {
       if (auto* self = static_cast<AdminServer*>(stream->data)) self->accept_one();
     });
   }
   if (status != 0)
     return std::unexpected("cannot listen on the admin socket " + path_ + ": " + uv_strerror(status));
-  socket_.emplace(std::move(*claimed));
+  socket_.emplace(std::move(place));
   listener_ = std::move(*listener);
   return {};
+}
+
+int AdminServer::socket() const {
+  uv_os_fd_t fd = -1;
+  return listener_ && uv_fileno(io::as_handle(listener_.get()), &fd) == 0 ? fd : -1;
+}
+
+void AdminServer::keep_place(bool kept) {
+  if (socket_) socket_->keep(kept);
 }
 
 void AdminServer::accept_one() {

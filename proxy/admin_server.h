@@ -12,6 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "health/io/descriptor.h"
 #include "health/io/handle.h"
 #include "health/io/loop.h"
 #include "health/io/timer.h"
@@ -88,6 +89,14 @@ class AdminServer {
 
   // Binds and listens. Error: a sentence for the operator (see SocketFile::claim).
   std::expected<void, std::string> start();
+  // The same in a place that is claimed already; `socket` is bound there.
+  std::expected<void, std::string> start(SocketFile place, io::Descriptor socket);
+  // To give to another process: the listening socket, and the lock of its place.
+  const std::string& path() const { return path_; }
+  int socket() const;
+  int lock() const { return socket_ ? socket_->lock() : -1; }
+  // Whether the place stays when this is destroyed, as another process answers there.
+  void keep_place(bool kept);
 
   const AdminCounts& counts() const { return counts_; }
   std::size_t clients() const { return connections_.size(); }

@@ -5,8 +5,10 @@
 
 #include "health/io/clock.h"
 #include "proxy/external_program.h"
+#include "proxy/handed_route.h"
 #include "proxy/records_json.h"
 #include "proxy/wall_clock.h"
+#include "proxy/when_all_done.h"
 
 namespace pointsman::proxy {
 
@@ -15,6 +17,10 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr core::Duration fence_command_timeout = 15s;
+// How long a route of another process stays while nobody knows who is primary: longer than it takes to hear
+// that from servers of which some are down.
+constexpr core::Duration inherited_for = 5s;
+constexpr std::size_t max_held_back = 4096;  // as the mailbox that they came from
 
 std::vector<std::string> names_of(const conf::Config& config) {
   std::vector<std::string> names;
@@ -30,6 +36,7 @@ Control::Control(Parts parts, conf::Config config, core::DurableState stored, st
       mailbox_(parts.mailbox),
       background_(parts.background),
       workers_(parts.workers),
+      formers_(parts.formers),
       history_(parts.history),
       log_(parts.log),
       config_(std::move(config)),
@@ -43,13 +50,15 @@ Control::Control(Parts parts, conf::Config config, core::DurableState stored, st
           }),
       traffic_fed_(config_.backends.size(), core::Instant::min()),
       timer_(loop_, [this] { tick(); }),
-      state_since_(io::now()) {}
+      state_since_(io::now()),
+      identities_(identities_of(config_)) {}
 
 Control::~Control() {
   stop();
 }
 
-void Control::begin() {
+void Control::begin(bool inherited) {
+  if (inherited) inherited_until_ = io::now() + inherited_for;
   for (std::size_t i = 0; i < config_.backends.size(); ++i) {
     monitors_.push_back(std::make_unique<BackendMonitor>(
         loop_, mailbox_, static_cast<core::BackendId>(i), config_,
@@ -70,6 +79,33 @@ void Control::stop() {
   timer_.stop();
   monitors_.clear();
   replies_.clear();
+}
+
+std::expected<void, std::string> Control::suspend() {
+  if (controller_.change() != nullptr)
+    return std::unexpected(controller_.state() == core::State::switching_over ? "a switchover is under way"
+                                                                              : "a failover is under way");
+  if (controller_.preparation() != nullptr) return std::unexpected("a switchover is being prepared");
+  if (!sent_.empty()) return std::unexpected("a server carries out an order");
+  if (take_backs_.busy()) return std::unexpected("a server's own transactions are being taken back");
+  if (*unapplied_ > 0) return std::unexpected("the workers turn to a new route");
+  if (writer_.busy()) return std::unexpected("the state is being written");
+  suspended_ = true;
+  timer_.stop();
+  return {};
+}
+
+void Control::resume() {
+  suspended_ = false;
+  publish_route();
+  for (auto& event : std::exchange(held_back_, {})) feed(std::move(event));
+  feed(core::Tick{});
+}
+
+void Control::leave() {
+  for (auto& [id, on_reply] : std::exchange(replies_, {}))
+    on_reply(
+        {id, false, "another process took the daemon's place at this moment; say it again", {}, {}, {}, {}});
 }
 
 core::Duration Control::in_state() const {
@@ -104,6 +140,10 @@ void Control::reconfigure(const conf::Config& config) {
 
 void Control::feed(core::Event event) {
   if (stopped_) return;
+  if (suspended_) {
+    if (held_back_.size() < max_held_back) held_back_.push_back(std::move(event));
+    return;
+  }
   const core::Instant now = io::now();
   if (auto* finished = std::get_if<core::CommandFinished>(&event)) {
     const auto sent = sent_.extract(finished->id);
@@ -114,7 +154,7 @@ void Control::feed(core::Event event) {
     feed_traffic(now);
   if (on_event) on_event(event);
   perform(controller_.step(event, now));
-  if (why_held_off() != held_off_) publish_route();
+  if (why_held_off() != held_off_ || (inherited_until_ && now >= *inherited_until_)) publish_route();
   if (on_step) on_step();
   if (const core::State state = controller_.state(); state != state_) {
     state_ = state;
@@ -130,7 +170,7 @@ void Control::feed(core::Event event) {
 void Control::feed_traffic(core::Instant now) {
   for (std::size_t i = 0; i < monitors_.size(); ++i) {
     const auto id = static_cast<core::BackendId>(i);
-    const core::Instant last = workers_.last_traffic(id);
+    const core::Instant last = std::max(workers_.last_traffic(id), formers_.last_traffic(identities_[i]));
     if (last <= traffic_fed_[i]) continue;
     traffic_fed_[i] = last;
     perform(controller_.step(core::TrafficSeen{id, last}, now));
@@ -142,7 +182,8 @@ void Control::tick() {
 }
 
 void Control::arm(core::Instant now) {
-  if (!stopped_) timer_.start_after(std::max(controller_.next_deadline() - now, core::Duration::zero()));
+  if (!stopped_ && !suspended_)
+    timer_.start_after(std::max(controller_.next_deadline() - now, core::Duration::zero()));
 }
 
 // --- out
@@ -188,12 +229,22 @@ std::string Control::why_held_off() const {
   return why.empty() ? why : server.name() + ": " + why;
 }
 
+// The core begins with a closed route, as whoever was routed by a daemon before it had no sessions left.
+// Nobody is promoted without a change, whose route is published whatever it is.
+bool Control::inherited_route_stays() {
+  if (!inherited_until_) return false;
+  const bool finding_out = !controller_.cluster().primary && controller_.change() == nullptr;
+  if (finding_out && route_.mode == core::RouteMode::closed && io::now() < *inherited_until_) return true;
+  inherited_until_.reset();
+  return false;
+}
+
 // Also called when a name was resolved, or a server's answer to the PROXY protocol changed: both are part of
 // the snapshot.
 void Control::publish_route() {
   static constexpr Route::Mode modes[] = {Route::Mode::open, Route::Mode::holding, Route::Mode::draining,
                                           Route::Mode::closed};
-  if (route_.token == 0) return;
+  if (route_.token == 0 || suspended_ || inherited_route_stays()) return;
   auto route = std::make_shared<Route>();
   route->epoch = route_.epoch;
   route->mode = modes[static_cast<std::size_t>(route_.mode)];
@@ -217,9 +268,13 @@ void Control::publish_route() {
     route->mode = Route::Mode::holding;
     route->reason = held_off_;
   }
-  workers_.set_route(std::move(route), [this, token = route_.token] {
+  ++*unapplied_;
+  const auto acted = std::make_shared<WhenAllDone>([this, token = route_.token, unapplied = unapplied_] {
     (void)mailbox_.post([this, token] { feed(core::RouteApplied{token}); });
+    --*unapplied;
   });
+  formers_.set_route(*route, identities_, acted);
+  workers_.set_route(std::move(route), [acted] {});
 }
 
 void Control::perform(core::StoreState& action) {

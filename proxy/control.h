@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "health/io/mailbox.h"
 #include "health/io/timer.h"
 #include "proxy/backend_monitor.h"
+#include "proxy/former_processes.h"
 #include "proxy/history.h"
 #include "proxy/state_writer.h"
 #include "proxy/take_backs.h"
@@ -33,6 +35,7 @@ class Control {
     Workers& workers;
     History& history;
     io::Log& log;
+    FormerProcesses& formers;
   };
   // An operator's request that the core answered.
   using OnReply = std::function<void(const core::Reply&)>;
@@ -42,7 +45,9 @@ class Control {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  void begin();
+  // `inherited`: the workers have a route already, of the process whose place this one takes. It stays until
+  // the core knows who is primary, or does anything, so that a takeover ends no session.
+  void begin(bool inherited = false);
   // The state that it began with could not be written again, and why.
   void on_not_stored(const std::string& error);
   // `make` is given the id that the reply will have.
@@ -51,6 +56,12 @@ class Control {
   void reconfigure(const conf::Config& config);
   // Takes no part in anything any more: what was decided is durable, threads joined, nothing called back.
   void stop();
+  // Decides nothing, asks nothing and stores nothing until resume(); what happens waits. Error: why it cannot
+  // be now, as something is half done.
+  std::expected<void, std::string> suspend();
+  void resume();
+  // Suspended for good: whoever waits for an answer is told.
+  void leave();
 
   const core::Controller& controller() const { return controller_; }
   core::Duration in_state() const;
@@ -87,6 +98,7 @@ class Control {
   void perform(core::Record& action);
   void perform(core::Reply& action);
   void publish_route();
+  bool inherited_route_stays();
   // Why clients must wait although the primary serves; "": they need not.
   std::string why_held_off() const;
   BackendMonitor& monitor(core::BackendId id) { return *monitors_[core::index(id)]; }
@@ -95,6 +107,7 @@ class Control {
   io::Mailbox& mailbox_;
   io::Background& background_;
   Workers& workers_;
+  FormerProcesses& formers_;
   History& history_;
   io::Log& log_;
   conf::Config config_;
@@ -113,6 +126,12 @@ class Control {
   std::uint64_t last_request_ = 0;
   core::State state_ = core::State::no_primary;
   core::Instant state_since_;
+  const std::vector<std::string> identities_;
+  std::optional<core::Instant> inherited_until_;
+  // Routes that workers have not acted on: their last word comes from another thread, and to this object.
+  std::shared_ptr<std::atomic<unsigned>> unapplied_ = std::make_shared<std::atomic<unsigned>>(0);
+  std::vector<core::Event> held_back_;  // while suspended_
+  bool suspended_ = false;
   bool stopped_ = false;
 };
 

@@ -3,11 +3,16 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <fstream>
+#include <future>
 #include <memory>
+#include <optional>
+#include <sstream>
 #include <string>
 
 #include "conf/describe.h"
 #include "conf/differences.h"
+#include "conf/duration.h"
 #include "conf/loader.h"
 #include "health/core/controller.h"
 #include "health/io/background.h"
@@ -17,97 +22,95 @@
 #include "health/io/mailbox.h"
 #include "health/io/signal.h"
 #include "health/io/systemd.h"
+#include "proxy/activation.h"
 #include "proxy/admin_requests.h"
 #include "proxy/admin_server.h"
+#include "proxy/beginning.h"
 #include "proxy/control.h"
+#include "proxy/draining.h"
+#include "proxy/former_processes.h"
+#include "proxy/handed_route.h"
+#include "proxy/handover.h"
 #include "proxy/heartbeats.h"
 #include "proxy/history.h"
 #include "proxy/hooks.h"
 #include "proxy/metrics.h"
 #include "proxy/state_dir.h"
+#include "proxy/successor.h"
 #include "proxy/workers.h"
 
 namespace pointsman::proxy {
 namespace {
+
+constexpr core::Duration drain_look_period = std::chrono::milliseconds(100);
 
 int refuse(const std::string& why) {
   std::fprintf(stderr, "pointsman: %s\n", why.c_str());
   return 1;
 }
 
+// A control group: that of a service, under systemd.
+std::string group_of(const std::string& process) {
+  std::ifstream in("/proc/" + process + "/cgroup");
+  std::stringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
 // Everything that lives as long as the daemon runs, in the order of its making.
 class Daemon {
  public:
-  Daemon(conf::Config config, std::unique_ptr<io::Log> log, StateDir state_dir, core::DurableState stored,
-         std::unique_ptr<io::AuthKeyring> keys, io::Systemd& systemd)
-      : config_(std::move(config)),
-        log_(std::move(log)),
-        state_dir_(std::move(state_dir)),
-        systemd_(systemd),
+  explicit Daemon(Beginning beginning)
+      : config_(std::move(beginning.config)),
+        log_(std::move(beginning.log)),
+        state_dir_(std::move(*beginning.state_dir)),
+        systemd_(std::move(beginning.systemd)),
         mailbox_(loop_),
         background_(loop_),
         history_(background_, state_dir_.path()),
         hooks_(*log_, config_.hooks),
-        workers_({config_.proxy, log_.get()}),
-        control_({loop_, mailbox_, background_, workers_, history_, *log_}, config_, std::move(stored),
-                 state_dir_.path()),
-        heartbeats_(keys == nullptr ? nullptr
-                                    : std::make_unique<Heartbeats>(loop_, *log_, config_, std::move(keys),
-                                                                   agent_callbacks())),
-        requests_({control_, workers_, history_, mailbox_, heartbeats_.get(), io::now(),
-                   [this] { return reload(); }}),
+        workers_(std::move(beginning.workers)),
+        formers_(loop_, *log_),
+        control_({loop_, mailbox_, background_, *workers_, history_, *log_, formers_}, config_,
+                 std::move(beginning.stored), state_dir_.path()),
+        heartbeats_(beginning.keys == nullptr
+                        ? nullptr
+                        : std::make_unique<Heartbeats>(loop_, *log_, config_, std::move(beginning.keys),
+                                                       agent_callbacks(), std::move(beginning.links))),
+        requests_({control_, *workers_, history_, mailbox_, heartbeats_.get(), formers_, io::now(),
+                   [this] { return reload(); }, [this](auto timeout) { return drain(timeout); },
+                   [this] { return drain_left(); }}),
         admin_(loop_, config_.admin.socket,
                [this](const nlohmann::json& request, const std::shared_ptr<Responder>& responder) {
                  requests_.handle(request, responder);
                }),
-        metrics_(
-            {loop_, background_, control_, workers_, admin_, history_, hooks_, heartbeats_.get(), *log_}),
+        metrics_({loop_, background_, control_, *workers_, admin_, history_, hooks_, formers_,
+                  heartbeats_.get(), *log_}),
+        handover_(loop_, *log_, state_dir_.path(), handover_callbacks()),
+        successor_(loop_, *log_, std::move(beginning.start.command), systemd_.environment()),
+        drain_timer_(loop_, [this] { look_at_drain(); }),
         watchdog_(loop_, [this] { systemd_.watchdog(); }),
         terminate_(loop_, SIGTERM, [this] { stop("SIGTERM"); }),
         interrupt_(loop_, SIGINT, [this] { stop("SIGINT"); }),
-        hangup_(loop_, SIGHUP, [this] { on_hangup(); }) {}
+        hangup_(loop_, SIGHUP, [this] { on_hangup(); }),
+        upgrade_(loop_, SIGUSR2, [this] { successor_.start(); }) {}
 
-  // `saved`: whether the state could be written just now.
-  int run(const std::expected<void, std::string>& saved) {
-    history_.load();
-    history_.on_event = [this](const nlohmann::json& event) {
-      requests_.publish(event);
-      hooks_.on_event(event);
-    };
-    control_.on_state_change = [this] { tell_systemd(); };
-    if (auto started = admin_.start(); !started) return refuse(started.error());
-    if (auto started = metrics_.start(config_.admin.metrics); !started) return refuse(started.error());
-    if (heartbeats_) {
-      control_.on_step = [this] { heartbeats_->send_changes(); };
-      if (auto started = heartbeats_->start(); !started) return refuse(started.error());
-    }
-    // Last, so that no client ever connects to a daemon that does not start.
-    if (auto started = workers_.start(); !started) return refuse(started.error());
-    for (const auto& address : workers_.listening())
-      log_->info("listening", {{"address", conf::to_string(address)}});
-    for (const auto& path : config_.proxy.listen_unix) log_->info("listening", {{"address", "unix:" + path}});
-    for (const auto& advice : conf::advice(config_)) log_->warn("advice", {{"text", advice}});
-    control_.begin();
-    if (!saved) control_.on_not_stored(saved.error());
-    systemd_.ready("looking for the primary");
-    if (const auto interval = systemd_.watchdog_interval()) watchdog_.start_every(*interval);
+  std::expected<void, std::string> start(const std::expected<void, std::string>& saved,
+                                         std::vector<io::Descriptor> activated);
+  // In the place of another process.
+  std::expected<void, std::string> start(Takeover& takeover, Takeover::Commit commit, SocketFile admin_place,
+                                         io::Descriptor admin_listener);
+  // To the end. What is left to do, when another process has taken our place.
+  std::optional<Draining::Left> run() {
     loop_.run();
-    return 0;
+    return std::move(left_);
   }
 
  private:
-  void stop(const char* why) {
-    log_->info("stopping", {{"why", why}});
-    systemd_.stopping();
-    metrics_.stop();
-    if (heartbeats_) heartbeats_->stop();
-    control_.stop();
-    workers_.stop();
-    hooks_.stop();
-    history_.flush_now();
-    loop_.stop();
-  }
-
+  void connect_parts();
+  void tell_start();
+  void begin_watchdog();
+  void stop(const std::string& why);
   void on_hangup() {
     log_->reopen();
     const auto result = reload();
@@ -115,40 +118,300 @@ class Daemon {
   }
 
   std::expected<std::string, std::string> reload();
+
+  std::expected<std::string, std::string> drain(std::optional<core::Duration> timeout);
+  std::optional<core::Duration> drain_left() const;
+  void look_at_drain();
+
+  Handover::Callbacks handover_callbacks();
+  std::string why_no_takeover(pid_t by) const;
+  std::vector<Handover::Piece> pieces() const;
+  std::expected<void, std::string> suspend();
+  void resume();
+  Handover::Piece commit() const;
+  void leave(Channel channel, const nlohmann::json& said, const ProcessHandle& successor);
+
   Heartbeats::Callbacks agent_callbacks() {
     return {.on_heard = [this](core::AgentHeard event) { control_.heard(std::move(event)); },
             .order_for = [this](core::BackendId id) { return control_.controller().order_for(id); },
             .on_sealed = [this](core::BackendId id, const core::ProxyWord& word,
                                 std::optional<core::Instant> at) { control_.on_sealed(id, word, at); }};
   }
-  void tell_systemd() {
-    const core::Controller& controller = control_.controller();
-    const core::Server* primary = controller.cluster().primary_server();
-    const bool routed = controller.route().mode == core::RouteMode::open && primary != nullptr;
-    systemd_.status(routed ? "primary " + primary->name()
-                           : std::string(core::to_string(controller.state())) + ": " + controller.reason());
-  }
+  std::string for_systemd() const;
 
   conf::Config config_;
-  std::unique_ptr<io::Log> log_;
+  std::shared_ptr<io::Log> log_;  // shared with what goes on when another process has our place
   StateDir state_dir_;
-  io::Systemd& systemd_;
+  io::Systemd systemd_;
   io::Loop loop_;
   io::Mailbox mailbox_;
   io::Background background_;
   History history_;
   Hooks hooks_;
-  Workers workers_;
+  std::shared_ptr<Workers> workers_;  // likewise
+  FormerProcesses formers_;
   Control control_;
   std::unique_ptr<Heartbeats> heartbeats_;  // null: no backend has an agent
   AdminRequests requests_;
   AdminServer admin_;
   Metrics metrics_;
+  Handover handover_;
+  Successor successor_;
+  std::optional<core::Instant> drain_until_;
+  std::optional<Draining::Left> left_;
+  io::Timer drain_timer_;
   io::Timer watchdog_;
   io::Signal terminate_;
   io::Signal interrupt_;
   io::Signal hangup_;
+  io::Signal upgrade_;
 };
+
+// --- start and end
+// ------------------------------------------------------------------------------------------------
+
+void Daemon::connect_parts() {
+  history_.load();
+  history_.on_event = [this](const nlohmann::json& event) {
+    requests_.publish(event);
+    hooks_.on_event(event);
+  };
+  control_.on_state_change = [this] { systemd_.status(for_systemd()); };
+  if (heartbeats_) control_.on_step = [this] { heartbeats_->send_changes(); };
+}
+
+void Daemon::tell_start() {
+  for (const auto& address : workers_->listening())
+    log_->info("listening", {{"address", conf::to_string(address)}});
+  for (const auto& path : config_.proxy.listen_unix) log_->info("listening", {{"address", "unix:" + path}});
+  for (const auto& advice : conf::advice(config_)) log_->warn("advice", {{"text", advice}});
+}
+
+void Daemon::begin_watchdog() {
+  if (const auto interval = systemd_.watchdog_interval()) watchdog_.start_every(*interval);
+}
+
+std::expected<void, std::string> Daemon::start(const std::expected<void, std::string>& saved,
+                                               std::vector<io::Descriptor> activated) {
+  connect_parts();
+  if (auto started = admin_.start(); !started) return started;
+  if (auto started = metrics_.start(config_.admin.metrics); !started) return started;
+  if (heartbeats_) {
+    if (auto started = heartbeats_->start(); !started) return started;
+  }
+  if (auto listening = handover_.listen(); !listening) return listening;
+  // Last, so that no client ever connects to a daemon that does not start.
+  auto given = activated_sockets(std::move(activated));
+  if (!given) return std::unexpected(given.error());
+  if (auto bound = workers_->bind(*given); !bound) return bound;
+  if (const std::string why = why_not_used(*given); !why.empty()) return std::unexpected(why);
+  if (auto running = workers_->run(); !running) return running;
+  tell_start();
+  control_.begin();
+  if (!saved) control_.on_not_stored(saved.error());
+  systemd_.ready("looking for the primary");
+  begin_watchdog();
+  return {};
+}
+
+std::expected<void, std::string> Daemon::start(Takeover& takeover, Takeover::Commit commit,
+                                               SocketFile admin_place, io::Descriptor admin_listener) {
+  connect_parts();
+  if (auto started = admin_.start(std::move(admin_place), std::move(admin_listener)); !started)
+    return started;
+  if (heartbeats_) {
+    if (auto started = heartbeats_->start(); !started) return started;
+  }
+  bool inherited = false;
+  if (commit.route) {
+    auto route = std::make_shared<Route>(commit.route->route);
+    const auto identities = identities_of(config_);
+    const auto found = std::ranges::find(identities, commit.route->backend);
+    if (found != identities.end()) route->backend = static_cast<core::BackendId>(found - identities.begin());
+    // Of a backend that is not ours any more, or is elsewhere, nothing is inherited.
+    inherited = route->backend.has_value();
+    if (inherited) workers_->set_route(std::move(route));
+  }
+  if (auto running = workers_->run(); !running) return running;
+  for (auto& former : commit.formers) formers_.add(std::move(former));
+  if (auto listening = handover_.listen(); !listening) return listening;
+  auto former = takeover.serving(config_.proxy.drain_timeout);
+  if (former) {
+    // Not before it has told systemd who is the main process.
+    formers_.add(std::move(*former), [this] { systemd_.ready(for_systemd()); });
+  } else {
+    log_->warn("former_lost", {{"why", former.error()}});
+  }
+  // What is not wanted any more goes, with its files.
+  admin_.keep_place(false);
+  workers_->keep_files(false);
+  Inheritance left = std::move(takeover.inheritance());
+  if (left.admin) left.admin->file.keep(false);
+  for (auto& socket : left.service) {
+    if (socket.file) socket.file->keep(false);
+  }
+  log_->info("took_over", {{"from", former ? former->pid : 0}, {"formers", formers_.reports().size()}});
+  tell_start();
+  control_.begin(inherited);
+  metrics_.start_later(config_.admin.metrics);
+  begin_watchdog();
+  return {};
+}
+
+void Daemon::stop(const std::string& why) {
+  log_->info("stopping", {{"why", why}});
+  systemd_.stopping();
+  metrics_.stop();
+  if (heartbeats_) heartbeats_->stop();
+  control_.stop();
+  workers_->stop();
+  formers_.drop_all();
+  hooks_.stop();
+  history_.flush_now();
+  loop_.stop();
+}
+
+std::string Daemon::for_systemd() const {
+  if (drain_until_) return "draining";
+  const core::Controller& controller = control_.controller();
+  const core::Server* primary = controller.cluster().primary_server();
+  const bool routed = controller.route().mode == core::RouteMode::open && primary != nullptr;
+  return routed ? "primary " + primary->name()
+                : std::string(core::to_string(controller.state())) + ": " + controller.reason();
+}
+
+// --- drain
+// --------------------------------------------------------------------------------------------------------
+
+// systemd is told at the end alone: STOPPING=1 begins TimeoutStopSec=.
+std::expected<std::string, std::string> Daemon::drain(std::optional<core::Duration> timeout) {
+  if (handover_.under_way()) return std::unexpected("another process takes over at this moment");
+  const core::Duration most = timeout.value_or(config_.proxy.drain_timeout);
+  const std::uint64_t sessions = workers_->counts().open + formers_.sessions();
+  drain_until_ = io::now() + most;
+  workers_->stop_accepting();
+  log_->info("draining", {{"sessions", sessions}, {"timeout_ms", core::to_ms(most)}});
+  systemd_.status(for_systemd());
+  drain_timer_.start_every(drain_look_period);
+  return "new clients are refused; " + std::to_string(sessions) +
+         (sessions == 1 ? " session is" : " sessions are") + " served for " + conf::format_duration(most) +
+         " at most, then the daemon ends";
+}
+
+std::optional<core::Duration> Daemon::drain_left() const {
+  if (!drain_until_) return std::nullopt;
+  return std::max(*drain_until_ - io::now(), core::Duration::zero());
+}
+
+void Daemon::look_at_drain() {
+  const std::uint64_t left = workers_->counts().open + formers_.sessions();
+  const bool over = io::now() >= *drain_until_;
+  if (!over && (left > 0 || !formers_.reports().empty())) return;
+  if (left > 0) log_->warn("sessions_ended", {{"sessions", left}, {"why", "drain_timeout"}});
+  stop("drained");
+}
+
+// --- takeover by another process
+// ----------------------------------------------------------------------------------
+
+Handover::Callbacks Daemon::handover_callbacks() {
+  return {
+      .sockets = [this] { return pieces(); },
+      .lease = [this] { return heartbeats_ ? config_.heartbeat.lease : core::Duration::zero(); },
+      .suspend = [this] { return suspend(); },
+      .commit = [this] { return commit(); },
+      .resume = [this] { resume(); },
+      .handed_over = [this](Channel channel, const nlohmann::json& said,
+                            const ProcessHandle& successor) { leave(std::move(channel), said, successor); },
+      .why_not = [this](pid_t by) { return why_no_takeover(by); }};
+}
+
+std::string Daemon::why_no_takeover(pid_t by) const {
+  if (drain_until_) return "the daemon drains";
+  if (formers_.full())
+    return std::to_string(FormerProcesses::limit) +
+           " former processes still serve sessions: wait for them, or lower proxy.drain_timeout";
+  // systemd would not take it for the service's main process, and ends the service with the last of its own.
+  if (systemd_.active() && group_of(std::to_string(by)) != group_of("self"))
+    return "it is not of this service of systemd's; take over by: systemctl kill -s USR2 --kill-whom=main "
+           "pointsman";
+  return {};
+}
+
+std::vector<Handover::Piece> Daemon::pieces() const {
+  std::vector<Handover::Piece> list{
+      {{{"kind", "state_lock"}}, {state_dir_.lock()}},
+      {{{"kind", "admin"}, {"path", admin_.path()}}, {admin_.socket(), admin_.lock()}}};
+  for (const ServiceSocket& socket : workers_->sockets()) {
+    Handover::Piece piece{{{"kind", socket.is_unix() ? "unix" : "tcp"},
+                           {"entry", socket.entry},
+                           {"address", socket.address.to_string()},
+                           {"shared", socket.shared}},
+                          {socket.socket.get()}};
+    if (socket.file) piece.files.push_back(socket.file->lock());
+    list.push_back(std::move(piece));
+  }
+  if (!heartbeats_) return list;
+  if (heartbeats_->udp_socket() >= 0)
+    list.push_back({{{"kind", "udp"}, {"address", heartbeats_->udp_address().to_string()}},
+                    {heartbeats_->udp_socket()}});
+  for (const auto& [device, fd] : heartbeats_->lines())
+    list.push_back({{{"kind", "serial"}, {"device", device}}, {fd}});
+  return list;
+}
+
+std::expected<void, std::string> Daemon::suspend() {
+  // Its end would be the end of the program.
+  if (hooks_.busy()) return std::unexpected("a hooks.command runs");
+  auto suspended = control_.suspend();
+  if (!suspended) return suspended;
+  if (heartbeats_) heartbeats_->suspend();
+  history_.flush_now();
+  return {};
+}
+
+void Daemon::resume() {
+  if (heartbeats_) heartbeats_->resume();
+  control_.resume();
+  log_->info("going_on", {{"why", "no other process took over"}});
+}
+
+Handover::Piece Daemon::commit() const {
+  auto handed = formers_.handed();
+  nlohmann::json what{{"formers", std::move(handed.list)}};
+  if (const RoutePtr route = workers_->route()) what["route"] = to_json(*route, identities_of(config_));
+  return {std::move(what), std::move(handed.files)};
+}
+
+void Daemon::leave(Channel channel, const nlohmann::json& said, const ProcessHandle& successor) {
+  log_->info("handed_over", {{"to", successor.pid()}});
+  systemd_.hand_to(successor.pid());
+  watchdog_.stop();
+  workers_->keep_files(true);
+  workers_->stop_accepting();
+  admin_.keep_place(true);
+  if (heartbeats_) heartbeats_->leave();
+  control_.leave();
+  formers_.drop_all();
+  // What workers were asked comes back to objects that are about to go.
+  std::promise<void> answered;
+  workers_->list_sessions(0, [&](const std::vector<SessionInfo>&) { answered.set_value(); });
+  answered.get_future().wait();
+  const auto limit = said.find("drain_timeout_ms");
+  const bool told = limit != said.end() && limit->is_number_integer();
+  const core::Duration drain_timeout =
+      told ? core::Duration(std::chrono::milliseconds(limit->get<std::int64_t>()))
+           : config_.proxy.drain_timeout;
+  left_.emplace(Draining::Left{.log = log_,
+                               .workers = workers_,
+                               .channel = std::move(channel),
+                               .identities = identities_of(config_),
+                               .drain_timeout = drain_timeout});
+  loop_.stop();
+}
+
+// --- reload
+// -------------------------------------------------------------------------------------------------------
 
 std::expected<std::string, std::string> Daemon::reload() {
   const auto refused = [](const std::string& why) {
@@ -159,6 +422,7 @@ std::expected<std::string, std::string> Daemon::reload() {
     for (const auto& problem : problems) all += (all.empty() ? "" : "\n") + conf::to_string(problem);
     return all;
   };
+  if (handover_.under_way()) return refused("another process takes over at this moment");
   const auto read = conf::load(config_.file);
   if (!read) return refused(list(read.error()));
   auto next = conf::reloaded(config_, *read);
@@ -166,8 +430,12 @@ std::expected<std::string, std::string> Daemon::reload() {
   std::unique_ptr<io::AuthKeyring> keys;
   if (heartbeats_) {
     auto loaded = load_keys(next->heartbeat.authkeys, *log_);
-    if (!loaded) return std::unexpected("the configuration was not changed: " + loaded.error());
+    if (!loaded) return refused(loaded.error());
     keys = std::move(*loaded);
+  }
+  // The one thing that can fail yet.
+  if (!drain_until_) {
+    if (auto listening = workers_->relisten(next->proxy); !listening) return refused(listening.error());
   }
   std::string text;
   for (const auto& difference : conf::differences(config_, *read))
@@ -185,28 +453,29 @@ std::expected<std::string, std::string> Daemon::reload() {
 
 }  // namespace
 
-int run_daemon(conf::Config config) {
-  auto systemd = io::Systemd::from_environment();
+int run_daemon(conf::Config config, const DaemonStart& start) {
+  Beginning beginning{.config = std::move(config),
+                      .start = start,
+                      .systemd = io::Systemd::from_environment(),
+                      .activated = io::sockets_of_systemd()};
   std::signal(SIGPIPE, SIG_IGN);
-  auto log = io::Log::open(config.log);
-  if (!log) return refuse(log.error());
-  auto state_dir = StateDir::open(config.proxy.state_dir);
-  if (!state_dir) return refuse(state_dir.error());
-  auto stored = state_dir->load();
-  if (!stored) return refuse(stored.error());
-  // Proved now: without it there is no failover later. On a disk that is full since then the primary on
-  // record is served nevertheless.
-  auto saved = StateDir::save(state_dir->path(), *stored);
-  if (!saved && stored->primary.empty()) return refuse(saved.error());
-  std::unique_ptr<io::AuthKeyring> keys;
-  if (std::ranges::any_of(config.backends, &conf::Backend::has_agent)) {
-    auto loaded = load_keys(config.heartbeat.authkeys, **log);
-    if (!loaded) return refuse(loaded.error());
-    keys = std::move(*loaded);
-  }
-  Daemon daemon(std::move(config), std::move(*log), std::move(*state_dir), std::move(*stored),
-                std::move(keys), systemd);
-  return daemon.run(saved);
+  if (auto prepared = beginning.prepare(); !prepared) return refuse(prepared.error());
+  auto takeover = std::move(beginning.takeover);
+  auto commit = std::move(beginning.commit);
+  auto admin_place = std::move(beginning.admin_place);
+  auto admin_listener = std::move(beginning.admin_listener);
+  const auto saved = beginning.saved;
+  auto activated = std::move(beginning.activated);
+  auto daemon = std::make_unique<Daemon>(std::move(beginning));
+  auto started = takeover ? daemon->start(*takeover, std::move(commit), std::move(*admin_place),
+                                          std::move(admin_listener))
+                          : daemon->start(saved, std::move(activated));
+  if (!started) return refuse(started.error());
+  auto left = daemon->run();
+  if (!left) return 0;
+  Draining draining(std::move(*left));  // before the other goes, whose signals it takes
+  daemon.reset();
+  return draining.run();
 }
 
 }  // namespace pointsman::proxy

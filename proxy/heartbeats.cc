@@ -48,7 +48,7 @@ bool of_the_handshake(core::FrameRefusal refusal) {
 }  // namespace
 
 Heartbeats::Heartbeats(io::Loop& loop, io::Log& log, const conf::Config& config,
-                       std::unique_ptr<io::AuthKeyring> keys, Callbacks callbacks)
+                       std::unique_ptr<io::AuthKeyring> keys, Callbacks callbacks, Given given)
     : loop_(loop),
       log_(log),
       node_(config.heartbeat.node),
@@ -64,7 +64,8 @@ Heartbeats::Heartbeats(io::Loop& loop, io::Log& log, const conf::Config& config,
                       },
                   .on_error = [this](const io::Address& to,
                                      const std::string& text) { note_send_error(to, text); }}),
-      timer_(loop, [this] { on_keepalive(); }) {
+      timer_(loop, [this] { on_keepalive(); }),
+      given_(std::move(given)) {
   for (std::size_t i = 0; i < config.backends.size(); ++i) {
     if (config.backends[i].has_agent()) add_peer(static_cast<core::BackendId>(i), config.backends[i]);
   }
@@ -94,7 +95,8 @@ void Heartbeats::open_line(Peer& peer, const conf::Backend& backend) {
                                     [this, &peer](std::span<const std::uint8_t> frame) {
                                       hear(frame, core::LinkKind::serial, &peer, peer.serial->device());
                                     },
-                                .on_change = [this, &peer] { tell_line(peer); }});
+                                .on_change = [this, &peer] { tell_line(peer); }},
+      std::move(given_.lines[*backend.serial]));
 }
 
 std::expected<void, std::string> Heartbeats::start() {
@@ -103,8 +105,8 @@ std::expected<void, std::string> Heartbeats::start() {
     const auto address = io::Address::numeric(listen_);
     if (!address)
       return std::unexpected("heartbeat.listen " + conf::to_string(listen_) + " must be a numeric address");
-    if (auto bound = udp_.bind(*address); !bound)
-      return std::unexpected("heartbeat.listen: " + bound.error());
+    auto bound = given_.udp ? udp_.adopt(std::move(given_.udp)) : udp_.bind(*address);
+    if (!bound) return std::unexpected("heartbeat.listen: " + bound.error());
     log_.info("listening", {{"link", "udp"}, {"address", udp_.local().to_string()}});
   }
   for (const auto& peer : peers_) {
@@ -120,8 +122,44 @@ void Heartbeats::stop() {
   timer_.stop();
 }
 
+void Heartbeats::suspend() {
+  for (const auto& peer : peers_) send(*peer);
+  suspended_ = true;
+  timer_.stop();
+  udp_.pause();
+  for (const auto& peer : peers_) {
+    if (peer->serial) peer->serial->pause();
+  }
+}
+
+void Heartbeats::resume() {
+  suspended_ = false;
+  udp_.resume();
+  for (const auto& peer : peers_) {
+    if (peer->serial) peer->serial->resume();
+  }
+  timer_.start_every(keepalive_);
+  on_keepalive();
+}
+
+void Heartbeats::leave() {
+  stop();
+  for (const auto& peer : peers_) {
+    if (peer->serial) peer->serial->leave();
+  }
+}
+
+std::map<std::string, int> Heartbeats::lines() const {
+  std::map<std::string, int> open;
+  for (const auto& peer : peers_) {
+    if (peer->serial && peer->serial->fd() >= 0) open[peer->serial->device()] = peer->serial->fd();
+  }
+  return open;
+}
+
 void Heartbeats::reconfigure(const conf::Config& config, std::unique_ptr<io::AuthKeyring> keys) {
   keys_.replace(std::move(keys));
+  warntime_ = config.heartbeat.warntime;
   deadtime_ = config.heartbeat.deadtime;
   if (keepalive_ == config.heartbeat.keepalive) return;
   keepalive_ = config.heartbeat.keepalive;
@@ -309,7 +347,7 @@ void Heartbeats::on_keepalive() {
 }
 
 void Heartbeats::send_changes() {
-  if (stopped_ || !timer_.active()) return;
+  if (stopped_ || suspended_ || !timer_.active()) return;
   for (const auto& peer : peers_) {
     if (callbacks_.order_for(peer->id) != peer->sent) send(*peer);
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -13,6 +14,7 @@
 #include "conf/config.h"
 #include "health/core/controller.h"
 #include "health/core/link_session.h"
+#include "health/io/descriptor.h"
 #include "health/io/destination.h"
 #include "health/io/keys.h"
 #include "health/io/log.h"
@@ -38,8 +40,14 @@ class Heartbeats {
     std::function<void(core::BackendId, const core::ProxyWord&, std::optional<core::Instant>)> on_sealed;
   };
 
+  // What another process had open, and nobody could open beside it.
+  struct Given {
+    io::Descriptor udp;                           // bound to heartbeat.listen; or none
+    std::map<std::string, io::Descriptor> lines;  // by device
+  };
+
   Heartbeats(io::Loop& loop, io::Log& log, const conf::Config& config, std::unique_ptr<io::AuthKeyring> keys,
-             Callbacks callbacks);
+             Callbacks callbacks, Given given = {});
   Heartbeats(const Heartbeats&) = delete;
   Heartbeats& operator=(const Heartbeats&) = delete;
 
@@ -50,6 +58,16 @@ class Heartbeats {
   void send_changes();
   void reconfigure(const conf::Config& config, std::unique_ptr<io::AuthKeyring> keys);
   void stop();
+  // Says and hears nothing meanwhile: another process does, on the same sockets and lines. Before it begins
+  // each agent is told once more what it was told last, so that the lease of the primary is a new one.
+  void suspend();
+  void resume();
+  // Suspended for good: all goes on as it is when this is destroyed.
+  void leave();
+  // To give to another process; -1 and none: not open.
+  int udp_socket() const { return udp_.fd(); }
+  const io::Address& udp_address() const { return udp_.local(); }
+  std::map<std::string, int> lines() const;
 
   // What a link has done; nullopt: no link to this backend is configured.
   std::optional<LinkReport> link_report(core::BackendId backend, core::LinkKind link) const;
@@ -110,7 +128,7 @@ class Heartbeats {
   const std::string node_;
   const conf::HostPort listen_;
   core::Duration keepalive_;
-  const core::Duration warntime_;
+  core::Duration warntime_;
   core::Duration deadtime_;
   io::Keys keys_;
   const Callbacks callbacks_;
@@ -120,7 +138,9 @@ class Heartbeats {
   std::array<std::array<std::uint64_t, core::frame_refusals>, core::link_kinds> unknown_frames_{};
   io::UdpPort udp_;
   io::Timer timer_;
+  Given given_;
   bool stopped_ = false;
+  bool suspended_ = false;
 };
 
 // The keys of the file, ready for use; what is weak about them is logged. Error: all that is wrong with it.

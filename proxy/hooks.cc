@@ -87,6 +87,11 @@ HookCounts Hooks::counts() const {
   return counts_;
 }
 
+bool Hooks::busy() const {
+  const std::lock_guard lock(mutex_);
+  return running_ || !waiting_.empty();
+}
+
 void Hooks::work(const std::stop_token& ended) {
   for (;;) {
     Event event;
@@ -97,8 +102,11 @@ void Hooks::work(const std::stop_token& ended) {
       event = std::move(waiting_.front());
       waiting_.pop_front();
       settings = settings_;
+      running_ = true;
     }
     run(event, settings, ended);
+    const std::lock_guard lock(mutex_);
+    running_ = false;
   }
 }
 

@@ -51,6 +51,7 @@ class Hooks {
   void stop();
 
   HookCounts counts() const;
+  bool busy() const;
 
  private:
   struct Event {
@@ -72,6 +73,7 @@ class Hooks {
   std::deque<Event> waiting_;
   HookCounts counts_;
   bool stopped_ = false;
+  bool running_ = false;
   std::jthread thread_;  // last: the others are there while it runs
 };
 

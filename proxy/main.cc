@@ -4,7 +4,7 @@
 #include "proxy/daemon.h"
 
 int main(int argc, char** argv) {
-  return pointsman::proxy::cli::run(argc, argv, [](pointsman::conf::Config config) {
-    return pointsman::proxy::run_daemon(std::move(config));
+  return pointsman::proxy::cli::run(argc, argv, [&](pointsman::conf::Config config, bool takeover) {
+    return pointsman::proxy::run_daemon(std::move(config), {{argv, argv + argc}, takeover});
   });
 }

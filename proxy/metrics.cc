@@ -13,6 +13,13 @@
 
 namespace pointsman::proxy {
 
+namespace {
+
+constexpr core::Duration patience = std::chrono::seconds(10);
+constexpr core::Duration try_again_after = std::chrono::milliseconds(50);
+
+}  // namespace
+
 // Where the loop leaves the newest snapshot, and scrapes find it. Any thread.
 class Metrics::Board final : public prometheus::Collectable {
  public:
@@ -63,22 +70,21 @@ struct Metrics::Door {
 
 Metrics::Metrics(const Parts& parts)
     : background_(parts.background),
-      sources_{parts.control, parts.workers, parts.admin, parts.history, parts.hooks, parts.heartbeats},
+      sources_{parts.control, parts.workers, parts.admin,     parts.history,
+               parts.hooks,   parts.formers, parts.heartbeats},
       control_(parts.control),
       log_(parts.log),
       board_(std::make_shared<Board>()),
       door_(std::make_shared<Door>()),
-      timer_(parts.loop, [this] { refresh(); }) {}
+      timer_(parts.loop, [this] { refresh(); }),
+      again_(parts.loop, [this] { move(); }) {}
 
 Metrics::~Metrics() {
   stop();
 }
 
 std::expected<void, std::string> Metrics::start(const std::string& address) {
-  control_.on_event = [this](const core::Event& event) { counts_.on_event(event); };
-  control_.on_record = [this](const core::HistoryRecord& record) {
-    counts_.on_record(record, wall_clock_ms());
-  };
+  count();
   wanted_ = address;
   refresh();
   if (!door_->open(address, board_)) return std::unexpected("admin.metrics: " + door_->trouble);
@@ -87,9 +93,24 @@ std::expected<void, std::string> Metrics::start(const std::string& address) {
   return {};
 }
 
+void Metrics::start_later(const std::string& address) {
+  count();
+  timer_.start_every(refresh_period);
+  patient_until_ = io::now() + patience;
+  reconfigure(address);
+}
+
+void Metrics::count() {
+  control_.on_event = [this](const core::Event& event) { counts_.on_event(event); };
+  control_.on_record = [this](const core::HistoryRecord& record) {
+    counts_.on_record(record, wall_clock_ms());
+  };
+}
+
 void Metrics::stop() {
   if (std::exchange(stopped_, true)) return;
   timer_.stop();
+  again_.stop();
   control_.on_event = nullptr;
   control_.on_record = nullptr;
 }
@@ -125,6 +146,7 @@ void Metrics::moved() {
   moving_ = false;
   if (stopped_) return;
   const std::string why = std::exchange(door_->trouble, {});
+  if (!why.empty() && io::now() < patient_until_) return again_.start_after(try_again_after);
   const std::string url = door_->endpoint ? door_->endpoint->url() : "nowhere";
   if (why.empty()) {
     log_.info("listening", {{"metrics", url}});

@@ -35,6 +35,7 @@ class Metrics {
     AdminServer& admin;
     History& history;
     const Hooks& hooks;
+    const FormerProcesses& formers;
     const Heartbeats* heartbeats;  // null: no backend has an agent
     io::Log& log;
   };
@@ -48,6 +49,9 @@ class Metrics {
   // Before the control begins: takes its on_event and on_record, and listens; "": only counts. May resolve a
   // name. Error: a sentence; nothing listens then.
   std::expected<void, std::string> start(const std::string& address);
+  // The same where another process may still listen there for a moment: it is tried until it has gone. That
+  // nobody can is logged.
+  void start_later(const std::string& address);
   // Moves to another address, on a pool thread. When nobody can listen there, that is logged and the old
   // address stays; the next reload tries again.
   void reconfigure(const std::string& address);
@@ -58,6 +62,7 @@ class Metrics {
   // What is open now. Its owner is the loop's thread, or while `moving_` the pool thread.
   struct Door;
 
+  void count();
   void refresh();
   void move();
   void moved();
@@ -73,7 +78,9 @@ class Metrics {
   std::string attempted_;  // by the last move
   bool moving_ = false;
   bool stopped_ = false;
+  core::Instant patient_until_{};
   io::Timer timer_;
+  io::Timer again_;
 };
 
 }  // namespace pointsman::proxy

@@ -85,6 +85,12 @@ void add_clients(Families& out, const MetricsSnapshot& s) {
       .add(static_cast<double>(s.limits.max_connections));
   gauge(out, "pointsman_sessions_held_limit", "proxy.max_held.").add(static_cast<double>(s.limits.max_held));
   counter(out, "pointsman_sessions_total", "Clients that were accepted.").add(s.sessions.total);
+  gauge(out, "pointsman_former_processes", "Processes whose place was taken and that still serve sessions.")
+      .add(static_cast<double>(s.former_processes));
+  gauge(out, "pointsman_former_sessions", "Clients that former processes serve or hold.")
+      .add(s.former_sessions);
+  counter(out, "pointsman_former_sessions_ended_total", "Their sessions that proxy.drain_timeout ended.")
+      .add(s.former_sessions_ended);
   counter(out, "pointsman_holds_total", "Times that a client had to wait for a server.")
       .add(s.sessions.holds);
   Family refused =

@@ -2,6 +2,7 @@
 
 #include "proxy/admin_server.h"
 #include "proxy/control.h"
+#include "proxy/former_processes.h"
 #include "proxy/heartbeats.h"
 #include "proxy/history.h"
 #include "proxy/hooks.h"
@@ -17,6 +18,7 @@ struct MetricsSources {
   const AdminServer& admin;
   const History& history;
   const Hooks& hooks;
+  const FormerProcesses& formers;
   const Heartbeats* heartbeats = nullptr;  // null: no backend has an agent
 };
 

@@ -70,6 +70,9 @@ struct MetricsSnapshot {
   core::SemiSyncState semi_sync_state = core::SemiSyncState::unknown;
   std::uint64_t at_stake = 0;  // transactions that only the primary has and its clients were answered
   SessionCounts sessions{};
+  std::size_t former_processes = 0;
+  std::uint64_t former_sessions = 0;
+  std::uint64_t former_sessions_ended = 0;  // as drain_timeout was over
   AdminCounts admin{};
   std::uint64_t history_dropped = 0;
   HookCounts hooks{};

@@ -254,6 +254,17 @@ json status_json(const StatusFacts& facts) {
       {"uptime_s", std::chrono::duration_cast<std::chrono::seconds>(facts.uptime).count()},
       {"pid", ::getpid()}};
   if (primary != nullptr && routed) out["primary"] = primary->name();
+  if (facts.drain_left) out["draining_ms"] = to_ms(*facts.drain_left);
+  std::uint64_t of_formers = 0;
+  out["former"] = json::array();
+  for (const auto& former : facts.formers) {
+    of_formers += former.sessions + former.held;
+    out["former"].push_back({{"pid", former.pid},
+                             {"sessions", former.sessions},
+                             {"held", former.held},
+                             {"since_ms", to_ms(facts.now - former.since)}});
+  }
+  out["sessions"]["former"] = of_formers;
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include "health/core/controller.h"
 #include "health/core/history.h"
 #include "health/core/time.h"
+#include "proxy/former_processes.h"
 #include "proxy/workers.h"
 
 // The JSON of the contract, made from what the core and the workers know. Pure.
@@ -26,6 +27,8 @@ struct StatusFacts {
   core::Duration uptime{};
   core::Duration in_state{};
   const Heartbeats* heartbeats = nullptr;  // null: no backend has an agent
+  std::vector<FormerProcesses::Report> formers{};
+  std::optional<core::Duration> drain_left{};  // nullopt: the daemon does not drain
 };
 nlohmann::json status_json(const StatusFacts& facts);
 nlohmann::json explain_json(const core::Controller::Explanation& explanation);

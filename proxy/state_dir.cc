@@ -177,6 +177,15 @@ std::expected<StateDir, std::string> StateDir::open(const std::string& path) {
   return StateDir(path, lock.release());
 }
 
+std::expected<StateDir, std::string> StateDir::adopt(const std::string& path, io::Descriptor lock) {
+  struct stat held{};
+  struct stat there{};
+  const bool same = ::fstat(lock.get(), &held) == 0 && ::stat((path + "/lock").c_str(), &there) == 0 &&
+                    held.st_dev == there.st_dev && held.st_ino == there.st_ino;
+  if (!same) return std::unexpected("the running daemon does not hold the lock of proxy.state_dir " + path);
+  return StateDir(path, lock.release());
+}
+
 StateDir::~StateDir() {
   if (lock_ >= 0) ::close(lock_);
 }

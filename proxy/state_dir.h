@@ -4,6 +4,7 @@
 #include <string>
 
 #include "health/core/durable_state.h"
+#include "health/io/descriptor.h"
 
 namespace pointsman::proxy {
 
@@ -15,6 +16,8 @@ class StateDir {
   // Creates the directory (mode 0750) when only its last part is missing, takes the lock and proves that it
   // can be written. Errors are sentences that name the path and what the system said.
   static std::expected<StateDir, std::string> open(const std::string& path);
+  // The directory of a daemon that gives us its lock.
+  static std::expected<StateDir, std::string> adopt(const std::string& path, io::Descriptor lock);
   ~StateDir();
   StateDir(StateDir&& other) noexcept;
   StateDir& operator=(StateDir&&) = delete;
@@ -28,6 +31,8 @@ class StateDir {
   static std::expected<void, std::string> save(const std::string& path, const core::DurableState& state);
 
   const std::string& path() const { return path_; }
+  // Who has a copy of this descriptor holds the lock.
+  int lock() const { return lock_; }
 
  private:
   StateDir(std::string path, int lock) : path_(std::move(path)), lock_(lock) {}

@@ -27,6 +27,7 @@ class StateWriter {
   // At the end of the daemon: when it returns, the newest state is durable (or the log says why not), and
   // nothing is written any more. Blocks on the disk.
   void finish();
+  bool busy() const { return writing_ != nullptr || waiting_.has_value(); }
 
  private:
   // What a write in the pool shares with us; it may outlive us.

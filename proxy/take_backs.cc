@@ -177,6 +177,11 @@ void TakeBacks::start(const core::TakeBack& order, const conf::Config& config) {
   news_.notify_one();
 }
 
+bool TakeBacks::busy() {
+  const std::lock_guard lock(mutex_);
+  return running_.has_value() || !waiting_.empty();
+}
+
 void TakeBacks::abort(core::BackendId backend) {
   std::deque<Job> dropped;
   {

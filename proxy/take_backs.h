@@ -35,6 +35,7 @@ class TakeBacks {
   void start(const core::TakeBack& order, const conf::Config& config);
   // Ends what runs or waits for this backend; it is answered all the same.
   void abort(core::BackendId backend);
+  bool busy();
 
  private:
   struct Job {

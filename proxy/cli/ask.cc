@@ -41,6 +41,9 @@ json request_of(const Invocation& invocation) {
       request["max_wait_ms"] = invocation.max_wait.count();
       request["end_transactions"] = invocation.end_transactions;
       break;
+    case Command::drain:
+      if (invocation.timeout) request["timeout_ms"] = invocation.timeout->count();
+      break;
     case Command::failover:
       if (!invocation.name.empty()) request["to"] = invocation.name;
       request["force"] = invocation.force;

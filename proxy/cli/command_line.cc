@@ -119,6 +119,7 @@ struct Raw {
   std::string on_off;
   double interval_s = 1;
   std::string max_wait;
+  std::string timeout;
   unsigned restart_timeout_s = 900;
 };
 
@@ -127,6 +128,12 @@ std::string is_wait(const std::string& text) {
   const auto duration = conf::parse_duration(text);
   if (!duration) return "'" + printable(text) + "': " + duration.error();
   return *duration > max_wait ? "'" + printable(text) + "': at most 1h" : "";
+}
+
+// The same without a limit.
+std::string is_timeout(const std::string& text) {
+  const auto duration = conf::parse_duration(text);
+  return duration ? "" : "'" + printable(text) + "': " + duration.error();
 }
 
 void add_setup(CLI::App& app, Invocation& into, Raw& raw) {
@@ -206,6 +213,14 @@ void add_own_options(CLI::App& app, Command command, Invocation& into, Raw& raw)
       return add_switch(app, raw.on_off);
     case Command::automatic:
       return add_switch(app, raw.on_off);
+    case Command::run:
+      app.add_flag("--takeover", into.takeover, "take the place of the daemon that runs");
+      return;
+    case Command::drain:
+      app.add_option("--timeout", raw.timeout, "then end the sessions that are left\n(proxy.drain_timeout)")
+          ->type_name("DURATION")
+          ->check(is_timeout);
+      return;
     case Command::keygen:
       return add_keys(app, into);
     case Command::import_heartbeat:
@@ -330,6 +345,8 @@ std::expected<Invocation, Stop> parse_command_line(const std::vector<std::string
   invocation.restart_timeout = std::chrono::seconds(raw.restart_timeout_s);
   if (const auto wait = conf::parse_duration(raw.max_wait))
     invocation.max_wait = std::chrono::ceil<std::chrono::milliseconds>(*wait);
+  if (const auto timeout = conf::parse_duration(raw.timeout))
+    invocation.timeout = std::chrono::ceil<std::chrono::milliseconds>(*timeout);
   invocation.on = raw.on_off == "on";
   invocation.interval = std::chrono::milliseconds(static_cast<long long>(raw.interval_s * 1000));
   return invocation;

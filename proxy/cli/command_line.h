@@ -3,6 +3,7 @@
 #include <chrono>
 #include <expected>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ enum class Command {
   pause,
   resume,
   reload,
+  drain,
   keygen,
   import_heartbeat,
   setup,
@@ -51,9 +53,11 @@ struct Invocation {
   bool end_transactions = false;
   bool force = false;
   bool discard = false;
-  bool on = false;   // maintenance, automatic
-  std::string name;  // of a server; empty where it may be left out
-  std::string file;  // keygen
+  bool takeover = false;                               // run
+  std::optional<std::chrono::milliseconds> timeout{};  // drain; nullopt: the configuration's
+  bool on = false;                                     // maintenance, automatic
+  std::string name;                                    // of a server; empty where it may be left out
+  std::string file;                                    // keygen
   bool rotate = false;
   bool add = false;
   std::string ha_cf;  // import-heartbeat, as the next three

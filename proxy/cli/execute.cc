@@ -75,7 +75,7 @@ ExitStatus run_the_daemon(const Invocation& invocation, const RunDaemon& run_dae
     complain("pointsman: the configuration is wrong; not started\n");
     return ExitStatus::refused;
   }
-  return static_cast<ExitStatus>(run_daemon(std::move(*config)));
+  return static_cast<ExitStatus>(run_daemon(std::move(*config), invocation.takeover));
 }
 
 // Names of files may hold anything.

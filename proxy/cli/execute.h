@@ -8,8 +8,8 @@
 
 namespace pointsman::proxy::cli {
 
-// Runs the daemon until it is told to stop; its exit status.
-using RunDaemon = std::function<int(conf::Config)>;
+// Runs the daemon until it is told to stop; its exit status. `takeover`: in the place of one that runs.
+using RunDaemon = std::function<int(conf::Config, bool takeover)>;
 
 // Does what was typed, on standard input, output and error. One thread; for the whole life of the process.
 ExitStatus execute(const Invocation& invocation, const RunDaemon& run_daemon);

@@ -147,17 +147,40 @@ Clients: those that were held go on.)",
            "pointsman resume"},
     Manual{Command::reload, "reload", acting, "[--json]", "reads the configuration again",
            R"(The daemon reads its configuration file again. If there is anything wrong in
-it, the old configuration stays in force and the reason is shown. Check it first
-with `pointsman check`.
+it, or an address cannot be listened on, the old configuration stays in force
+and the reason is shown. Check it first with `pointsman check`. What waits for
+a takeover (`pointsman run --takeover`) or a restart is named in the answer.
 
 Clients notice nothing: no session is dropped.)",
            R"(pointsman check -c /etc/pointsman/pointsman.toml && pointsman reload)"},
-    Manual{Command::run, "run", running, "[-c FILE]", "runs the daemon, in the foreground",
+    Manual{Command::drain, "drain", acting, "[--timeout DURATION] [--json]",
+           "stops the daemon when its last session has ended",
+           R"(The daemon takes no more clients, serves those that it has to their end, and
+ends when the last one has left, or when --timeout (proxy.drain_timeout) is
+over. Until then it goes on as ever: it watches the servers and fails over. The
+command returns at once; `pointsman status` says how many sessions are left.
+For an upgrade it is not needed: see `pointsman run --takeover`.
+
+Clients: new ones are refused. Those that wait for a primary go on waiting as
+long as they would have. Sessions that are left at the end are ended.)",
+           R"(pointsman drain
+pointsman drain --timeout 5m)"},
+    Manual{Command::run, "run", running, "[--takeover] [-c FILE]", "runs the daemon, in the foreground",
            R"(Reads the configuration, takes the service address and watches the servers until
 SIGTERM or SIGINT. SIGHUP reads the configuration again. Under systemd
 (Type=notify) it says when it is ready. If the configuration is wrong it says
-where, and does not start.)",
-           "pointsman run -c /etc/pointsman/pointsman.toml"},
+where, and does not start.
+
+With --takeover it takes the place of the daemon that runs with the same
+proxy.state_dir, as after an upgrade, or for a key that `reload` cannot change:
+it gets that one's sockets and goes on with the cluster where it stood. The
+former process serves its sessions to their end, or for proxy.drain_timeout.
+SIGUSR2 to the running daemon starts its program so. If the new one cannot
+start, the old one goes on as before.
+
+Clients notice nothing of a takeover: none is refused, no session ends.)",
+           R"(pointsman run -c /etc/pointsman/pointsman.toml
+systemctl kill -s USR2 --kill-whom=main pointsman)"},
     Manual{Command::setup, "setup", running,
            "[--dry-run] [--primary NAME] [--overwrite NAME]...\n"
            "         [--admin-user USER] [--admin-password-file FILE]\n"

@@ -88,6 +88,14 @@ std::string alert(const json& status, const Style& style) {
   const std::string state = text_of(status, "state");
   const std::string duration = duration_in_state(status);
   Text line;
+  std::string out;
+  if (const auto left = number_of(status, "draining_ms")) {
+    line.add("DRAINING", Tone::caution)
+        .add(": new clients are refused; the daemon ends with its last session, in " + human_ms(*left) +
+             " at the latest");
+    out = line.wrap(style, 0, 2) + '\n';
+    line = {};
+  }
   if (state == "no_primary") {
     line.add(" NO PRIMARY" + duration + " ", Tone::alarm).add(" " + held_clients(status), Tone::bad);
   } else if (state == "paused") {
@@ -99,9 +107,9 @@ std::string alert(const json& status, const Style& style) {
     if (const std::string step = text_of(status, "step"); !step.empty()) line.add(": " + step);
     line.add("; " + held_clients(status));
   } else {
-    return "";
+    return out.empty() ? out : out + '\n';
   }
-  std::string out = line.wrap(style, 0, 2) + '\n';
+  out += line.wrap(style, 0, 2) + '\n';
   if (const std::string reason = text_of(status, "reason"); !reason.empty()) {
     out += "  " + toned("why:  ", Tone::faint, style) +
            Text(reason, state == "no_primary" ? Tone::bad : Tone::plain).wrap(style, 8, 8) + '\n';
@@ -138,6 +146,11 @@ std::string headline(const json& status, const Style& style) {
     second.add(Text("sessions " + count_of(sessions, "active") + " active, ")
                    .add(count_of(sessions, "held") + " held", held ? Tone::caution : Tone::plain)
                    .add(", " + count_of(sessions, "total") + " total"));
+    const std::size_t formers = objects_of(status, "former").size();
+    if (formers > 0) {
+      second.add(Text(count_of(sessions, "former") + " served by " + std::to_string(formers) +
+                      (formers == 1 ? " former process" : " former processes")));
+    }
   }
   if (const auto uptime = number_of(status, "uptime_s")) second.add("up " + human_ms(*uptime * 1000));
   if (number_of(status, "pid")) second.add("pid " + text_of(status, "pid"));

@@ -265,6 +265,28 @@ TEST_F(HostsTest, DaemonRestartedWithinTheLease) {
   expect_no_failover();
 }
 
+// One daemon after another takes over, links and leases with it: the primary stays writable throughout, as
+// one who writes to it directly sees, and nobody's session ends. The serial line, which one process alone may
+// have open, goes on too.
+TEST_F(HostsTest, TakeoversKeepTheLease) {
+  ASSERT_NO_FATAL_FAILURE(start({.times = {.deadtime = 2500ms, .lease = 2s}}));
+  const auto round = write_round(0);
+  const auto writer = write_through();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(testbed::done(daemon().take_over())) << i;
+    wait_link(0, "udp", "alive");
+    wait_link(0, "serial", "alive");
+    expect_writes(*round);
+    expect_writes(*writer);
+  }
+  round->stop();
+  EXPECT_EQ(round->errors(), 0U) << round->last_error();
+  EXPECT_EQ(writer->errors(), 0U) << writer->last_error();
+  EXPECT_FALSE(agent(0).log().contains("lease_lost"));
+  wait_no_warning();
+  expect_no_failover();
+}
+
 // Replication is cut, so that db2 falls behind, and then the primary dies.
 class ReplicationCut : public HostsTest {
  protected:

@@ -115,13 +115,34 @@ std::expected<void, std::string> Daemon::set_authkeys(std::string text) {
 
 std::expected<void, std::string> Daemon::start() {
   if (running()) return std::unexpected("the daemon runs already");
-  std::vector<std::string> argv{options_.program.string(), "run", "-c", configuration().string()};
-  argv.insert(argv.end(), options_.arguments.begin(), options_.arguments.end());
-  auto process = Process::start(
-      {.argv = std::move(argv), .output = log_file(), .network_namespace = options_.network_namespace});
+  auto process = start_process({});
   if (!process) return std::unexpected(process.error());
   process_ = std::move(*process);
   return {};
+}
+
+std::expected<Process, std::string> Daemon::start_process(const std::vector<std::string>& more) const {
+  std::vector<std::string> argv{options_.program.string(), "run", "-c", configuration().string()};
+  argv.insert(argv.end(), options_.arguments.begin(), options_.arguments.end());
+  argv.insert(argv.end(), more.begin(), more.end());
+  return Process::start(
+      {.argv = std::move(argv), .output = log_file(), .network_namespace = options_.network_namespace});
+}
+
+std::expected<void, std::string> Daemon::take_over(Millis timeout) {
+  auto process = start_process({"--takeover"});
+  if (!process) return std::unexpected(process.error());
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  while (std::chrono::steady_clock::now() < deadline) {
+    const auto now = status();
+    if (now && now->value("pid", 0) == process->pid()) {
+      formers_.push_back(std::exchange(process_, std::move(*process)));
+      return {};
+    }
+    if (!process->running()) return std::unexpected("the new process ended; the log says:\n" + log_tail());
+    std::this_thread::sleep_for(status_pause);
+  }
+  return std::unexpected("the new process did not take over in time; the log says:\n" + log_tail());
 }
 
 std::expected<Finished, std::string> Daemon::command(std::vector<std::string> arguments,

@@ -56,6 +56,12 @@ class Daemon {
   Daemon& operator=(const Daemon&) = delete;
 
   std::expected<void, std::string> start();  // on the state that is there; returns at once
+  // Starts the program again to take the place of this one, and waits until operators reach the new one,
+  // which is the process from then on. Error: the new one has ended, and the end of the log; the old one
+  // stays.
+  std::expected<void, std::string> take_over(Millis timeout = Millis(20000));
+  // Those whose place was taken, oldest first.
+  std::vector<Process>& formers() { return formers_; }
   // Until `status --json` says state steady with a primary. Error: the last status, and the end of the log.
   std::expected<void, std::string> wait_steady(Millis timeout);
   // Until `wanted` holds of the status.
@@ -95,11 +101,13 @@ class Daemon {
  private:
   Daemon(Options options, TempDirectory directory, PortLease listen);
   std::expected<void, std::string> write_files() const;
+  std::expected<Process, std::string> start_process(const std::vector<std::string>& more) const;
 
   Options options_;
   TempDirectory directory_;
   PortLease listen_;
   Process process_;
+  std::vector<Process> formers_;
 };
 
 }  // namespace pointsman::testbed
