@@ -413,6 +413,7 @@ pid_t start_activated(const testbed::Daemon& daemon, int socket) {
   ::dup2(out, 2);
   if (socket == 3) ::fcntl(socket, F_SETFD, 0);
   if (socket != 3) ::dup2(socket, 3);
+  ::close_range(4, ~0U, 0);  // a client's socket that it had too would never be closed
   ::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1);
   ::setenv("LISTEN_FDS", "1", 1);
   ::execl(program.c_str(), program.c_str(), "run", "-c", config.c_str(), nullptr);
