@@ -97,6 +97,7 @@ core::Instant FormerProcesses::last_traffic(const std::string& identity) const {
 
 std::vector<FormerProcesses::Report> FormerProcesses::reports() const {
   std::vector<Report> list;
+  list.reserve(formers_.size());
   for (const auto& former : formers_) list.push_back(former->report);
   return list;
 }
