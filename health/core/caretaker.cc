@@ -161,7 +161,10 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
     dirty_ = true;
   }
   if (errand.duty == Duty::events) finished_events(event);
-  if (!event.result) return failed(errand, event.result.error().text, now);
+  if (!event.result) {
+    if (event.result.error().kind == FailureKind::timeout) note_jam(errand);
+    return failed(errand, event.result.error().text, now);
+  }
 
   Server& server = cluster_.at(errand.backend);
   switch (errand.duty) {
@@ -269,6 +272,7 @@ void Caretaker::on_time(Instant now) {
     const Errand late = errands_[i];
     errands_.erase(errands_.begin() + static_cast<std::ptrdiff_t>(i));
     end(late);
+    note_jam(late);
     failed(late, "no answer within " + std::to_string(to_ms(late.deadline - late.began)) + " ms", now);
   }
   for (auto request = requests_.begin(); request != requests_.end();) {

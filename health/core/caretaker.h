@@ -82,6 +82,7 @@ class Caretaker {
   void care_for_other(Server& server, const Server& primary, Instant now);
   void reinstate(Server& primary, Instant now);
   bool waits_in_vain(const Server& primary);
+  void note_jam(const Errand& late);
   bool end_ring(Server& primary, Instant now);
   void care_for_stray(Server& server, const Server& primary, Instant now);
   void watch_replica(Server& server, const Server& primary, Instant now);

@@ -30,6 +30,7 @@ void Evidence::take_report(const ServerReport& fresh, Instant started, Instant n
     received_change_at = now;
   if (!fresh.replica) received_change_at.reset();
   note_start(fresh, started, now);
+  if (fresh.semi_sync.source_waiting == 0 || fresh.executed != report.executed) jammed = false;
   report = fresh;
   report_from = started;
   report_until = now;

@@ -74,6 +74,9 @@ struct Evidence {
   bool shut_down = false;            // it said since last_ok that it is being shut down
 
   std::optional<Instant> writable_seen_at;  // last report that it accepts writes
+  // Its commits wait for an acknowledgement that was lost, and it could not be made to write what would bring
+  // another. Until a report says that it goes on.
+  bool jammed = false;
 
   // TCP. All since last_ok.
   std::optional<Instant> lost_at;        // an established connection got EOF or a reset

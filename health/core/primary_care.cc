@@ -12,6 +12,8 @@ namespace {
 
 // Commits that wait for a replica which has them for so long are waiting in vain.
 constexpr Duration prompt_after = 1s;
+// A prompt takes as long as a commit.
+constexpr Duration prompt_timeout = 5s;
 
 }  // namespace
 
@@ -35,7 +37,7 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
     const bool replica_there = semi_sync.source_active && semi_sync.source_clients > 0;
     if (mode == conf::SemiSync::preferred && replica_there && !semi_sync.source_waits_alone)
       return start(Duty::semi_sync, primary, SetSemiSyncSource{mode, true}, 10s, now);
-    if (waits_in_vain(primary)) start(Duty::prompt, primary, PromptReplicas{}, 10s, now);
+    if (waits_in_vain(primary)) start(Duty::prompt, primary, PromptReplicas{}, prompt_timeout, now);
     return;
   }
   if (mode == conf::SemiSync::off)
@@ -93,6 +95,15 @@ bool Caretaker::waits_in_vain(const Server& primary) {
   const Instant asked = *primary.evidence.report_from;
   if (!standstill_ || standstill_->executed != report.executed) standstill_ = {report.executed, asked};
   return asked - standstill_->since >= prompt_after;
+}
+
+// A server writes one group of commits behind the one that waits, and no more. When a replica has received
+// both and the acknowledgements of both are lost, a prompt stands behind them, and its server goes on only
+// when it is ended. The replica has all that anybody may have been told of.
+void Caretaker::note_jam(const Errand& late) {
+  Server& server = cluster_.at(late.backend);
+  if (late.duty == Duty::prompt && server.settings.has_agent() && server.up() && waits_in_vain(server))
+    server.evidence.jammed = true;
 }
 
 // A primary that restarted may have lost in its crash what its replicas have. They are asked first.

@@ -114,6 +114,13 @@ Judgement judge(const Evidence& e, const JudgeTimes& t, Instant now) {
   const bool nothing_failed = !e.failure && !e.lost_at && e.refused == 0;
   const Duration patience = t.interval + t.timeout;
   if (e.last_ok && nothing_failed && now - *e.last_ok < patience) {
+    if (e.jammed) {
+      return {
+          Verdict::hung,
+          "its commits wait for an acknowledgement that was lost, and it can write nothing that would bring "
+          "another",
+          *e.last_ok + patience};
+    }
     return {Verdict::up, "answers probes", *e.last_ok + patience};
   }
 

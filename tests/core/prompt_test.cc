@@ -8,13 +8,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-conf::Config configuration() {
+conf::Config configuration(bool agents) {
   conf::Config config;
   config.replication.semi_sync = conf::SemiSync::required;
   for (const char* name : {"db1", "db2"}) {
     conf::Backend backend;
     backend.name = name;
     backend.address = {"192.0.2." + std::string(1, name[2]), 3306};
+    if (agents) backend.udp = {{"192.0.2." + std::string(1, name[2]), 694}};
     config.backends.push_back(backend);
   }
   return config;
@@ -22,7 +23,8 @@ conf::Config configuration() {
 
 // Two servers that say what they are told to say, five times a second.
 struct Stand {
-  explicit Stand(Flavour its_flavour) : flavour(its_flavour), controller(configuration(), {}, now) {
+  explicit Stand(Flavour its_flavour, bool agents = false)
+      : flavour(its_flavour), controller(configuration(agents), {}, now) {
     keep(controller.begin());
     for (auto* server : {&primary, &replica}) {
       server->flavour = flavour;
@@ -107,6 +109,32 @@ TEST(Prompt, EndsAWaitForWhatAReplicaHas) {
   stand.replicate(13);
   stand.run_for(10s);
   EXPECT_EQ(stand.prompts.size(), 1U);
+}
+
+// The prompt stands behind two groups that wait. Who has an agent is ended, and the replica, which has both
+// groups, takes over; it goes on by itself as soon as it commits.
+TEST(Prompt, ThatCannotBeWritten) {
+  for (const bool agent : {false, true}) {
+    Stand stand(Flavour::mariadb, agent);
+    stand.run_for(2s);
+    stand.commit(12);
+    stand.replicate(12);
+    stand.primary.semi_sync.source_waiting = 1;
+    stand.run_for(4s);
+    const auto& primary = stand.controller.cluster().at(BackendId{0});
+    EXPECT_EQ(primary.judgement.verdict, Verdict::up);
+    stand.run_for(4s);
+    EXPECT_EQ(primary.judgement.verdict, agent ? Verdict::hung : Verdict::up) << primary.judgement.why;
+    EXPECT_EQ(stand.controller.change() != nullptr, agent) << stand.controller.reason();
+  }
+  Stand slow(Flavour::mariadb, true);
+  slow.run_for(2s);
+  slow.primary.semi_sync.source_waiting = 1;
+  slow.run_for(5s);
+  slow.commit(11);
+  slow.replicate(11);
+  slow.run_for(4s);
+  EXPECT_EQ(slow.controller.change(), nullptr) << slow.controller.reason();
 }
 
 // Somebody always waits on a busy primary, and others are answered meanwhile.

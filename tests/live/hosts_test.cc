@@ -316,6 +316,40 @@ TEST_F(ReplicationCut, RequiredLosesNothing) {
   expect_writes(*writer);
 }
 
+// db2 has received all that db1 has written, and acknowledged none of it when it connects anew. Eight clients
+// wait in two groups; no third can be written behind them, and so no prompt. db2 takes over.
+TEST_F(HostsTest, NoFurtherAcknowledgementCanCome) {
+  ASSERT_NO_FATAL_FAILURE(start({.semi_sync = SemiSync::required}));
+  std::vector<std::unique_ptr<Writer>> writers;
+  for (int i = 0; i < 8; ++i) {
+    writers.push_back(std::make_unique<Writer>(
+        [this] { return hosts_->connect(hosts_->cluster().accounts().application, "app"); }, i, 8));
+  }
+  for (const auto& writer : writers) expect_writes(*writer);
+  // Or the daemon would set the role right at once.
+  ASSERT_EQ(daemon().command({"maintenance", "db2", "on"})->code, 0);
+  const auto connect_again = [this](const char* acknowledges) {
+    world_.ask(db(1), "STOP SLAVE IO_THREAD");
+    world_.ask(db(1), std::string("SET GLOBAL rpl_semi_sync_slave_enabled = ") + acknowledges);
+    world_.ask(db(1), "START SLAVE IO_THREAD");
+  };
+  connect_again("OFF");
+  const auto deadline = Clock::now() + soon;
+  const auto quiet = [&] {
+    return std::ranges::none_of(writers, [](const auto& writer) { return writer->wait_for(1, 250ms); });
+  };
+  while (!quiet() && Clock::now() < deadline) {
+  }
+  ASSERT_LT(Clock::now(), deadline) << "commits do not wait";
+  connect_again("ON");
+  ASSERT_EQ(daemon().command({"maintenance", "db2", "off"})->code, 0);
+  expect_failover("hung");
+  expect_back_as_replica();
+  for (const auto& writer : writers) expect_writes(*writer);
+  for (const auto& writer : writers) writer->stop();
+  for (const auto& writer : writers) expect_kept(1, *writer);
+}
+
 // With semi-sync preferred commits go on without db2, so its promotion would lose what clients were told is
 // safe: it is refused, with the reason, until db1 is back with everything.
 TEST_F(ReplicationCut, PreferredRefusesToLose) {
