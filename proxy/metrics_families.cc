@@ -100,6 +100,9 @@ void add_clients(Families& out, const MetricsSnapshot& s) {
   refused.add(s.sessions.hold_timeouts, {{"reason", "hold_timeout"}});
   for (std::size_t i = 0; i < s.sessions.refused_headers.size(); ++i)
     refused.add(s.sessions.refused_headers[i], {{"reason", refused_header_reasons[i]}});
+  Family ended = counter(out, "pointsman_sessions_ended_total", "Sessions that ended, by what.");
+  for (std::size_t i = 0; i < s.sessions.ended.size(); ++i)
+    ended.add(s.sessions.ended[i], {{"reason", to_string(static_cast<SessionEnd>(i))}});
   counter(out, "pointsman_accept_pauses_total",
           "Times that accepting paused for want of file descriptors or memory.")
       .add(s.sessions.accept_pauses);

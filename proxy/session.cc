@@ -36,7 +36,10 @@ Session::Session(SessionEnv& env, std::uint64_t id, core::Instant accepted, cons
 Session::~Session() = default;
 
 void Session::start(int client_fd) {
-  if (client_.accept(client_fd) != 0) return end(Close::orderly, Close::reset);
+  if (client_.accept(client_fd) != 0) {
+    by(SessionEnd::client_lost);
+    return end(Close::orderly, Close::reset);
+  }
   if (env_.holds.admits()) return connect();
   hold();
 }
@@ -93,6 +96,7 @@ void Session::server_failed(int status) {
 }
 
 void Session::client_left() {
+  by(SessionEnd::client);
   end(Close::orderly, Close::reset);
 }
 
@@ -116,6 +120,7 @@ std::string Session::hold_timeout_text() const {
 
 void Session::refuse(std::uint16_t error_number, std::string_view text) {
   client_.send_error(error_number, text);
+  by(SessionEnd::refused);
   end(Close::orderly, Close::reset);
 }
 
@@ -123,6 +128,23 @@ void Session::server_greeted() {
   env_.holds.backend_answered();
   phase_ = Phase::relaying;
   client_.start();
+  const core::Duration limit = env_.shared.limits.login_timeout();
+  if (limit == core::Duration::zero() || phase_ != Phase::relaying) return;
+  logging_in_ = true;
+  env_.deadlines.set(*this, limit);
+}
+
+void Session::on_deadline() {
+  if (!logging_in_) {
+    ended_by_ = SessionEnd::half_open_timeout;
+    return end(Close::orderly, Close::reset);
+  }
+  // It takes a place here and at the server, which counts the time of each read only: a byte now and then
+  // keeps it waiting for ever.
+  by(SessionEnd::login_timeout);
+  client_.send_login_error(mysql_packet::read_timeout,
+                           "pointsman: no login within " + seconds_text(env_.shared.limits.login_timeout()));
+  end(Close::orderly, Close::reset);
 }
 
 // The relay.
@@ -155,11 +177,16 @@ void Session::refuse_header() {
   env_.owner.header_refused(client_.address(), fault);
   client_.send_login_error(mysql_packet::bad_handshake,
                            std::string("pointsman: ") + proxy_header::to_string(fault));
+  by(SessionEnd::refused);
   end(Close::orderly, Close::reset);
 }
 
 void Session::server_sent(std::span<const char> bytes) {
   env_.stats.bytes_from_servers.add(static_cast<std::int64_t>(bytes.size()));
+  if (logging_in_ && client_.bytes_read() > 0) {
+    logging_in_ = false;
+    env_.deadlines.clear(*this);
+  }
   switch (client_.send(env_.filter.pass(Direction::to_client, bytes))) {
     case Sent::all:
       return;
@@ -180,24 +207,40 @@ void Session::client_drained() {
   server_->resume(Pause::backpressure);
 }
 
+void Session::by(SessionEnd reason) {
+  if (!ended_by_) ended_by_ = reason;
+}
+
+void Session::by_break_of(Side side, int status) {
+  const bool stalled = status == UV_ETIMEDOUT;
+  if (side == Side::client) return by(stalled ? SessionEnd::client_stalled : SessionEnd::client_lost);
+  by(stalled ? SessionEnd::server_stalled : SessionEnd::server_lost);
+}
+
 void Session::client_ended(int status) {
-  if (status != 0) return end(Close::reset, Close::reset);
+  if (status != 0) {
+    by_break_of(Side::client, status);
+    return end(Close::reset, Close::reset);
+  }
+  by(SessionEnd::client);
   if (server_->read_ended()) return end_after_delivery();
   server_->finish();
 }
 
 void Session::server_ended(int status) {
   if (status != 0) {
+    by_break_of(Side::server, status);
     // What the server said last goes first: a reset would make the kernel throw it away.
     const bool delivered = client_.queued_bytes() == 0 && unacknowledged(client_.fd()) == 0;
     if (delivered) return end(Close::reset, Close::reset);
     server_->close();
     return end_after_delivery();
   }
+  by(SessionEnd::server);
   if (client_.read_ended()) return end_after_delivery();
   client_.finish();
-  half_open_ = std::make_unique<io::Timer>(env_.loop, [this] { end(Close::orderly, Close::reset); });
-  half_open_->start_after(half_open_limit);
+  logging_in_ = false;
+  env_.deadlines.set(*this, half_open_limit);
 }
 
 void Session::end_after_delivery() {
@@ -208,7 +251,10 @@ void Session::end_after_delivery() {
 
 void Session::client_unreachable() {
   // What it sent before it broke is still to be read, and then how it ended.
-  if (!client_.reading()) return end(Close::reset, Close::reset);
+  if (!client_.reading()) {
+    by(SessionEnd::client_lost);
+    return end(Close::reset, Close::reset);
+  }
   server_->pause(Pause::backpressure);
 }
 
@@ -237,7 +283,10 @@ void Session::route_changed() {
       drop_server();
       return hold();
     case Phase::relaying:
-      if (!may_stay(route)) return end_now();
+      if (!may_stay(route)) {
+        by(SessionEnd::route);
+        return end_now();
+      }
       if (route.mode == Route::Mode::draining) {
         client_.pause(Pause::route);
       } else {
@@ -248,6 +297,7 @@ void Session::route_changed() {
 }
 
 void Session::end_now() {
+  by(SessionEnd::stop);
   // Nothing was said to it yet, so that it can be told.
   if (phase_ == Phase::held || phase_ == Phase::waiting)
     return refuse(mysql_packet::server_shutdown, "pointsman: the proxy stops");
@@ -270,7 +320,8 @@ void Session::end(Close client, Close server) {
   client == Close::reset ? client_.close_with_reset() : client_.close();
   if (server_ && server == Close::orderly) server_->close();
   drop_server();
-  half_open_.reset();
+  env_.deadlines.clear(*this);
+  if (ended_by_) env_.stats.ended[index(*ended_by_)].add(1);
   env_.shared.connections.fetch_sub(1, std::memory_order_relaxed);
   env_.owner.session_ended(*this);
 }

@@ -4,18 +4,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "health/core/time.h"
 #include "health/io/address.h"
-#include "health/io/timer.h"
 #include "proxy/client_side.h"
+#include "proxy/deadlines.h"
 #include "proxy/hold_queue.h"
 #include "proxy/poller.h"
 #include "proxy/proxy_header.h"
 #include "proxy/server_side.h"
+#include "proxy/session_end.h"
 #include "proxy/session_env.h"
 #include "proxy/workers.h"
 
@@ -32,7 +34,7 @@ namespace pointsman::proxy {
 //
 // Up to the server's first byte nothing was read from the client, so another server can still be tried. From
 // then on the two directions are relayed: bytes, backpressure, half-close and reset.
-class Session final : public Poller::Deletable, private HoldQueue::Held {
+class Session final : public Poller::Deletable, private HoldQueue::Held, private Deadlines::Entry {
  public:
   // `client`: whom it is for, who need not be the peer of the connection.
   Session(SessionEnv& env, std::uint64_t id, core::Instant accepted, const io::Address& client);
@@ -42,7 +44,8 @@ class Session final : public Poller::Deletable, private HoldQueue::Held {
   void start(int client_fd);
   // The worker has a new route.
   void route_changed();
-  // At once; the client sees the end of the connection, before the greeting an error, the server a reset.
+  // At once, as the proxy stops; the client sees the end of the connection, before the greeting an error, the
+  // server a reset.
   void end_now();
 
   std::uint64_t id() const { return id_; }
@@ -57,6 +60,7 @@ class Session final : public Poller::Deletable, private HoldQueue::Held {
 
   enum class Phase : std::uint8_t { held, waiting, relaying, ended };
   enum class Close : std::uint8_t { orderly, reset };
+  enum class Side : std::uint8_t { client, server };
   // Half-closed by the server: how long the client may take to see it. MySQL servers never read again after
   // they closed.
   static constexpr core::Duration half_open_limit = std::chrono::seconds(30);
@@ -76,6 +80,8 @@ class Session final : public Poller::Deletable, private HoldQueue::Held {
   void server_ended(int status);
   void server_drained();
   void server_unreachable();
+  // Of the login, then of a connection that the server has closed.
+  void on_deadline() override;
   // From the hold queue.
   void on_release() override;
   void on_hold_timeout() override;
@@ -89,6 +95,9 @@ class Session final : public Poller::Deletable, private HoldQueue::Held {
   void hold();
   void drop_server();
   void refuse(std::uint16_t error_number, std::string_view text);
+  // What it ends by, as soon as that is known; the first counts.
+  void by(SessionEnd reason);
+  void by_break_of(Side side, int status);
   void end(Close client, Close server);
   void end_after_delivery();
   std::string hold_timeout_text() const;
@@ -98,10 +107,11 @@ class Session final : public Poller::Deletable, private HoldQueue::Held {
   const core::Instant accepted_;
   ClientSide client_;
   std::unique_ptr<ServerSide> server_;  // set in waiting and relaying
-  std::unique_ptr<io::Timer> half_open_;
-  int last_failure_ = 0;  // libuv's status of the last connect that failed
+  int last_failure_ = 0;                // libuv's status of the last connect that failed
   std::array<char, proxy_header::telling_bytes> first_bytes_{};  // that the client sent
   Phase phase_ = Phase::held;
+  bool logging_in_ = false;  // greeted, and the server has not answered it yet
+  std::optional<SessionEnd> ended_by_;
   bool ends_when_delivered_ = false;
 };
 

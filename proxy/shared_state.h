@@ -10,6 +10,7 @@
 #include "health/core/time.h"
 #include "proxy/proxy_header.h"
 #include "proxy/release_bucket.h"
+#include "proxy/session_end.h"
 
 // What threads share about the data path: limits and sums over all workers, and each worker's own counters.
 namespace pointsman::proxy {
@@ -22,10 +23,14 @@ struct Limits {
   std::atomic<unsigned> max_held{0};
   std::atomic<std::int64_t> hold_timeout_ns{0};
   std::atomic<std::int64_t> connect_timeout_ns{0};
+  std::atomic<std::int64_t> login_timeout_ns{0};
   std::atomic<bool> proxy_header{false};  // servers are told the client's address
 
   core::Duration hold_timeout() const {
     return core::Duration(hold_timeout_ns.load(std::memory_order_relaxed));
+  }
+  core::Duration login_timeout() const {
+    return core::Duration(login_timeout_ns.load(std::memory_order_relaxed));
   }
   core::Duration connect_timeout() const {
     return core::Duration(connect_timeout_ns.load(std::memory_order_relaxed));
@@ -68,6 +73,7 @@ struct alignas(cache_line) WorkerStats {
   Counter refused_max_held;
   Counter hold_timeouts;
   std::array<Counter, proxy_header::fault_count> refused_headers;
+  std::array<Counter, session_ends> ended;
   Counter accept_pauses;
   Counter holds;
   Counter bytes_from_clients;

@@ -289,6 +289,7 @@ SessionCounts Workers::Impl::counts() const {
     sum.hold_timeouts += stats.hold_timeouts.get();
     for (std::size_t f = 0; f < proxy_header::fault_count; ++f)
       sum.refused_headers[f] += stats.refused_headers[f].get();
+    for (std::size_t e = 0; e < session_ends; ++e) sum.ended[e] += stats.ended[e].get();
     sum.accept_pauses += stats.accept_pauses.get();
     sum.holds += stats.holds.get();
     sum.bytes_from_clients += stats.bytes_from_clients.get();
@@ -316,6 +317,7 @@ void Workers::Impl::reconfigure(const conf::Proxy& proxy) {
   limits.max_connections.store(proxy.max_connections, std::memory_order_relaxed);
   limits.max_held.store(proxy.max_held, std::memory_order_relaxed);
   limits.hold_timeout_ns.store(proxy.hold_timeout.count(), std::memory_order_relaxed);
+  limits.login_timeout_ns.store(proxy.login_timeout.count(), std::memory_order_relaxed);
   limits.connect_timeout_ns.store(proxy.connect_timeout.count(), std::memory_order_relaxed);
   limits.proxy_header.store(proxy.proxy_protocol == conf::ProxyProtocol::v2, std::memory_order_relaxed);
   shared_.releases.set_rate(proxy.release_rate);

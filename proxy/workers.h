@@ -14,6 +14,7 @@
 #include "proxy/proxy_header.h"
 #include "proxy/route.h"
 #include "proxy/service_sockets.h"
+#include "proxy/session_end.h"
 
 namespace pointsman::io {
 class Log;
@@ -40,6 +41,7 @@ struct SessionCounts {
   std::uint64_t refused_max_held = 0;
   std::uint64_t hold_timeouts = 0;  // clients that got an ERR packet because no server took them in time
   std::array<std::uint64_t, proxy_header::fault_count> refused_headers{};
+  std::array<std::uint64_t, session_ends> ended{};
   std::uint64_t accept_pauses = 0;  // times that accepting paused for want of file descriptors or memory
   std::uint64_t holds = 0;          // times that a client had to wait for a server
   std::uint64_t bytes_from_clients = 0;

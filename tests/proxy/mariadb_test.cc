@@ -1,3 +1,4 @@
+#include <csignal>
 #include <future>
 #include <memory>
 #include <string>
@@ -8,6 +9,8 @@
 
 #include "tests/proxy/proxy_under_test.h"
 #include "tests/testbed/accounts.h"
+#include "tests/testbed/files.h"
+#include "tests/testbed/process.h"
 #include "tests/testbed/server.h"
 #include "tests/testbed/sql.h"
 
@@ -56,6 +59,47 @@ TEST_F(RelayedServer, LargeResultsAndStatements) {
   const auto length = sql->scalar("SELECT LENGTH('" + std::string(8'000'000, 'x') + "')");
   ASSERT_TRUE(length) << length.error().text;
   EXPECT_EQ(*length, "8000000");
+}
+
+// One client asks for a gigabyte and stops reading: nothing of it is stored here, the server gives it up by
+// its net_write_timeout, and the others are served as before.
+TEST_F(RelayedServer, OneThatReadsNothing) {
+  proxy_->set_route(route());
+  auto other = log_in();
+  ASSERT_TRUE(other) << other.error().text;
+  const std::size_t before = resident_bytes();
+  const auto address = proxy_->workers().listening().front();
+  auto reader = testbed::Process::start(
+      {.argv = {"mariadb", "--no-defaults", "--quick", "--host=" + address.host,
+                "--port=" + std::to_string(address.port), "--user=" + accounts_.application.user,
+                "--password=" + accounts_.application.password, "--database=" + accounts_.database,
+                "--execute",
+                "SET SESSION net_write_timeout = 2; SELECT REPEAT('x', 1000000) FROM seq_1_to_1000"},
+       .output = server_->data_directory() / "reader.log"});
+  ASSERT_TRUE(reader) << reader.error();
+  const auto relayed = [this] { return proxy_->workers().counts().bytes_from_servers; };
+  ASSERT_TRUE(eventually([&] { return relayed() > 5'000'000; }))
+      << testbed::read_tail(server_->data_directory() / "reader.log", 1000);
+  ASSERT_EQ(::kill(reader->pid(), SIGSTOP), 0);
+  const auto runs = [&] {
+    return other->scalar(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%REPEAT%' AND id <> "
+        "CONNECTION_ID()");
+  };
+  for (auto answer = runs(); answer != "0"; answer = runs()) {
+    ASSERT_TRUE(answer) << answer.error().text;
+    EXPECT_LT(resident_bytes(), before + (std::size_t{32} << 20));
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_LT(relayed(), 900'000'000U);
+  ASSERT_EQ(::kill(reader->pid(), SIGCONT), 0);
+  const auto end = reader->wait(std::chrono::seconds(30));
+  ASSERT_TRUE(end);
+  EXPECT_NE(end->code, 0);
+  EXPECT_TRUE(eventually([this] {
+    const auto ended = proxy_->workers().counts().ended;
+    return ended[index(SessionEnd::server)] + ended[index(SessionEnd::server_lost)] == 1;
+  }));
 }
 
 // Applications connect while no primary is routed; when one is, their logins go through as if nothing had

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <fstream>
 #include <future>
 #include <memory>
 #include <optional>
@@ -39,6 +41,14 @@ inline conf::Proxy quick_options() {
   return options;
 }
 
+// Of this process.
+inline std::size_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::size_t size = 0, resident = 0;
+  statm >> size >> resident;
+  return resident * 4096;
+}
+
 // Started Workers with what the tests ask of them. Stopping proves that each worker's loop closes cleanly.
 class ProxyUnderTest {
  public:
@@ -70,6 +80,9 @@ class ProxyUnderTest {
   }
   bool eventually_held(std::uint64_t n) {
     return eventually([&] { return workers_.counts().held == n; });
+  }
+  bool eventually_ended(SessionEnd by, std::uint64_t n = 1) {
+    return eventually([&] { return workers_.counts().ended[index(by)] == n; });
   }
   bool eventually_active(std::uint64_t n) {
     return eventually([&] { return workers_.counts().active == n; });

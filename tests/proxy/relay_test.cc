@@ -1,5 +1,4 @@
 #include <atomic>
-#include <fstream>
 #include <future>
 #include <string>
 #include <thread>
@@ -17,13 +16,6 @@ namespace {
 
 using End = Peer::End;
 constexpr std::size_t mib = std::size_t{1} << 20;
-
-std::size_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  std::size_t size = 0, resident = 0;
-  statm >> size >> resident;
-  return resident * 4096;
-}
 
 // A client sends 16 MiB in pieces of all sizes while the echo comes back: every byte arrives, in order, once.
 TEST(Relay, ManyBytesBothWays) {
