@@ -89,9 +89,9 @@ TEST(Differences, KeysThatAReloadApplies) {
   EXPECT_THAT(
       names,
       ElementsAre("proxy.listen", "proxy.listen_unix", "proxy.max_connections", "proxy.connect_timeout",
-                  "proxy.hold_timeout", "proxy.max_held", "proxy.release_rate", "proxy.drain_timeout",
-                  "proxy.proxy_protocol", "proxy.proxy_protocol_from", "admin.metrics", "log.level",
-                  "monitor.user", "monitor.password_file", "monitor.interval", "monitor.timeout",
+                  "proxy.login_timeout", "proxy.hold_timeout", "proxy.max_held", "proxy.release_rate",
+                  "proxy.drain_timeout", "proxy.proxy_protocol", "proxy.proxy_protocol_from", "admin.metrics",
+                  "log.level", "monitor.user", "monitor.password_file", "monitor.interval", "monitor.timeout",
                   "replication.user", "replication.password_file", "replication.semi_sync",
                   "replication.chained", "heartbeat.keepalive", "heartbeat.warntime", "heartbeat.deadtime",
                   "failover.automatic", "failover.failback", "failover.allow_loss", "failover.discard",

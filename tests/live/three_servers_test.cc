@@ -24,19 +24,7 @@ class ThreeServers : public LiveTest {
     ASSERT_NO_FATAL_FAILURE(world_.expect_in_order("db1"));
     // Or the daemon is still setting roles, by which replication is begun anew.
     expect_status([](const auto& s) { return s["semi_sync"]["state"] == "on"; }, "commits wait");
-    expect_nothing_in_the_way();
-  }
-  // Nothing but the primary's health stands against a failover: every replica was seen to have caught up.
-  void expect_nothing_in_the_way() {
-    const auto deadline = std::chrono::steady_clock::now() + soon;
-    std::string explained;
-    do {
-      explained = type({"explain", "--json"}).out;
-      const auto json = nlohmann::json::parse(explained, nullptr, false);
-      if (json.is_object() && json["vetoes"].empty() && json["candidate"].is_string()) return;
-      std::this_thread::sleep_for(20ms);
-    } while (std::chrono::steady_clock::now() < deadline);
-    FAIL() << explained << world_.story();
+    world_.expect_nothing_in_the_way();
   }
   testbed::Finished type(std::vector<std::string> command) {
     auto done = world_.daemon->command(std::move(command));

@@ -90,6 +90,20 @@ void World::expect_in_order(const std::string& primary, testbed::Millis timeout)
   ASSERT_EQ(wrong, "") << story();
 }
 
+void World::expect_nothing_in_the_way(testbed::Millis timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  std::string explained;
+  do {
+    const auto done = daemon->command({"explain", "--json"});
+    ASSERT_TRUE(done) << done.error();
+    explained = done->out;
+    const auto json = nlohmann::json::parse(explained, nullptr, false);
+    if (json.is_object() && json["vetoes"].empty() && json["candidate"].is_string()) return;
+    std::this_thread::sleep_for(20ms);
+  } while (std::chrono::steady_clock::now() < deadline);
+  FAIL() << explained << story();
+}
+
 nlohmann::json World::last_event(const std::string& kind) const {
   const auto events = daemon->events();
   if (!events) return {};
