@@ -47,8 +47,8 @@ struct Proxy {
   unsigned threads = 0;                  // worker loops; 0: one per core
   unsigned max_connections = 4000;
   Duration connect_timeout = 1s;  // TCP connect to a backend
-  Duration login_timeout = 30s;   // how long a client may take for the first step of its login; zero: no limit
-  Duration hold_timeout = 10s;    // how long a new client waits while no primary is routed
+  Duration login_timeout = 30s;  // how long a client may take for the first step of its login; zero: no limit
+  Duration hold_timeout = 10s;   // how long a new client waits while no primary is routed
   unsigned max_held = 1000;
   unsigned release_rate =
       500;  // held clients released per second after a change of primary, all workers together

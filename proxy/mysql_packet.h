@@ -14,7 +14,7 @@ inline constexpr std::uint16_t too_many_connections = 1040;  // ER_CON_COUNT_ERR
 inline constexpr std::uint16_t bad_handshake = 1043;         // ER_HANDSHAKE_ERROR, 08S01
 inline constexpr std::uint16_t server_shutdown = 1053;  // ER_SERVER_SHUTDOWN, 08S01: "not now, connect again"
 
-inline constexpr std::uint16_t read_timeout = 1159;     // ER_NET_READ_INTERRUPTED, 08S01
+inline constexpr std::uint16_t read_timeout = 1159;  // ER_NET_READ_INTERRUPTED, 08S01
 
 // Clients keep error texts in buffers of 512 bytes (MYSQL_ERRMSG_SIZE); longer ones are cut here.
 inline constexpr std::size_t max_error_text = 480;
