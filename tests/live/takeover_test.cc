@@ -138,7 +138,9 @@ TEST_F(TakeoverTest, TwentyUnderAConnectStorm) {
   const auto now = status();
   EXPECT_EQ(now["primary"], "db1");
   EXPECT_EQ(now["epoch"], 1) << world_.story();
-  EXPECT_GE(now["sessions"]["former"], 2);
+  const auto counted =
+      daemon().wait_status([](const auto& s) { return s["sessions"]["former"] >= 2; }, Millis(soon));
+  EXPECT_TRUE(counted) << counted.error();
   EXPECT_TRUE(old_session.execute("COMMIT")) << world_.story();
   EXPECT_EQ(world_.ask(world_.db(0), "SELECT writer FROM app.`rows` WHERE id = 1000000"), "7");
   writer.stop();
