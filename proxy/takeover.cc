@@ -21,7 +21,8 @@ namespace {
 
 constexpr core::Duration answer_limit = 5s;
 constexpr core::Duration commit_limit = 15s;  // more than it waits for a change of primary
-constexpr core::Duration patience = 10s;      // with one that has something else to do
+constexpr core::Duration absence = 1s;    // of a daemon's socket: it makes it anew when nobody came to serve
+constexpr core::Duration patience = 10s;  // with one that has something else to do
 constexpr auto pause = 200ms;
 
 // Moves the first `count` of them out.
@@ -48,7 +49,12 @@ std::expected<Takeover, std::string> Takeover::begin(const std::string& state_di
   const core::Instant until = io::now() + patience;
   for (;;) {
     auto socket = takeover_socket(state_dir, false);
-    if (!socket) return std::unexpected("no daemon can be taken over: " + socket.error());
+    if (!socket && io::now() >= until - patience + absence)
+      return std::unexpected("no daemon can be taken over: " + socket.error());
+    if (!socket) {
+      std::this_thread::sleep_for(pause);
+      continue;
+    }
     ucred peer{};
     socklen_t size = sizeof peer;
     if (::getsockopt(socket->get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) peer.pid = 0;
@@ -62,7 +68,7 @@ std::expected<Takeover, std::string> Takeover::begin(const std::string& state_di
     } else if (const auto answer = takeover.channel_.wait(answer_limit)) {
       refusal = refusal_of(*answer);
     } else {
-      refusal.why = sent.error();
+      refusal = {sent.error(), true};
     }
     if (!refusal.again || io::now() >= until)
       return std::unexpected("the running daemon is not taken over: " + refusal.why);
@@ -73,7 +79,8 @@ std::expected<Takeover, std::string> Takeover::begin(const std::string& state_di
 std::expected<void, Takeover::Refusal> Takeover::receive_sockets() {
   for (;;) {
     auto message = channel_.wait(answer_limit);
-    if (!message) return std::unexpected(Refusal{message.error()});
+    // A refusal is lost when the daemon closes before it has read what was sent to it.
+    if (!message) return std::unexpected(Refusal{message.error(), true});
     if (message->type() != "sockets") return std::unexpected(refusal_of(*message));
     // The library reports what is missing or of another type by exceptions; they end here.
     try {

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -194,7 +195,11 @@ TEST_F(TakeoverTest, WhoDoesNotComeToServeChangesNothing) {
     const bool committed = takeover->commit().has_value();
     ::_exit(committed ? 0 : 2);  // or it would be killed for having let go of the channel
   };
-  const auto die_before = [&] { return proxy::Takeover::begin(state_dir) ? 0 : 1; };
+  const auto die_before = [&] {
+    const auto takeover = proxy::Takeover::begin(state_dir);
+    if (!takeover) std::fprintf(stderr, "%s\n", takeover.error().c_str());
+    return takeover ? 0 : 1;
+  };
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(in_a_process(die_before), 0) << world_.story();
     EXPECT_EQ(in_a_process(die_after_commit), 0) << world_.story();
