@@ -3,16 +3,13 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
-#include <fstream>
 #include <future>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <string>
 
 #include "conf/describe.h"
 #include "conf/differences.h"
-#include "conf/duration.h"
 #include "conf/loader.h"
 #include "health/core/controller.h"
 #include "health/io/background.h"
@@ -27,7 +24,9 @@
 #include "proxy/admin_server.h"
 #include "proxy/beginning.h"
 #include "proxy/control.h"
+#include "proxy/drain_watch.h"
 #include "proxy/draining.h"
+#include "proxy/estate.h"
 #include "proxy/former_processes.h"
 #include "proxy/handed_route.h"
 #include "proxy/handover.h"
@@ -42,19 +41,9 @@
 namespace pointsman::proxy {
 namespace {
 
-constexpr core::Duration drain_look_period = std::chrono::milliseconds(100);
-
 int refuse(const std::string& why) {
   std::fprintf(stderr, "pointsman: %s\n", why.c_str());
   return 1;
-}
-
-// A control group: that of a service, under systemd.
-std::string group_of(const std::string& process) {
-  std::ifstream in("/proc/" + process + "/cgroup");
-  std::stringstream text;
-  text << in.rdbuf();
-  return text.str();
 }
 
 // Everything that lives as long as the daemon runs, in the order of its making.
@@ -79,7 +68,7 @@ class Daemon {
                                                        agent_callbacks(), std::move(beginning.links))),
         requests_({control_, *workers_, history_, mailbox_, heartbeats_.get(), formers_, io::now(),
                    [this] { return reload(); }, [this](auto timeout) { return drain(timeout); },
-                   [this] { return drain_left(); }}),
+                   [this] { return drain_.left(); }}),
         admin_(loop_, config_.admin.socket,
                [this](const nlohmann::json& request, const std::shared_ptr<Responder>& responder) {
                  requests_.handle(request, responder);
@@ -88,7 +77,7 @@ class Daemon {
                   heartbeats_.get(), *log_}),
         handover_(loop_, *log_, state_dir_.path(), handover_callbacks()),
         successor_(loop_, *log_, std::move(beginning.start.command), systemd_.environment()),
-        drain_timer_(loop_, [this] { look_at_drain(); }),
+        drain_(loop_, *log_, *workers_, formers_, [this] { stop("drained"); }),
         watchdog_(loop_, [this] { systemd_.watchdog(); }),
         terminate_(loop_, SIGTERM, [this] { stop("SIGTERM"); }),
         interrupt_(loop_, SIGINT, [this] { stop("SIGINT"); }),
@@ -120,12 +109,9 @@ class Daemon {
   std::expected<std::string, std::string> reload();
 
   std::expected<std::string, std::string> drain(std::optional<core::Duration> timeout);
-  std::optional<core::Duration> drain_left() const;
-  void look_at_drain();
 
   Handover::Callbacks handover_callbacks();
   std::string why_no_takeover(pid_t by) const;
-  std::vector<Handover::Piece> pieces() const;
   std::expected<void, std::string> suspend();
   void resume();
   Handover::Piece commit() const;
@@ -157,9 +143,8 @@ class Daemon {
   Metrics metrics_;
   Handover handover_;
   Successor successor_;
-  std::optional<core::Instant> drain_until_;
   std::optional<Draining::Left> left_;
-  io::Timer drain_timer_;
+  DrainWatch drain_;
   io::Timer watchdog_;
   io::Signal terminate_;
   io::Signal interrupt_;
@@ -168,7 +153,6 @@ class Daemon {
 };
 
 // --- start and end
-// ------------------------------------------------------------------------------------------------
 
 void Daemon::connect_parts() {
   history_.load();
@@ -222,16 +206,9 @@ std::expected<void, std::string> Daemon::start(Takeover& takeover, Takeover::Com
   if (heartbeats_) {
     if (auto started = heartbeats_->start(); !started) return started;
   }
-  bool inherited = false;
-  if (commit.route) {
-    auto route = std::make_shared<Route>(commit.route->route);
-    const auto identities = identities_of(config_);
-    const auto found = std::ranges::find(identities, commit.route->backend);
-    if (found != identities.end()) route->backend = static_cast<core::BackendId>(found - identities.begin());
-    // Of a backend that is not ours any more, or is elsewhere, nothing is inherited.
-    inherited = route->backend.has_value();
-    if (inherited) workers_->set_route(std::move(route));
-  }
+  RoutePtr inherited = commit.route ? route_among(*commit.route, identities_of(config_)) : nullptr;
+  const bool inherits = inherited != nullptr;
+  if (inherits) workers_->set_route(std::move(inherited));
   if (auto running = workers_->run(); !running) return running;
   for (auto& former : commit.formers) formers_.add(std::move(former));
   if (auto listening = handover_.listen(); !listening) return listening;
@@ -245,14 +222,10 @@ std::expected<void, std::string> Daemon::start(Takeover& takeover, Takeover::Com
   // What is not wanted any more goes, with its files.
   admin_.keep_place(false);
   workers_->keep_files(false);
-  Inheritance left = std::move(takeover.inheritance());
-  if (left.admin) left.admin->file.keep(false);
-  for (auto& socket : left.service) {
-    if (socket.file) socket.file->keep(false);
-  }
+  takeover.discard_rest();
   log_->info("took_over", {{"from", former ? former->pid : 0}, {"formers", formers_.reports().size()}});
   tell_start();
-  control_.begin(inherited);
+  control_.begin(inherits);
   metrics_.start_later(config_.admin.metrics);
   begin_watchdog();
   return {};
@@ -272,7 +245,7 @@ void Daemon::stop(const std::string& why) {
 }
 
 std::string Daemon::for_systemd() const {
-  if (drain_until_) return "draining";
+  if (drain_.begun()) return "draining";
   const core::Controller& controller = control_.controller();
   const core::Server* primary = controller.cluster().primary_server();
   const bool routed = controller.route().mode == core::RouteMode::open && primary != nullptr;
@@ -281,42 +254,20 @@ std::string Daemon::for_systemd() const {
 }
 
 // --- drain
-// --------------------------------------------------------------------------------------------------------
 
 // systemd is told at the end alone: STOPPING=1 begins TimeoutStopSec=.
 std::expected<std::string, std::string> Daemon::drain(std::optional<core::Duration> timeout) {
   if (handover_.under_way()) return std::unexpected("another process takes over at this moment");
-  const core::Duration most = timeout.value_or(config_.proxy.drain_timeout);
-  const std::uint64_t sessions = workers_->counts().open + formers_.sessions();
-  drain_until_ = io::now() + most;
-  workers_->stop_accepting();
-  log_->info("draining", {{"sessions", sessions}, {"timeout_ms", core::to_ms(most)}});
+  std::string text = drain_.begin(timeout.value_or(config_.proxy.drain_timeout));
   systemd_.status(for_systemd());
-  drain_timer_.start_every(drain_look_period);
-  return "new clients are refused; " + std::to_string(sessions) +
-         (sessions == 1 ? " session is" : " sessions are") + " served for " + conf::format_duration(most) +
-         " at most, then the daemon ends";
-}
-
-std::optional<core::Duration> Daemon::drain_left() const {
-  if (!drain_until_) return std::nullopt;
-  return std::max(*drain_until_ - io::now(), core::Duration::zero());
-}
-
-void Daemon::look_at_drain() {
-  const std::uint64_t left = workers_->counts().open + formers_.sessions();
-  const bool over = io::now() >= *drain_until_;
-  if (!over && (left > 0 || !formers_.reports().empty())) return;
-  if (left > 0) log_->warn("sessions_ended", {{"sessions", left}, {"why", "drain_timeout"}});
-  stop("drained");
+  return text;
 }
 
 // --- takeover by another process
-// ----------------------------------------------------------------------------------
 
 Handover::Callbacks Daemon::handover_callbacks() {
   return {
-      .sockets = [this] { return pieces(); },
+      .sockets = [this] { return pieces_of({state_dir_, admin_, *workers_, heartbeats_.get()}); },
       .lease = [this] { return heartbeats_ ? config_.heartbeat.lease : core::Duration::zero(); },
       .suspend = [this] { return suspend(); },
       .commit = [this] { return commit(); },
@@ -327,37 +278,11 @@ Handover::Callbacks Daemon::handover_callbacks() {
 }
 
 std::string Daemon::why_no_takeover(pid_t by) const {
-  if (drain_until_) return "the daemon drains";
+  if (drain_.begun()) return "the daemon drains";
   if (formers_.full())
     return std::to_string(FormerProcesses::limit) +
            " former processes still serve sessions: wait for them, or lower proxy.drain_timeout";
-  // systemd would not take it for the service's main process, and ends the service with the last of its own.
-  if (systemd_.active() && group_of(std::to_string(by)) != group_of("self"))
-    return "it is not of this service of systemd's; take over by: systemctl kill -s USR2 --kill-whom=main "
-           "pointsman";
-  return {};
-}
-
-std::vector<Handover::Piece> Daemon::pieces() const {
-  std::vector<Handover::Piece> list{
-      {{{"kind", "state_lock"}}, {state_dir_.lock()}},
-      {{{"kind", "admin"}, {"path", admin_.path()}}, {admin_.socket(), admin_.lock()}}};
-  for (const ServiceSocket& socket : workers_->sockets()) {
-    Handover::Piece piece{{{"kind", socket.is_unix() ? "unix" : "tcp"},
-                           {"entry", socket.entry},
-                           {"address", socket.address.to_string()},
-                           {"shared", socket.shared}},
-                          {socket.socket.get()}};
-    if (socket.file) piece.files.push_back(socket.file->lock());
-    list.push_back(std::move(piece));
-  }
-  if (!heartbeats_) return list;
-  if (heartbeats_->udp_socket() >= 0)
-    list.push_back({{{"kind", "udp"}, {"address", heartbeats_->udp_address().to_string()}},
-                    {heartbeats_->udp_socket()}});
-  for (const auto& [device, fd] : heartbeats_->lines())
-    list.push_back({{{"kind", "serial"}, {"device", device}}, {fd}});
-  return list;
+  return why_not_of_our_service(systemd_, by);
 }
 
 std::expected<void, std::string> Daemon::suspend() {
@@ -411,7 +336,6 @@ void Daemon::leave(Channel channel, const nlohmann::json& said, const ProcessHan
 }
 
 // --- reload
-// -------------------------------------------------------------------------------------------------------
 
 std::expected<std::string, std::string> Daemon::reload() {
   const auto refused = [](const std::string& why) {
@@ -434,7 +358,7 @@ std::expected<std::string, std::string> Daemon::reload() {
     keys = std::move(*loaded);
   }
   // The one thing that can fail yet.
-  if (!drain_until_) {
+  if (!drain_.begun()) {
     if (auto listening = workers_->relisten(next->proxy); !listening) return refused(listening.error());
   }
   std::string text;

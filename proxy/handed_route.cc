@@ -61,4 +61,12 @@ std::optional<HandedRoute> route_from_json(const nlohmann::json& in) {
   }
 }
 
+RoutePtr route_among(const HandedRoute& handed, const std::vector<std::string>& identities) {
+  const auto found = std::ranges::find(identities, handed.backend);
+  if (found == identities.end()) return nullptr;
+  auto route = std::make_shared<Route>(handed.route);
+  route->backend = static_cast<core::BackendId>(found - identities.begin());
+  return route;
+}
+
 }  // namespace pointsman::proxy

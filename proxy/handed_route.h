@@ -25,5 +25,7 @@ struct HandedRoute {
 };
 // nullopt: no route.
 std::optional<HandedRoute> route_from_json(const nlohmann::json& in);
+// With the number that its backend has in `identities`; null: that is none of these, or is elsewhere now.
+RoutePtr route_among(const HandedRoute& handed, const std::vector<std::string>& identities);
 
 }  // namespace pointsman::proxy

@@ -21,8 +21,10 @@ namespace {
 
 constexpr core::Duration answer_limit = 5s;
 constexpr core::Duration commit_limit = 15s;  // more than it waits for a change of primary
-constexpr core::Duration absence = 1s;    // of a daemon's socket: it makes it anew when nobody came to serve
-constexpr core::Duration patience = 10s;  // with one that has something else to do
+// For so long is it asked again: one that has something else to do, and one that is not there, as it makes
+// its socket anew when nobody came to serve.
+constexpr core::Duration busy = 10s;
+constexpr core::Duration absence = 1s;
 constexpr auto pause = 200ms;
 
 // Moves the first `count` of them out.
@@ -42,45 +44,40 @@ io::Address address_from(const std::string& text) {
 
 Takeover::Refusal Takeover::refusal_of(const Channel::Message& message) {
   if (message.type() != "refused") return {"it said \"" + message.type() + "\""};
-  return {message.body.value("why", ""), message.body.value("again", false)};
+  return {message.body.value("why", ""), message.body.value("again", false) ? busy : core::Duration()};
 }
 
 std::expected<Takeover, std::string> Takeover::begin(const std::string& state_dir) {
-  const core::Instant until = io::now() + patience;
+  const core::Instant began = io::now();
   for (;;) {
-    auto socket = takeover_socket(state_dir, false);
-    if (!socket && io::now() >= until - patience + absence)
-      return std::unexpected("no daemon can be taken over: " + socket.error());
-    if (!socket) {
-      std::this_thread::sleep_for(pause);
-      continue;
-    }
-    ucred peer{};
-    socklen_t size = sizeof peer;
-    if (::getsockopt(socket->get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) peer.pid = 0;
-    Takeover takeover(Channel(std::move(*socket)), peer.pid);
-    Refusal refusal;
-    const auto sent = takeover.channel_.send({{"type", "hello"}, {"protocol", Handover::protocol}});
-    if (sent) {
-      auto received = takeover.receive_sockets();
-      if (received) return takeover;
-      refusal = received.error();
-    } else if (const auto answer = takeover.channel_.wait(answer_limit)) {
-      refusal = refusal_of(*answer);
-    } else {
-      refusal = {sent.error(), true};
-    }
-    if (!refusal.again || io::now() >= until)
-      return std::unexpected("the running daemon is not taken over: " + refusal.why);
+    auto asked = ask(state_dir);
+    if (asked) return std::move(*asked);
+    if (io::now() - began >= asked.error().patience) return std::unexpected(asked.error().why);
     std::this_thread::sleep_for(pause);
   }
+}
+
+std::expected<Takeover, Takeover::Refusal> Takeover::ask(const std::string& state_dir) {
+  auto socket = takeover_socket(state_dir, false);
+  if (!socket) return std::unexpected(Refusal{"no daemon can be taken over: " + socket.error(), absence});
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket->get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) peer.pid = 0;
+  Takeover takeover(Channel(std::move(*socket)), peer.pid);
+  // When that fails the answer, which is a refusal, is there nevertheless.
+  static_cast<void>(takeover.channel_.send({{"type", "hello"}, {"protocol", Handover::protocol}}));
+  if (auto received = takeover.receive_sockets(); !received) {
+    return std::unexpected(
+        Refusal{"the running daemon is not taken over: " + received.error().why, received.error().patience});
+  }
+  return takeover;
 }
 
 std::expected<void, Takeover::Refusal> Takeover::receive_sockets() {
   for (;;) {
     auto message = channel_.wait(answer_limit);
     // A refusal is lost when the daemon closes before it has read what was sent to it.
-    if (!message) return std::unexpected(Refusal{message.error(), true});
+    if (!message) return std::unexpected(Refusal{message.error(), busy});
     if (message->type() != "sockets") return std::unexpected(refusal_of(*message));
     // The library reports what is missing or of another type by exceptions; they end here.
     try {
@@ -152,6 +149,14 @@ std::expected<Takeover::Commit, std::string> Takeover::commit() {
     return std::unexpected(std::string("what it sent cannot be understood: ") + error.what());
   }
   return commit;
+}
+
+void Takeover::discard_rest() {
+  Inheritance rest = std::exchange(inheritance_, {});
+  if (rest.admin) rest.admin->file.keep(false);
+  for (auto& socket : rest.service) {
+    if (socket.file) socket.file->keep(false);
+  }
 }
 
 std::expected<FormerChannel, std::string> Takeover::serving(core::Duration drain_timeout) {

@@ -60,14 +60,17 @@ class Takeover {
   std::expected<Commit, std::string> commit();
   // Tells it that we serve. It is a former process from now on.
   std::expected<FormerChannel, std::string> serving(core::Duration drain_timeout);
+  // Closes what was not used, with the files of sockets.
+  void discard_rest();
 
  private:
   explicit Takeover(Channel channel, pid_t pid) : channel_(std::move(channel)), pid_(pid) {}
   struct Refusal {
     std::string why;
-    bool again = false;  // later it may be otherwise
+    core::Duration patience{};  // it may be otherwise within that
   };
 
+  static std::expected<Takeover, Refusal> ask(const std::string& state_dir);
   static Refusal refusal_of(const Channel::Message& message);
   std::expected<void, Refusal> receive_sockets();
   std::expected<void, std::string> take(const nlohmann::json& what, std::vector<io::Descriptor> files);
