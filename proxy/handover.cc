@@ -131,14 +131,7 @@ void Handover::on_message() {
     client_->until = io::now() + ask_limit;
     return try_commit();
   }
-  if (type == "serving" && client_->step == Step::committed) {
-    timer_.stop();
-    ours_ = false;  // the new process has made its own of that name
-    accepting_.reset();
-    const std::unique_ptr<Client> client = std::move(client_);
-    client->watch.reset();
-    return callbacks_.handed_over(std::move(client->channel), (*received)->body, client->process);
-  }
+  if (type == "serving" && client_->step == Step::committed) return hand_over((*received)->body);
   if (client_->step >= Step::committed) return go_on_alone("it said \"" + type + "\"");
   drop("it said \"" + type + "\"", false);
 }
@@ -197,15 +190,29 @@ void Handover::on_timer() {
     case Step::asked:
       return try_commit();
     case Step::committed:
-      return go_on_alone("it did not serve in time");
+      on_message();  // it may have come at this moment
+      if (client_ && client_->step == Step::committed) go_on_alone("it did not serve in time");
+      return;
     case Step::killing:
       if (!client_->process.ended()) return timer_.start_after(look_pause);
+      // Killed as it had just come to serve, it may have decided something, and what we know is old.
+      if (auto last = client_->channel.receive(); last && *last && (*last)->type() == "serving")
+        return hand_over((*last)->body);
       client_.reset();
       // It may have made the place of it its own.
       if (auto listening = listen(); !listening) log_.error("no_takeover", {{"why", listening.error()}});
       callbacks_.resume();
       return;
   }
+}
+
+void Handover::hand_over(const nlohmann::json& said) {
+  timer_.stop();
+  ours_ = false;  // the new process has made its own of that name
+  accepting_.reset();
+  const std::unique_ptr<Client> client = std::move(client_);
+  client->watch.reset();
+  callbacks_.handed_over(std::move(client->channel), said, client->process);
 }
 
 void Handover::drop(const std::string& why, bool again) {

@@ -77,6 +77,7 @@ class Handover {
   void on_hello(const nlohmann::json& hello);
   void try_commit();
   void on_timer();
+  void hand_over(const nlohmann::json& said);
   void drop(const std::string& why, bool again);
   void go_on_alone(const std::string& why);
 
