@@ -1,7 +1,6 @@
 #pragma once
 
 #include "health/io/address.h"
-#include "health/io/loop.h"
 #include "proxy/chunk_filter.h"
 #include "proxy/deadlines.h"
 #include "proxy/hold_queue.h"
@@ -32,7 +31,6 @@ class SessionOwner {
 
 // What a worker lends to its sessions. Everything outlives them.
 struct SessionEnv {
-  io::Loop& loop;
   StreamEnv streams;
   LoopClock& clock;
   Deadlines& deadlines;

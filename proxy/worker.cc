@@ -63,8 +63,7 @@ std::expected<std::unique_ptr<Worker>, std::string> Worker::create(unsigned inde
   if (!poller) return std::unexpected("cannot start a worker: " + poller.error());
   std::unique_ptr<Worker> worker(new Worker(index, shared, stats, std::move(route), std::move(trusted), log,
                                             std::move(loop), std::move(*poller)));
-  worker->env_ = std::make_unique<SessionEnv>(SessionEnv{.loop = *worker->loop_,
-                                                         .streams = {*worker->poller_, worker->read_buffer_},
+  worker->env_ = std::make_unique<SessionEnv>(SessionEnv{.streams = {*worker->poller_, worker->read_buffer_},
                                                          .clock = worker->clock_,
                                                          .deadlines = worker->deadlines_,
                                                          .shared = shared,
