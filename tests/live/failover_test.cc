@@ -23,6 +23,7 @@ TEST_P(Failover, KilledUnderAWriter) {
   ASSERT_NE(world.daemon, nullptr);
   Writer writer(*world.daemon, *world.cluster);
   ASSERT_TRUE(writer.wait_for(50, soon)) << writer.last_error();
+  ASSERT_NO_FATAL_FAILURE(world.expect_nothing_in_the_way());
   const auto killed_at = std::chrono::steady_clock::now();
   world.db(0).kill();
   ASSERT_TRUE(writer.wait_for(50, soon)) << writer.last_error() << world.story();
@@ -54,6 +55,7 @@ TEST_P(Failover, KilledIdleAndComesBackAsReplica) {
     ASSERT_TRUE(writer.wait_for(50, soon)) << writer.last_error();
   }
   ASSERT_TRUE(world.cluster->wait_caught_up(world.db(1), world.db(0), 20s).has_value());
+  ASSERT_NO_FATAL_FAILURE(world.expect_nothing_in_the_way());
   world.db(0).kill();
   Writer writer(*world.daemon, *world.cluster, 1000000);
   ASSERT_TRUE(writer.wait_for(50, soon)) << writer.last_error() << world.story();
@@ -75,11 +77,10 @@ TEST_P(Failover, KilledIdleAndComesBackAsReplica) {
 TEST_P(Failover, FrozenPrimaryIsReplacedAfterDeadtime) {
   World world = World::make({.product = GetParam()});
   ASSERT_NE(world.daemon, nullptr);
-  // A replica that is just connecting anew, as its role is set, cannot be stopped before its source answers.
-  ASSERT_TRUE(world.daemon->wait_status([](const auto& s) { return s["semi_sync"]["state"] == "on"; },
-                                        testbed::Millis(soon)));
   Writer writer(*world.daemon, *world.cluster);
   ASSERT_TRUE(writer.wait_for(50, soon)) << writer.last_error();
+  // A replica that is just connecting anew, as its role is set, cannot be stopped before its source answers.
+  ASSERT_NO_FATAL_FAILURE(world.expect_nothing_in_the_way());
   const auto frozen_at = std::chrono::steady_clock::now();
   ASSERT_TRUE(world.db(0).freeze());
   ASSERT_TRUE(writer.wait_for(50, soon)) << writer.last_error() << world.story();

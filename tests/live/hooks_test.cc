@@ -59,13 +59,6 @@ class HooksLive : public testing::Test {
               {"timeout", "\"10m\""}}}};
   }
 
-  // Its roles are set, so that nobody is just being turned round.
-  static bool is_settled(World& world) {
-    return world.daemon
-        ->wait_status([](const auto& s) { return s["semi_sync"]["state"] == "on"; }, Millis(soon))
-        .has_value();
-  }
-
   testbed::TempDirectory folder_;
 };
 
@@ -75,7 +68,7 @@ TEST_F(HooksLive, TellsOfAFailover) {
   World world = World::make({}, script("tell", "cat >>told; echo $POINTSMAN_EVENT >>kinds",
                                        R"(["failover_started", "failover", "refused", "switchover"])"));
   ASSERT_NE(world.daemon, nullptr);
-  ASSERT_TRUE(is_settled(world)) << world.story();
+  ASSERT_NO_FATAL_FAILURE(world.expect_nothing_in_the_way());
   Writer writer(*world.daemon, *world.cluster);
   ASSERT_TRUE(writer.wait_for(50, soon)) << writer.last_error();
   world.db(0).kill();
@@ -99,7 +92,7 @@ TEST_F(HooksLive, HangingOneHoldsUpNothing) {
   World world = World::make({}, script("hang", hang, R"(["all"])"));
   ASSERT_NE(world.daemon, nullptr);
   ASSERT_TRUE(eventually([&] { return !text_of("child").empty(); })) << world.story();
-  ASSERT_TRUE(is_settled(world)) << world.story();
+  ASSERT_NO_FATAL_FAILURE(world.expect_nothing_in_the_way());
   Writer writer(*world.daemon, *world.cluster);
   ASSERT_TRUE(writer.wait_for(50, soon)) << writer.last_error();
   world.db(0).kill();

@@ -68,6 +68,7 @@ class Rejoin : public LiveTest {
     EXPECT_TRUE(seen.has_value()) << seen.error() << world.story();
   }
   void fail_over() {
+    ASSERT_NO_FATAL_FAILURE(world.expect_nothing_in_the_way());
     world.db(0).kill();
     const auto moved = world.daemon->wait_status(
         [](const auto& s) { return s["state"] == "steady" && s["primary"] == "db2"; }, Millis(soon));

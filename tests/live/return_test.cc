@@ -158,6 +158,7 @@ TEST_P(Return, WhatADirectClientWroteIsKeptUntilTheOperatorDecides) {
     ASSERT_TRUE(load.wait_for(10)) << world.story();
     load.stop();
   }
+  ASSERT_NO_FATAL_FAILURE(world.expect_nothing_in_the_way());
   world.db(0).kill();
   const auto moved = world.daemon->wait_status(
       [](const auto& s) { return s["state"] == "steady" && s["primary"] == "db2"; }, Millis(soon));

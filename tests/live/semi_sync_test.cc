@@ -97,6 +97,7 @@ TEST_P(Degraded, IsRememberedCountedAndEnds) {
        [](const auto& s) { return s["semi_sync"]["state"] == "on" && s["semi_sync"]["at_stake"] == 0; });
   EXPECT_EQ(events(world, "restored"), 1U) << world.story();
 
+  ASSERT_NO_FATAL_FAILURE(world.expect_nothing_in_the_way());
   world.db(0).kill();
   wait(world, [](const auto& s) { return s["state"] == "steady" && s["primary"] == "db2"; });
   EXPECT_TRUE(world.missing(world.db(1), writer.acknowledged()).empty()) << world.story();

@@ -22,8 +22,6 @@ class ThreeServers : public LiveTest {
     world_ = World::make({.product = GetParam(), .servers = 3}, keys, of_backends);
     ASSERT_NE(world_.daemon, nullptr);
     ASSERT_NO_FATAL_FAILURE(world_.expect_in_order("db1"));
-    // Or the daemon is still setting roles, by which replication is begun anew.
-    expect_status([](const auto& s) { return s["semi_sync"]["state"] == "on"; }, "commits wait");
     world_.expect_nothing_in_the_way();
   }
   testbed::Finished type(std::vector<std::string> command) {

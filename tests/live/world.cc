@@ -91,14 +91,24 @@ void World::expect_in_order(const std::string& primary, testbed::Millis timeout)
 }
 
 void World::expect_nothing_in_the_way(testbed::Millis timeout) {
+  // Commits wait for a replica; and each server has answered since the primary is known as such.
+  const auto is_settled = [](const nlohmann::json& status) {
+    return status["semi_sync"]["state"] == "on" && status["state"] == "steady" &&
+           std::ranges::all_of(status["backends"], [&](const auto& backend) {
+             return backend["probe"]["ok"] == true && backend["probe"]["age_ms"] < status["since_ms"];
+           });
+  };
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   std::string explained;
   do {
-    const auto done = daemon->command({"explain", "--json"});
+    const auto status = daemon->status();
+    ASSERT_TRUE(status) << status.error();
+    const auto done = daemon->command({"explain", "--json"});  // after the status: this says it of that
     ASSERT_TRUE(done) << done.error();
-    explained = done->out;
-    const auto json = nlohmann::json::parse(explained, nullptr, false);
-    if (json.is_object() && json["vetoes"].empty() && json["candidate"].is_string()) return;
+    explained = status->dump() + "\n" + done->out;
+    const auto json = nlohmann::json::parse(done->out, nullptr, false);
+    if (is_settled(*status) && json.is_object() && json["vetoes"].empty() && json["candidate"].is_string())
+      return;
     std::this_thread::sleep_for(20ms);
   } while (std::chrono::steady_clock::now() < deadline);
   FAIL() << explained << story();

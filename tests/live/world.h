@@ -34,8 +34,8 @@ struct World {
   // Waits until the daemon is steady with `primary`, and every other server replicates from it, read-only,
   // both threads running, as the servers themselves say; exactly one server accepts writes.
   void expect_in_order(const std::string& primary, testbed::Millis timeout = testbed::Millis(60000));
-  // Nothing but the primary's health stands against a failover: every replica was seen to have caught up
-  // since it was started.
+  // Until semi-sync is on and nothing but the primary's health stands against a failover: every replica was
+  // seen to have caught up since it was started.
   void expect_nothing_in_the_way(testbed::Millis timeout = testbed::Millis(60000));
   // The newest event of this kind; null when there is none.
   nlohmann::json last_event(const std::string& kind) const;
