@@ -10,6 +10,7 @@ void PrimaryLedger::on_report(const ServerReport& report, Instant started, Insta
                       .at = at,
                       .executed = report.executed,
                       .waits = now.source_enabled && now.source_active && now.source_clients > 0,
+                      .would_wait = now.source_enabled && (now.source_active || now.source_insists),
                       .waits_alone = now.source_waits_alone,
                       .insists = now.source_enabled && now.source_insists,
                       .waiting = now.source_waiting,
@@ -49,6 +50,10 @@ bool PrimaryLedger::vouches_for(const GtidSet& has, Instant since) const {
   return std::ranges::any_of(samples_, [&](const Sample& sample) {
     return sample.started >= since && has.contains(sample.executed);
   });
+}
+
+bool PrimaryLedger::relied_on_replicas() const {
+  return std::ranges::any_of(samples_, &Sample::would_wait);
 }
 
 bool PrimaryLedger::waited_throughout() const {

@@ -46,6 +46,10 @@ class PrimaryLedger {
   GtidSet answered_alone(Duration in_flight) const;
   // At the last report commits waited for a replica, so a replica has every acknowledged one.
   bool semi_sync_active() const { return !samples_.empty() && samples_.back().waits; }
+  // At some report that is kept a commit would have waited for a replica, were it for one that is to come:
+  // what is known to be committed may have been answered because of a replica, also when none was there any
+  // more at the last report.
+  bool relied_on_replicas() const;
   // What it had when it was promoted by us.
   const GtidSet& began_with() const { return began_with_; }
   bool has_samples() const { return !samples_.empty(); }
@@ -68,7 +72,8 @@ class PrimaryLedger {
     Instant started;
     Instant at;
     GtidSet executed;
-    bool waits = false;
+    bool waits = false;       // for a replica that is there
+    bool would_wait = false;  // for one, there or not
     bool waits_alone = false;
     bool insists = false;
     unsigned waiting = 0;  // sessions

@@ -105,6 +105,7 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
   // A daemon that was started after the primary died never saw whether commits waited.
   const bool required = cluster.config.replication.semi_sync == conf::SemiSync::required;
   const bool waited = ledger.has_samples() ? ledger.semi_sync_active() : required;
+  const bool relied = ledger.has_samples() ? ledger.relied_on_replicas() : required;
   const bool waited_to_the_end = surely_waited(ledger, old);
   result.let_go = let_go_of_commits(old);
   const GtidSet has = holdings(candidate);
@@ -112,11 +113,11 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
   for (const auto& other : cluster.servers) {
     if (other.quarantined) continue;
     const bool silent = acknowledged_nothing(other);
-    if (waited && !silent && may_have_forgotten(cluster, other, old, ledger))
+    if (relied && !silent && may_have_forgotten(cluster, other, old, ledger))
       result.forgot.push_back(other.name());
     if (other.id == candidate.id) continue;
     all_asked = all_asked && !unasked(cluster, other, old);
-    if (waited && may_have_acknowledged(cluster, other, old)) result.unheard.push_back(other.name());
+    if (relied && may_have_acknowledged(cluster, other, old)) result.unheard.push_back(other.name());
     // Whatever another replica received, the primary had sent.
     const bool later =
         final || (other.answered() && *candidate.evidence.report_from >= *other.evidence.report_until);
