@@ -17,7 +17,7 @@ void compare(const Key<Root>& key, const std::string& name, const Root& old, con
              std::vector<Difference>& found) {
   const std::string from = value_text(key.field, old);
   const std::string to = value_text(key.field, now);
-  if (from != to) found.push_back({name, from, to, key.change == Change::on_reload});
+  if (from != to) found.push_back({name, from, to, key.change});
 }
 
 const Account* account_of(const Key<Config>& key, const Config& config) {
@@ -59,14 +59,14 @@ std::vector<Difference> differences(const Config& old, const Config& now) {
     if (before == nullptr) continue;
     const Account* const after = account_of(key, now);
     if (before->password_file == after->password_file && before->password != after->password) {
-      found.push_back({name, hidden, hidden, key.change == Change::on_reload});
+      found.push_back({name, hidden, hidden, key.change});
     }
   }
   for (const Backend& before : old.backends) {
     const std::string name = "backend " + before.name;
     const auto* const after = find(now, before.name);
     if (after == nullptr) {
-      found.push_back({name, address_text(before), "", false});
+      found.push_back({name, address_text(before), "", Change::on_takeover});
       continue;
     }
     for (const Key<Backend>& key : backend_keys()) {
@@ -75,7 +75,13 @@ std::vector<Difference> differences(const Config& old, const Config& now) {
   }
   for (const Backend& added : now.backends) {
     if (find(old, added.name) == nullptr)
-      found.push_back({"backend " + added.name, "", address_text(added), false});
+      found.push_back({"backend " + added.name, "", address_text(added), Change::on_takeover});
+  }
+  // An agent may still go by the longer one, which only the daemon's absence outlasts.
+  if (now.heartbeat.lease < old.heartbeat.lease) {
+    for (Difference& difference : found) {
+      if (difference.key == "heartbeat.lease") difference.change = Change::on_restart;
+    }
   }
   return found;
 }
@@ -84,8 +90,15 @@ std::string to_string(const Difference& difference) {
   const auto shown = [](const std::string& value) { return value.empty() ? std::string("(none)") : value; };
   const std::string change =
       difference.from == hidden ? "another password" : shown(difference.from) + " -> " + shown(difference.to);
-  return difference.key + ": " + change +
-         (difference.applied_on_reload ? "" : " (at the next takeover or restart)");
+  switch (difference.change) {
+    case Change::on_reload:
+      return difference.key + ": " + change;
+    case Change::on_takeover:
+      return difference.key + ": " + change + " (takes a new process)";
+    case Change::on_restart:
+      return difference.key + ": " + change + " (at the next restart)";
+  }
+  return {};
 }
 
 std::expected<Config, std::vector<Problem>> reloaded(const Config& running, const Config& read) {
@@ -114,7 +127,7 @@ std::expected<Config, std::vector<Problem>> reloaded(const Config& running, cons
   if (problems.empty()) return merged;
   for (Problem& problem : problems) {
     problem.line = problem.column = 0;
-    problem.message = "cannot be applied without a takeover or a restart: " + problem.message;
+    problem.message = "cannot be applied without a new process or a restart: " + problem.message;
   }
   return std::unexpected(std::move(problems));
 }

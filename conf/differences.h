@@ -6,6 +6,7 @@
 
 #include "conf/config.h"
 #include "conf/problem.h"
+#include "conf/schema.h"
 
 // What `reload` does with a configuration that was read again. Pure; the control loop's thread.
 namespace pointsman::conf {
@@ -16,7 +17,7 @@ struct Difference {
   std::string key;  // "proxy.max_connections", "backend dbserv1", "backend dbserv1.udp"
   std::string from;
   std::string to;
-  bool applied_on_reload = false;  // false: takes a restart
+  Change change = Change::on_reload;
 
   bool operator==(const Difference&) const = default;
 };
@@ -25,11 +26,11 @@ struct Difference {
 // password in the same file shows as the key of the file.
 std::vector<Difference> differences(const Config& old, const Config& now);
 
-// "proxy.threads: 0 -> 4 (at the next takeover or restart)"
+// "proxy.threads: 0 -> 4 (takes a new process)"
 std::string to_string(const Difference& difference);
 
-// `running` with all of `read` that a reload can apply. Fails when the keys that wait for a restart make a
-// relation impossible until then; the daemon goes on with `running`.
+// `running` with all of `read` that counts at once. Fails when the keys that wait make a relation impossible
+// until then.
 std::expected<Config, std::vector<Problem>> reloaded(const Config& running, const Config& read);
 
 }  // namespace pointsman::conf

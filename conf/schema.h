@@ -92,7 +92,9 @@ using Field =
                  WordField<Root>, AddressField<Root>, AddressesField<Root>, TextsField<Root>>;
 
 enum class Need { optional, mandatory };
-enum class Change { on_reload, on_restart };
+// When another value counts: at once; by a new process that takes the daemon's place, without the loss of a
+// session; by a restart.
+enum class Change { on_reload, on_takeover, on_restart };
 
 template <class Root>
 struct Key {

@@ -73,8 +73,9 @@ void AdminRequests::handle(const json& request, const ResponderPtr& responder) {
   if (command == "failover") return change(request, responder, false);
   if (command == "drain") return drain(request, responder);
   if (command == "reload") {
-    const auto result = parts_.reload();
-    return result ? responder->ok({{"message", *result}}) : responder->fail(result.error());
+    return parts_.reload([responder](const auto& result) {
+      result ? responder->ok({{"message", *result}}) : responder->fail(result.error());
+    });
   }
   order(request, responder, command);
 }

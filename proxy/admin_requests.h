@@ -23,6 +23,9 @@ class Heartbeats;
 // loop's thread.
 class AdminRequests {
  public:
+  // A sentence about what changed, or why not. It may come later, or, when we end first, never.
+  using OnReload = std::function<void(const std::expected<std::string, std::string>&)>;
+
   struct Parts {
     Control& control;
     Workers& workers;
@@ -31,8 +34,7 @@ class AdminRequests {
     const Heartbeats* heartbeats;  // null: no backend has an agent
     const FormerProcesses& formers;
     core::Instant started;
-    std::function<std::expected<std::string, std::string>()>
-        reload;  // a sentence about what changed, or why nothing did
+    std::function<void(OnReload)> reload;
     // A sentence; nullopt: for as long as the configuration says.
     std::function<std::expected<std::string, std::string>(std::optional<core::Duration>)> drain;
     std::function<std::optional<core::Duration>()> drain_left;  // nullopt: it does not drain

@@ -9,8 +9,6 @@
 #include <string>
 
 #include "conf/describe.h"
-#include "conf/differences.h"
-#include "conf/loader.h"
 #include "health/core/controller.h"
 #include "health/io/background.h"
 #include "health/io/clock.h"
@@ -34,6 +32,7 @@
 #include "proxy/history.h"
 #include "proxy/hooks.h"
 #include "proxy/metrics.h"
+#include "proxy/read_again.h"
 #include "proxy/state_dir.h"
 #include "proxy/successor.h"
 #include "proxy/workers.h"
@@ -67,8 +66,8 @@ class Daemon {
                         : std::make_unique<Heartbeats>(loop_, *log_, config_, std::move(beginning.keys),
                                                        agent_callbacks(), std::move(beginning.links))),
         requests_({control_, *workers_, history_, mailbox_, heartbeats_.get(), formers_, io::now(),
-                   [this] { return reload(); }, [this](auto timeout) { return drain(timeout); },
-                   [this] { return drain_.left(); }}),
+                   [this](auto answer) { reload(std::move(answer)); },
+                   [this](auto timeout) { return drain(timeout); }, [this] { return drain_.left(); }}),
         admin_(loop_, config_.admin.socket,
                [this](const nlohmann::json& request, const std::shared_ptr<Responder>& responder) {
                  requests_.handle(request, responder);
@@ -102,16 +101,20 @@ class Daemon {
   void stop(const std::string& why);
   void on_hangup() {
     log_->reopen();
-    const auto result = reload();
-    if (!result) log_->error("reload_refused", {{"why", result.error()}});
+    const auto read = ReadAgain::of(config_);
+    const auto done = read ? apply(*read) : std::unexpected(read.error());
+    if (!done) log_->error("reload_refused", {{"why", done.error()}});
   }
 
-  std::expected<std::string, std::string> reload();
+  // What counts at once; a sentence about all that has changed.
+  std::expected<std::string, std::string> apply(const ReadAgain& read);
+  // And by a new process what does not.
+  void reload(AdminRequests::OnReload answer);
 
   std::expected<std::string, std::string> drain(std::optional<core::Duration> timeout);
 
   Handover::Callbacks handover_callbacks();
-  std::string why_no_takeover(pid_t by) const;
+  std::string why_no_takeover() const;
   std::expected<void, std::string> suspend();
   void resume();
   Handover::Piece commit() const;
@@ -274,15 +277,19 @@ Handover::Callbacks Daemon::handover_callbacks() {
       .resume = [this] { resume(); },
       .handed_over = [this](Channel channel, const nlohmann::json& said,
                             const ProcessHandle& successor) { leave(std::move(channel), said, successor); },
-      .why_not = [this](pid_t by) { return why_no_takeover(by); }};
+      .why_not =
+          [this](pid_t by) {
+            const std::string why = why_no_takeover();
+            return why.empty() ? why_not_of_our_service(systemd_, by) : why;
+          }};
 }
 
-std::string Daemon::why_no_takeover(pid_t by) const {
+std::string Daemon::why_no_takeover() const {
   if (drain_.begun()) return "the daemon drains";
   if (formers_.full())
     return std::to_string(FormerProcesses::limit) +
            " former processes still serve sessions: wait for them, or lower proxy.drain_timeout";
-  return why_not_of_our_service(systemd_, by);
+  return {};
 }
 
 std::expected<void, std::string> Daemon::suspend() {
@@ -310,6 +317,7 @@ Handover::Piece Daemon::commit() const {
 
 void Daemon::leave(Channel channel, const nlohmann::json& said, const ProcessHandle& successor) {
   log_->info("handed_over", {{"to", successor.pid()}});
+  successor_.handed_over();
   systemd_.hand_to(successor.pid());
   watchdog_.stop();
   workers_->keep_files(true);
@@ -337,42 +345,52 @@ void Daemon::leave(Channel channel, const nlohmann::json& said, const ProcessHan
 
 // --- reload
 
-std::expected<std::string, std::string> Daemon::reload() {
-  const auto refused = [](const std::string& why) {
-    return std::unexpected("the configuration was not changed: " + why);
-  };
-  const auto list = [](const std::vector<conf::Problem>& problems) {
-    std::string all;
-    for (const auto& problem : problems) all += (all.empty() ? "" : "\n") + conf::to_string(problem);
-    return all;
-  };
-  if (handover_.under_way()) return refused("another process takes over at this moment");
-  const auto read = conf::load(config_.file);
-  if (!read) return refused(list(read.error()));
-  auto next = conf::reloaded(config_, *read);
-  if (!next) return refused(list(next.error()));
+std::expected<std::string, std::string> Daemon::apply(const ReadAgain& read) {
+  if (handover_.under_way()) return unchanged("another process takes over at this moment");
+  auto next = read.applied_to(config_);
+  if (!next) return std::unexpected(next.error());
   std::unique_ptr<io::AuthKeyring> keys;
   if (heartbeats_) {
     auto loaded = load_keys(next->heartbeat.authkeys, *log_);
-    if (!loaded) return refused(loaded.error());
+    if (!loaded) return unchanged(loaded.error());
     keys = std::move(*loaded);
   }
   // The one thing that can fail yet.
   if (!drain_.begun()) {
-    if (auto listening = workers_->relisten(next->proxy); !listening) return refused(listening.error());
+    if (auto listening = workers_->relisten(next->proxy); !listening) return unchanged(listening.error());
   }
-  std::string text;
-  for (const auto& difference : conf::differences(config_, *read))
-    text += (text.empty() ? "" : "; ") + conf::to_string(difference);
   config_ = std::move(*next);
   log_->set_level(config_.log.level);
   control_.reconfigure(config_);
   if (heartbeats_) heartbeats_->reconfigure(config_, std::move(keys));
   metrics_.reconfigure(config_.admin.metrics);
   hooks_.reconfigure(config_.hooks);
-  if (text.empty()) text = "nothing has changed";
-  log_->info("reloaded", {{"what", text}});
-  return text;
+  log_->info("reloaded", {{"what", read.text}});
+  return read.text;
+}
+
+void Daemon::reload(AdminRequests::OnReload answer) {
+  const auto read = ReadAgain::of(config_);
+  if (!read) return answer(std::unexpected(read.error()));
+  // The new process would take all of the file.
+  const std::string why_no_successor =
+      read->takes(conf::Change::on_restart) ? "a restart is needed anyway" : why_no_takeover();
+  const bool waits = read->takes(conf::Change::on_takeover);
+  const bool starts_one = waits && why_no_successor.empty();
+  // Either configuration may be possible although what would be in force meanwhile is not.
+  const bool at_once = !starts_one || read->applied_to(config_);
+  std::string text = read->text;
+  if (at_once) {
+    const auto applied = apply(*read);
+    if (!applied) return answer(std::unexpected(applied.error()));
+    if (waits && !starts_one) text += "; no new process is started: " + why_no_successor;
+  }
+  if (!starts_one) return answer(text);
+  successor_.start([answer = std::move(answer), text, at_once](const std::string& why_not) {
+    if (why_not.empty()) return answer(text + "; a new process has taken over");
+    if (!at_once) return answer(unchanged(why_not));
+    answer(std::unexpected(text + "; what takes a new process was not applied: " + why_not));
+  });
 }
 
 }  // namespace

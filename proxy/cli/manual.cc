@@ -148,8 +148,12 @@ Clients: those that were held go on.)",
     Manual{Command::reload, "reload", acting, "[--json]", "reads the configuration again",
            R"(The daemon reads its configuration file again. If there is anything wrong in
 it, or an address cannot be listened on, the old configuration stays in force
-and the reason is shown. Check it first with `pointsman check`. What waits for
-a takeover (`pointsman run --takeover`) or a restart is named in the answer.
+and the reason is shown. Check it first with `pointsman check`. For what the
+daemon cannot change in itself, other backends among it, it starts its program
+again to take its place, as `pointsman run --takeover` does; the command waits
+until that one serves, and fails when it does not: the old one then goes on
+with what counted at once. What takes a restart is named in the answer. SIGHUP
+does the same but for the new process.
 
 Clients notice nothing: no session is dropped.)",
            R"(pointsman check -c /etc/pointsman/pointsman.toml && pointsman reload)"},
@@ -172,7 +176,7 @@ SIGTERM or SIGINT. SIGHUP reads the configuration again. Under systemd
 where, and does not start.
 
 With --takeover it takes the place of the daemon that runs with the same
-proxy.state_dir, as after an upgrade, or for a key that `reload` cannot change:
+proxy.state_dir, as after an upgrade:
 it gets that one's sockets and goes on with the cluster where it stood. The
 former process serves its sessions to their end, or for proxy.drain_timeout.
 SIGUSR2 to the running daemon starts its program so. If the new one cannot

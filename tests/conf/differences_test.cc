@@ -45,9 +45,9 @@ TEST(Differences, SayWhatTakesARestart) {
   now.replication.semi_sync = SemiSync::required;
   now.heartbeat.deadtime = 2s;
   EXPECT_THAT(lines(old, now),
-              ElementsAre("proxy.threads: 0 -> 4 (at the next takeover or restart)",
-                          "proxy.max_connections: 4000 -> 100", "log.level: \"info\" -> \"debug\"",
-                          "log.file: \"\" -> \"/var/log/pointsman.log\" (at the next takeover or restart)",
+              ElementsAre("proxy.threads: 0 -> 4 (takes a new process)", "proxy.max_connections: 4000 -> 100",
+                          "log.level: \"info\" -> \"debug\"",
+                          "log.file: \"\" -> \"/var/log/pointsman.log\" (takes a new process)",
                           "replication.semi_sync: \"preferred\" -> \"required\"",
                           "heartbeat.deadtime: \"1s\" -> \"2s\""));
 }
@@ -61,12 +61,11 @@ TEST(Differences, Backends) {
   now.backends[1].name = "dbserv3";
   EXPECT_THAT(
       lines(old, now),
-      ElementsAre(
-          "backend dbserv1.address: \"10.0.0.1:3306\" -> \"10.0.0.1:3307\" (at the next takeover or restart)",
-          "backend dbserv1.udp: (none) -> [\"10.0.0.1:694\"] (at the next takeover or restart)",
-          "backend dbserv1.serial: (none) -> \"/dev/ttyS0\" (at the next takeover or restart)",
-          "backend dbserv2: \"10.0.0.2:3306\" -> (none) (at the next takeover or restart)",
-          "backend dbserv3: (none) -> \"10.0.0.2:3306\" (at the next takeover or restart)"));
+      ElementsAre("backend dbserv1.address: \"10.0.0.1:3306\" -> \"10.0.0.1:3307\" (takes a new process)",
+                  "backend dbserv1.udp: (none) -> [\"10.0.0.1:694\"] (takes a new process)",
+                  "backend dbserv1.serial: (none) -> \"/dev/ttyS0\" (takes a new process)",
+                  "backend dbserv2: \"10.0.0.2:3306\" -> (none) (takes a new process)",
+                  "backend dbserv3: (none) -> \"10.0.0.2:3306\" (takes a new process)"));
 }
 
 // A new password in the same file is noticed, and not shown.
@@ -76,8 +75,8 @@ TEST(Differences, Passwords) {
   Config now = old;
   now.monitor.account.password = "secret2";
   EXPECT_THAT(lines(old, now), ElementsAre("monitor.password_file: another password"));
-  EXPECT_THAT(differences(old, now),
-              ElementsAre(Difference{"monitor.password_file", "(a password)", "(a password)", true}));
+  EXPECT_THAT(differences(old, now), ElementsAre(Difference{"monitor.password_file", "(a password)",
+                                                            "(a password)", Change::on_reload}));
 }
 
 // What a reload applies, key by key: this list is the promise of the README.
@@ -100,7 +99,7 @@ TEST(Differences, KeysThatAReloadApplies) {
                   "hooks.timeout", "backend.priority", "backend.never_promote"));
 }
 
-// After a reload, what is left over is exactly what takes a restart.
+// What is left over is exactly what takes a new process.
 TEST(Reloaded, AppliesWhatItCan) {
   const Config running = must_load(rest);
   Config read = running;
@@ -126,9 +125,8 @@ TEST(Reloaded, AppliesWhatItCan) {
   EXPECT_EQ(merged->backends[0].address.port, 3306);
   EXPECT_THAT(
       lines(*merged, read),
-      ElementsAre(
-          "proxy.threads: 0 -> 4 (at the next takeover or restart)",
-          "backend dbserv1.address: \"10.0.0.1:3306\" -> \"10.0.0.1:1\" (at the next takeover or restart)"));
+      ElementsAre("proxy.threads: 0 -> 4 (takes a new process)",
+                  "backend dbserv1.address: \"10.0.0.1:3306\" -> \"10.0.0.1:1\" (takes a new process)"));
 }
 
 // The words on single backends are applied by name, wherever each stands in the file.
@@ -147,8 +145,7 @@ TEST(Reloaded, AppliesWhatItCanToBackends) {
   EXPECT_EQ(merged->backends[1].priority, 500U);
   EXPECT_TRUE(merged->backends[1].never_promote);
   EXPECT_EQ(merged->replication.chained, Chained::move_up);
-  EXPECT_THAT(lines(*merged, read),
-              ElementsAre("backend dbserv2.baud: 19200 -> 9600 (at the next takeover or restart)"));
+  EXPECT_THAT(lines(*merged, read), ElementsAre("backend dbserv2.baud: 19200 -> 9600 (takes a new process)"));
 }
 
 // The address that is free once the backend has moved is not free before: nothing is applied.
@@ -162,7 +159,7 @@ TEST(Reloaded, RefusesAnImpossibleMixture) {
   ASSERT_FALSE(merged.has_value());
   ASSERT_EQ(merged.error().size(), 1U);
   EXPECT_THAT(to_string(merged.error()[0]),
-              StartsWith("p.toml: cannot be applied without a takeover or a restart: "));
+              StartsWith("p.toml: cannot be applied without a new process or a restart: "));
 }
 
 }  // namespace

@@ -104,6 +104,18 @@ TEST(AgentSample, ShowsEveryKey) {
   }
 }
 
+std::string change_word(Change change) {
+  switch (change) {
+    case Change::on_reload:
+      return "at once";
+    case Change::on_takeover:
+      return "new process";
+    case Change::on_restart:
+      return "restart";
+  }
+  return "?";
+}
+
 TEST(Readme, TableAgreesWithTheSchema) {
   const std::string readme = content_of(POINTSMAN_CONF_DIR "/README.md");
   for (const KeyInfo& key : schema()) {
@@ -111,8 +123,8 @@ TEST(Readme, TableAgreesWithTheSchema) {
     const std::string shown = key.need == Need::mandatory      ? "mandatory"
                               : none && key.name != "log.file" ? "none"
                                                                : "`" + key.default_value + "`";
-    const std::string row = "\n| `" + key.name + "` | " + shown + " | " + key.expected + " | " +
-                            (key.change == Change::on_reload ? "reload" : "restart") + " | ";
+    const std::string row =
+        "\n| `" + key.name + "` | " + shown + " | " + key.expected + " | " + change_word(key.change) + " | ";
     EXPECT_NE(readme.find(row), std::string::npos) << row;
   }
 }

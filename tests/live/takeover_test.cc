@@ -12,11 +12,14 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "health/io/descriptor.h"
 #include "tests/live/world.h"
 #include "tests/live/writer.h"
 
@@ -78,6 +81,33 @@ int in_a_process(const std::function<int()>& what) {
   ::waitpid(child, &status, 0);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
+
+// The process that a daemon has started in its place, which is no child of ours. It ends with this object.
+class Stray {
+ public:
+  Stray(const testbed::Daemon& daemon, pid_t former) {
+    const auto until = std::chrono::steady_clock::now() + soon;
+    while (pid_ == 0 && std::chrono::steady_clock::now() < until) {
+      const auto now = daemon.status();
+      if (now && (*now)["pid"] != former && (*now)["state"] == "steady") pid_ = (*now)["pid"].get<pid_t>();
+      std::this_thread::sleep_for(5ms);
+    }
+  }
+  ~Stray() {
+    const io::Descriptor process(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
+    if (pid_ == 0 || !process) return;
+    ::kill(pid_, SIGKILL);
+    pollfd ended{process.get(), POLLIN, 0};
+    ::poll(&ended, 1, 10000);
+  }
+  Stray(const Stray&) = delete;
+  Stray& operator=(const Stray&) = delete;
+
+  pid_t pid() const { return pid_; }  // 0: it does not serve
+
+ private:
+  pid_t pid_ = 0;
+};
 
 class TakeoverTest : public testing::Test {
  protected:
@@ -303,29 +333,70 @@ TEST_F(TakeoverTest, BySignalAndDrainTimeout) {
   Sql session = connect();
   const pid_t before = daemon().pid();
   ASSERT_TRUE(daemon().process().send(SIGUSR2));
-  // Of the program, which is no child of ours.
-  const auto eventually =
-      [&](const std::function<bool(const std::expected<nlohmann::json, std::string>&)>& wanted) {
-        const auto until = std::chrono::steady_clock::now() + soon;
-        while (std::chrono::steady_clock::now() < until) {
-          if (wanted(daemon().status())) return true;
-          std::this_thread::sleep_for(5ms);
-        }
-        return false;
-      };
-  pid_t successor = before;
-  EXPECT_TRUE(eventually([&](const auto& now) {
-    if (now) successor = (*now)["pid"].template get<pid_t>();
-    return successor != before && now && (*now)["state"] == "steady";
-  })) << world_.story();
-  ASSERT_NE(successor, before);
+  const Stray successor(daemon(), before);
+  ASSERT_NE(successor.pid(), 0) << world_.story();
   const auto end = daemon().process().wait(Millis(soon));
   EXPECT_TRUE(end && end->code == 0) << world_.story();
   EXPECT_FALSE(session.query("SELECT 1"));
   EXPECT_TRUE(daemon().log().contains("sessions_ended=1")) << world_.story();
   EXPECT_TRUE(connect().query("SELECT 1"));
-  ASSERT_EQ(::kill(successor, SIGTERM), 0);
-  EXPECT_TRUE(eventually([](const auto& now) { return !now; })) << world_.story();
+}
+
+// `reload` applies what no running process can change by a new one, and says whether it serves.
+TEST_F(TakeoverTest, ReloadByANewProcess) {
+  world_ = World::make({.servers = 3});
+  ASSERT_NE(world_.daemon, nullptr);
+  Sql session = connect();
+  const auto all = daemon().backends();
+  const auto reload = [&] {
+    const auto done = daemon().command({"reload"});
+    EXPECT_TRUE(done) << done.error();
+    return done.value_or(testbed::Finished{});
+  };
+
+  const pid_t first = daemon().pid();
+  ASSERT_TRUE(daemon().set_backends({all[0], all[1]}));
+  auto done = reload();
+  const Stray second(daemon(), first);
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_TRUE(done.out.contains("backend db3: ") && done.out.contains("a new process has taken over"))
+      << done.out;
+  const auto now = status();
+  EXPECT_EQ(now["pid"], second.pid());
+  EXPECT_EQ(now["primary"], "db1");
+  EXPECT_EQ(now["epoch"], 1);
+  EXPECT_EQ(now["backends"].size(), 2U);
+  const auto counted =
+      daemon().wait_status([](const auto& s) { return s["sessions"]["former"] == 1; }, Millis(soon));
+  EXPECT_TRUE(counted) << counted.error();
+
+  ASSERT_TRUE(daemon().set_backends(all));
+  ASSERT_TRUE(daemon().set_keys({{"proxy", {{"threads", "2"}, {"max_connections", "77"}}}}));
+  done = reload();
+  const Stray third(daemon(), second.pid());
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_TRUE(done.out.contains("proxy.threads: 1 -> 2 (takes a new process)")) << done.out;
+  const auto known = daemon().wait_status(
+      [](const auto& s) { return s["backends"].size() == 3 && s["backends"][2]["role"] == "replica"; },
+      Millis(soon));
+  EXPECT_TRUE(known) << known.error() << world_.story();
+
+  // One that cannot serve changes nothing but what counted at once.
+  ASSERT_TRUE(daemon().set_keys({{"proxy", {{"threads", "2"}, {"max_connections", "78"}}},
+                                 {"heartbeat", {{"lease", "\"700ms\""}}},
+                                 {"log", {{"format", "\"json\""}}}}));
+  done = reload();
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_TRUE(done.out.contains("max_connections: 77 -> 78;")) << done.out;
+  EXPECT_TRUE(done.out.contains("no new process is started")) << done.out;
+  ASSERT_TRUE(daemon().set_keys({{"proxy", {{"threads", "2"}}}, {"log", {{"file", "\"/nowhere/log\""}}}}));
+  done = reload();
+  EXPECT_EQ(done.code, 1);
+  EXPECT_TRUE(done.err.contains("max_connections: 78 -> 4000") && done.err.contains("did not come to serve"))
+      << done.err;
+  EXPECT_EQ(status()["pid"], third.pid());
+  EXPECT_TRUE(session.query("SELECT 1"));
+  EXPECT_TRUE(connect().query("SELECT 1"));
 }
 
 // `drain` serves sessions to their end, `--timeout` no longer than that; nobody new is let in.

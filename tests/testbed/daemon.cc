@@ -108,6 +108,11 @@ std::expected<void, std::string> Daemon::set_keys(Keys keys) {
   return write_files();
 }
 
+std::expected<void, std::string> Daemon::set_backends(std::vector<Backend> backends) {
+  options_.backends = std::move(backends);
+  return write_files();
+}
+
 std::expected<void, std::string> Daemon::set_authkeys(std::string text) {
   options_.authkeys = std::move(text);
   return write_files();

@@ -84,6 +84,8 @@ class Daemon {
   // Writes the configuration again with other keys; for `reload` or the next start.
   std::expected<void, std::string> set_keys(Keys keys);
   std::expected<void, std::string> set_authkeys(std::string text);
+  const std::vector<Backend>& backends() const { return options_.backends; }
+  std::expected<void, std::string> set_backends(std::vector<Backend> backends);
 
   conf::HostPort address() const { return {options_.host, listen_.number()}; }  // the service address
   const std::filesystem::path& program() const { return options_.program; }
