@@ -57,14 +57,15 @@ Control::~Control() {
   stop();
 }
 
-void Control::begin(bool inherited) {
+void Control::begin(const RoutePtr& inherited) {
   if (inherited) inherited_until_ = io::now() + inherited_for;
   for (std::size_t i = 0; i < config_.backends.size(); ++i) {
     monitors_.push_back(std::make_unique<BackendMonitor>(
         loop_, mailbox_, static_cast<core::BackendId>(i), config_,
         [this](core::Event event) { feed(std::move(event)); }, [this] { publish_route(); }));
   }
-  perform(controller_.begin());
+  const bool serves = inherited && inherited->mode == Route::Mode::open;
+  perform(controller_.begin(serves ? inherited->backend : std::nullopt));
   feed(core::Tick{});
 }
 

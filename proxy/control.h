@@ -47,7 +47,7 @@ class Control {
 
   // `inherited`: the workers have a route already, of the process whose place this one takes. It stays until
   // the core knows who is primary, or does anything, so that a takeover ends no session.
-  void begin(bool inherited = false);
+  void begin(const RoutePtr& inherited = nullptr);
   // The state that it began with could not be written again, and why.
   void on_not_stored(const std::string& error);
   // `make` is given the id that the reply will have.

@@ -209,9 +209,8 @@ std::expected<void, std::string> Daemon::start(Takeover& takeover, Takeover::Com
   if (heartbeats_) {
     if (auto started = heartbeats_->start(); !started) return started;
   }
-  RoutePtr inherited = commit.route ? route_among(*commit.route, identities_of(config_)) : nullptr;
-  const bool inherits = inherited != nullptr;
-  if (inherits) workers_->set_route(std::move(inherited));
+  const RoutePtr inherited = commit.route ? route_among(*commit.route, identities_of(config_)) : nullptr;
+  if (inherited) workers_->set_route(inherited);
   if (auto running = workers_->run(); !running) return running;
   for (auto& former : commit.formers) formers_.add(std::move(former));
   if (auto listening = handover_.listen(); !listening) return listening;
@@ -228,7 +227,7 @@ std::expected<void, std::string> Daemon::start(Takeover& takeover, Takeover::Com
   takeover.discard_rest();
   log_->info("took_over", {{"from", former ? former->pid : 0}, {"formers", formers_.reports().size()}});
   tell_start();
-  control_.begin(inherits);
+  control_.begin(inherited);
   metrics_.start_later(config_.admin.metrics);
   begin_watchdog();
   return {};

@@ -49,6 +49,11 @@ struct Scene {
     }
     return false;
   }
+  // Nobody else can have been promoted since, so that nobody else need be asked.
+  bool serves_still() const {
+    return of_record != nullptr && rules.served == of_record->id && !stored.change && writable.size() == 1 &&
+           writable.front() == of_record;
+  }
   bool follows_somebody(const Server& server) const { return server.replica() != nullptr; }
   // A promotion stops both threads first, and what it stopped may be forgotten later than writes are allowed
   // (Dialect::forgetting_is_slow in health/mysql).
@@ -276,6 +281,8 @@ Adoption several_writable(const Scene& scene) {
 
 Adoption decide_primary(const Cluster& cluster, const DurableState& stored, const AdoptionRules& rules) {
   const Scene scene(cluster, stored, rules);
+  if (scene.serves_still())
+    return {Kind::adopt, scene.of_record->id, "it served when the former process handed over"};
   if (scene.undecided())
     return {Kind::wait, std::nullopt, "waiting for the first answer of " + names(scene.unseen)};
   for (const auto& server : cluster.servers) {

@@ -30,6 +30,8 @@ struct AdoptionRules {
   // An interrupted change was our own and its route was never opened, so that whoever was promoted got no
   // transactions from clients.
   bool nobody_was_routed = false;
+  // The process whose place ours took, and which decided until that moment, let clients to this server.
+  std::optional<BackendId> served = std::nullopt;
 };
 
 Adoption decide_primary(const Cluster& cluster, const DurableState& stored, const AdoptionRules& rules);

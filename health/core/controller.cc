@@ -105,7 +105,8 @@ Controller::Controller(conf::Config config, DurableState stored, Instant now, st
   }
 }
 
-Actions Controller::begin() {
+Actions Controller::begin(std::optional<BackendId> served) {
+  adoption_rules_.served = served;
   want_route(RouteMode::closed, std::nullopt, reason_);
   return outbox_.take();
 }

@@ -39,8 +39,8 @@ class Controller {
   // wall says at `now`, for what people read; nothing is decided by it.
   Controller(conf::Config config, DurableState stored, Instant now, std::int64_t unix_ms = 0);
 
-  // Actions to perform at once, before the first event.
-  Actions begin();
+  // Actions to perform at once, before the first event. `served`: see AdoptionRules.
+  Actions begin(std::optional<BackendId> served = std::nullopt);
   Actions step(const Event& event, Instant now);
   Instant next_deadline() const { return promised_; }
 

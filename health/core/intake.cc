@@ -66,6 +66,7 @@ void Controller::absorb(const Event& event, Instant now) {
         }
       },
       event);
+  for (auto& server : cluster_.servers) note_whole(server);
   if (change_) change_->on_time(now);
   if (preparation_) preparation_->on_time(now);
   caretaker_.on_time(now);
@@ -82,7 +83,6 @@ void Controller::absorb_probe(const ProbeSucceeded& event) {
     ledger_of_ = event.backend;
   }
   watch_semi_sync(server, event.started, event.finished);
-  for (auto& other : cluster_.servers) note_whole(other);
 }
 
 void Controller::watch_semi_sync(const Server& server, Instant started, Instant finished) {
@@ -130,7 +130,10 @@ void Controller::note_whole(Server& server) {
   const Server* primary = cluster_.primary_server();
   if (primary == nullptr || ledger_of_ != primary->id || !server.answered() || server.whole()) return;
   if (!cluster_.follows(server, *primary)) return;
-  if (ledger_.vouches_for(holdings(server), *server.forgot_at()))
+  const bool as_the_last_report_says = primary->writable() &&
+                                       *primary->evidence.report_from >= *server.forgot_at() &&
+                                       holdings(server).contains(primary->report().executed);
+  if (as_the_last_report_says || ledger_.vouches_for(holdings(server), *server.forgot_at()))
     server.whole_at = server.evidence.report_from;
 }
 

@@ -282,5 +282,23 @@ TEST(Restart, DoesNotForgetThatAcknowledgementsWereRequired) {
   EXPECT_TRUE(world.missing_on(*world.routed(), world.acknowledged_by_replica()).empty());
 }
 
+// A daemon that takes the place of another one grants the primary its lease at once, also while it does not
+// know yet what a dead replica is, which takes longer than the lease.
+TEST(Takeover, BesideADeadReplica) {
+  WorldOptions options;
+  options.links = {LinkKind::udp, LinkKind::serial};
+  options.configure = [](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::off; };
+  Scenario world(options);
+  world.power_off(1);
+  world.run_for(3s);
+  for (int i = 0; i < 3; ++i) {
+    const auto before = world.core().cluster().epoch;
+    world.take_over_daemon();
+    EXPECT_FALSE(world.run_until([&] { return !world.server(0).accepts_writes(); }, 3s));
+    EXPECT_EQ(world.routed(), 0U) << world.core().reason();
+    EXPECT_EQ(world.core().cluster().epoch, before);
+  }
+}
+
 }  // namespace
 }  // namespace pointsman::sim

@@ -287,6 +287,28 @@ TEST_F(HostsTest, TakeoversKeepTheLease) {
   expect_no_failover();
 }
 
+// The same beside a replica that is dead, as after a failover: the new process does not find out what it is
+// before it grants the primary its lease, which would take longer than the lease.
+TEST_F(HostsTest, TakeoverBesideADeadReplica) {
+  ASSERT_NO_FATAL_FAILURE(start({.times = {.deadtime = 5s, .lease = 2s}, .semi_sync = SemiSync::off}));
+  const auto round = write_round(0);
+  const auto writer = write_through();
+  hosts_->kill_host(1);
+  wait_for("a dead db2", [](const json& s) { return s["backends"][1]["verdict"] == "dead"; });
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(testbed::done(daemon().take_over())) << i;
+    wait_for("a primary", [](const json& s) { return s["state"] == "steady"; });
+    std::this_thread::sleep_for(2s);  // the lease
+    expect_writes(*round);
+    expect_writes(*writer);
+  }
+  round->stop();
+  EXPECT_EQ(round->errors(), 0U) << round->last_error();
+  EXPECT_EQ(writer->errors(), 0U) << writer->last_error();
+  EXPECT_FALSE(agent(0).log().contains("lease_lost"));
+  EXPECT_EQ(status()["primary"], "db1");
+}
+
 // Replication is cut, so that db2 falls behind, and then the primary dies.
 class ReplicationCut : public HostsTest {
  protected:

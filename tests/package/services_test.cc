@@ -53,6 +53,22 @@ class Services : public testing::Test {
     });
   }
 
+  // A client's, which begins a statement that lasts for so long.
+  void begin_session(unsigned seconds) const {
+    run("printf 'SELECT \"begun\";\\nDO SLEEP(" + std::to_string(seconds) +
+        ");\\nSELECT \"ended\";\\n' >/root/session.sql");
+    run("systemd-run --quiet --unit=session --remain-after-exit sh -c 'mariadb --no-defaults -N -n -h "
+        "127.0.0.1 -P 3306 "
+        "-u pointsman -pmonitor-secret </root/session.sql >/root/session.out 2>&1'");
+    EXPECT_TRUE(comes_true(*machine_, "grep -q begun /root/session.out"));
+  }
+  std::string end_of_session() const {
+    EXPECT_TRUE(comes_true(*machine_, "[ \"$(systemctl show --value -p SubState session)\" = exited ]"));
+    return run(
+        "journalctl -b -o cat --no-pager -u pointsman -u pointsman-agent -u mariadb | tail -80; cat "
+        "/root/session.out");
+  }
+
   std::unique_ptr<Machine> machine_;
 };
 
@@ -159,10 +175,11 @@ TEST_F(Services, AreStartedAgain) {
   }
 }
 
-// An upgrade restarts what runs, and leaves the administrator's files and the primary alone.
-TEST_F(Services, AreRestartedByAnUpgrade) {
+// An upgrade renews what runs, and leaves the administrator's files and the primary alone.
+TEST_F(Services, AreRenewedByAnUpgrade) {
   const json before = start_all();
   bring_next_packages(*machine_);
+  begin_session(8);
   const std::string files = run("cd /etc/pointsman && ls -l --time-style=full-iso && sha256sum *");
   const std::string daemon = pid("pointsman");
   const std::string agent = pid("pointsman-agent");
@@ -172,7 +189,31 @@ TEST_F(Services, AreRestartedByAnUpgrade) {
   EXPECT_NE(pid("pointsman-agent"), agent);
   EXPECT_EQ(await_primary()["epoch"], before["epoch"]);
   EXPECT_EQ(run("cd /etc/pointsman && ls -l --time-style=full-iso && sha256sum *"), files);
+  EXPECT_EQ(end_of_session(), "begun\nended\n");
   EXPECT_EQ(run("systemctl --failed --no-legend"), "");
+}
+
+// What the daemon cannot change in itself is changed by a process that takes its place, as the main one of
+// the service; systemd's watchdog watches that one then. A second one comes to be in the same way.
+TEST_F(Services, AreRenewedByAReload) {
+  start_all();
+  begin_session(6);
+  std::string daemon = pid("pointsman");
+  for (const char* threads : {"2", "3"}) {
+    run(std::string(
+            "sed -i '/^threads/d; /^.proxy./d' /etc/pointsman/pointsman.toml; printf '[proxy]\\nthreads = ") +
+        threads + "\\n' >>/etc/pointsman/pointsman.toml; systemctl reload pointsman");
+    EXPECT_NE(pid("pointsman"), daemon);
+    daemon = pid("pointsman");
+    EXPECT_EQ(active("pointsman"), "active");
+    EXPECT_EQ(await_primary()["pid"].dump(), daemon);
+  }
+  EXPECT_EQ(end_of_session(), "begun\nended\n");
+  run("kill -STOP " + daemon);
+  EXPECT_TRUE(comes_true(*machine_,
+                         "new=$(systemctl show --value -p MainPID pointsman) && [ $new != 0 ] && [ $new != " +
+                             daemon + " ] && systemctl is-active pointsman",
+                         std::chrono::seconds(40)));
 }
 
 // What was stopped stays stopped, and what the new version would not start with keeps running as it is.

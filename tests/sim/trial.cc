@@ -287,11 +287,13 @@ void Trial::harm_agent(std::size_t i) {
 
 void Trial::harm_daemon() {
   if (!world_.daemon_runs()) return world_.start_daemon();
-  switch (random_.below(4)) {
+  switch (random_.below(5)) {
     case 0:
       return world_.stall_daemon(1ms * random_.below(3000));
     case 1:
       return world_.suspend_daemon(1ms * random_.below(3000));
+    case 2:
+      return world_.take_over_daemon();
     default:
       return world_.kill_daemon();
   }

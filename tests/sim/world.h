@@ -134,7 +134,9 @@ class World {
   // --- the daemon
   bool daemon_runs() const { return core_ != nullptr; }
   void kill_daemon();
-  void start_daemon();
+  void start_daemon(std::optional<core::BackendId> served = std::nullopt);
+  // Another process takes its place, as proxy/handover does it: only while nothing is under way.
+  void take_over_daemon();
   void stall_daemon(core::Duration how_long);    // its control loop alone: probes go on, their results wait
   void suspend_daemon(core::Duration how_long);  // all of it
   core::Controller& core() { return *core_; }

@@ -36,7 +36,7 @@ void World::daemon_after(Duration delay, std::function<void()> what) {
   });
 }
 
-void World::start_daemon() {
+void World::start_daemon(std::optional<BackendId> served) {
   story("FAULT", "the daemon starts");
   ++life_;
   probers_.assign(size(), {});
@@ -47,7 +47,7 @@ void World::start_daemon() {
   wanted_route_ = applied_ = {};
   core_ = std::make_unique<Controller>(config_, stored_, now());
   meet_agents();
-  perform(core_->begin());
+  perform(core_->begin(served));
   step(Tick{});
   for (std::size_t i = 0; i < size(); ++i) daemon_after(1us * (i + 1), [this, i] { probe(i); });
 }
@@ -73,6 +73,18 @@ void World::kill_daemon() {
   applied_ = {};
   // Without agents an epoch is known outside only by what is stored.
   std::erase_if(opened_in_, [this](const auto& opened) { return opened.first > stored_.epoch.value; });
+}
+
+void World::take_over_daemon() {
+  const bool ordered =
+      std::ranges::any_of(commanders_, [](const auto& commander) { return commander.running.has_value(); });
+  const bool routing = wanted_route_.token != applied_.token;
+  if (!core_ || core_->change() || core_->preparation() || ordered || storing_ || routing) return;
+  story("FAULT", "another daemon takes over");
+  const bool open = applied_.mode == RouteMode::open;
+  const auto served = open ? applied_.backend : std::nullopt;
+  kill_daemon();
+  start_daemon(served);
 }
 
 void World::stall_daemon(Duration how_long) {
