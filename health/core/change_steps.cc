@@ -184,6 +184,7 @@ Promise Change::promise_of_old(const Shortfall& shortfall) const {
                            .received = target_,
                            .missing = shortfall.missing.minus(target_),
                            .all_asked = shortfall.all_known(),
+                           .forgotten_by_both = shortfall.forgotten_by_both,
                            .let_go = shortfall.let_go,
                            .last_word = last_word,
                            .ended_at = ended_at_,

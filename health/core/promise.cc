@@ -19,6 +19,9 @@ std::string why_not_kept(const PromiseFacts& facts) {
   if (facts.let_go)
     return "it was shut down while no replica was connected, and MySQL then answers commits that wait for "
            "one";
+  if (facts.forgotten_by_both)
+    return "it and its replica came back from crashes, and neither has what the replica may have "
+           "acknowledged";
   if (!facts.all_asked) return "another replica may have acknowledged some, and could not be asked";
   if (ledger.insisted_throughout()) return "";
   if (!ledger.waited_throughout()) return "its commits did not wait for a replica";

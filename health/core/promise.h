@@ -37,12 +37,13 @@ struct TakingBack {
 };
 
 struct PromiseFacts {
-  const PrimaryLedger& ledger;  // of the old primary
-  GtidSet received{};           // by the successor, its receiver stopped
-  GtidSet missing{};            // surely acknowledged by the old one, and not received (Shortfall)
-  bool all_asked = false;       // no other replica can have acknowledged what the successor lacks
-  bool let_go = false;          // Shortfall::let_go
-  GtidSet last_word{};          // what the old one was last heard to have, by whomever
+  const PrimaryLedger& ledger;     // of the old primary
+  GtidSet received{};              // by the successor, its receiver stopped
+  GtidSet missing{};               // surely acknowledged by the old one, and not received (Shortfall)
+  bool all_asked = false;          // no other replica can have acknowledged what the successor lacks
+  bool forgotten_by_both = false;  // Shortfall::forgotten_by_both
+  bool let_go = false;             // Shortfall::let_go
+  GtidSet last_word{};             // what the old one was last heard to have, by whomever
   // When the old primary can have answered its last commit; nullopt: nothing bounds it.
   std::optional<Instant> ended_at{};
   Duration in_flight{};  // as for PrimaryLedger::settled

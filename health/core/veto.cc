@@ -47,17 +47,23 @@ void add_degraded(const Cluster& cluster, const Server& old, const PrimaryLedger
   if (ledger.phase().hearsay() && !old.up()) result.last_seen = mark->known;
 }
 
+enum class Forgotten { nothing, perhaps, by_both };
+
 // It follows the primary and has, for all that was seen, not caught up with it since it threw away what it
 // had received. When the primary was never seen to commit, an earlier start than ours counts for nothing.
-bool may_have_forgotten(const Cluster& cluster, const Server& server, const Server& primary,
-                        const PrimaryLedger& ledger) {
-  if (!server.answered() || !cluster.follows(server, primary) || server.whole()) return false;
-  // The primary is back and may not write, as it lost something in a crash: nobody can ask it for more.
-  const bool has_all = primary.up() && !server.being_turned &&
-                       *primary.evidence.report_from >= *server.forgot_at() &&
-                       holdings(server).contains(primary.report().executed);
-  if (has_all) return false;
-  return ledger.has_samples() || *server.forgot_at() > server.evidence.watched_since;
+Forgotten forgotten(const Cluster& cluster, const Server& server, const Server& primary,
+                    const PrimaryLedger& ledger) {
+  if (!server.answered() || !cluster.follows(server, primary) || server.whole()) return Forgotten::nothing;
+  const GtidSet has = holdings(server);
+  if (primary.up() && !server.being_turned && *primary.evidence.report_from >= *server.forgot_at() &&
+      has.contains(primary.report().executed)) {
+    // It is back and may not write, as it lost something in a crash: nobody can ask it for more.
+    const bool lost = primary.evidence.restarted_since_writable() &&
+                      !primary.report().executed.contains(has.united(ledger.known()));
+    return lost ? Forgotten::by_both : Forgotten::nothing;
+  }
+  const bool perhaps = ledger.has_samples() || *server.forgot_at() > server.evidence.watched_since;
+  return perhaps ? Forgotten::perhaps : Forgotten::nothing;
 }
 
 // Until its end no commit of the primary was answered without a replica that acknowledged it.
@@ -113,8 +119,9 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
   for (const auto& other : cluster.servers) {
     if (other.quarantined) continue;
     const bool silent = acknowledged_nothing(other);
-    if (relied && !silent && may_have_forgotten(cluster, other, old, ledger))
-      result.forgot.push_back(other.name());
+    const Forgotten what = relied && !silent ? forgotten(cluster, other, old, ledger) : Forgotten::nothing;
+    if (what == Forgotten::perhaps) result.forgot.push_back(other.name());
+    result.forgotten_by_both = result.forgotten_by_both || what == Forgotten::by_both;
     if (other.id == candidate.id) continue;
     all_asked = all_asked && !unasked(cluster, other, old);
     if (relied && may_have_acknowledged(cluster, other, old)) result.unheard.push_back(other.name());

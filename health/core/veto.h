@@ -29,10 +29,12 @@ struct Shortfall {
   std::optional<GtidSet> alone_since{};  // since then the primary answered commits without a replica
   GtidSet last_seen{};                   // not empty: it did, and what it committed after this nobody saw
   std::vector<std::string> forgot;  // those that may have acknowledged more, and have thrown it away since
+  // The primary and a replica came back from crashes, both without what the replica may have acknowledged.
+  bool forgotten_by_both = false;
   bool let_go = false;  // it was shut down, and answered the commits that still waited for a replica
 
   // Nobody can have acknowledged what no replica has.
-  bool all_known() const { return unheard.empty() && forgot.empty(); }
+  bool all_known() const { return unheard.empty() && forgot.empty() && !forgotten_by_both; }
 };
 // `primary` as in ChoiceRules::from. `final`: the candidate's receiver was stopped, so that its report is not
 // merely older than another's.

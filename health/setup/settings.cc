@@ -196,21 +196,18 @@ void Check::semi_sync() {
                    concat("plugin_load_add = ", libraries)});
 }
 
-// See "Semi-sync" in the README: right with `required` only. The server does not tell its init_rpl_role.
+// See "Semi-sync" in the README. The server does not tell its init_rpl_role.
 void Check::crash_recovery() {
-  const bool required = config_.replication.semi_sync == conf::SemiSync::required;
   const std::string name = "rpl_semi_sync_slave_enabled";
-  const bool at_boot = origin(name) == Origin::file && on(value(name));
-  if (required && !at_boot && origin(name) != Origin::unknown) {
-    add(Weight::advice, name, "ON at boot, with init_rpl_role = SLAVE",
-        "a primary that was killed returns with commits that no replica has and no client was told of, and is"
-        " quarantined; with both lines crash recovery takes them out",
-        name + " = 1\ninit_rpl_role = SLAVE");
-  }
-  if (!required && at_boot) {
-    add(Weight::advice, name, "not in my.cnf, nor init_rpl_role = SLAVE",
-        "with semi_sync = \"preferred\" crash recovery would throw away commits that clients were told of");
-  }
+  if (origin(name) != Origin::file || !on(value(name))) return;
+  add(Weight::advice, name, "not in my.cnf, nor init_rpl_role = SLAVE",
+      config_.replication.semi_sync == conf::SemiSync::required
+          ? "when both servers are killed at once, as by a power failure, crash recovery on both would throw "
+            "away"
+            " commits that clients were told of; without these lines the primary keeps all, and what nobody "
+            "was told"
+            " of is taken back"
+          : "crash recovery would throw away commits that clients were told of");
 }
 
 void Check::contents() {

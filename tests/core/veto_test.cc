@@ -177,6 +177,26 @@ TEST(Veto, ReplicaForgotWhatItAcknowledgedJustBefore) {
   EXPECT_GT(lost, 0U) << "a promotion would have lost nothing";
 }
 
+// Both were killed at once, and recovery took out on both what the replica may have acknowledged. Nobody has
+// it any more, so the replica, which has more, takes over; and it is said that something may be lost.
+TEST(Veto, ForgottenByBothIsSaid) {
+  WorldOptions options;
+  options.configure = [](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::required; };
+  options.write_interval = 50ms;
+  Scenario world(options);
+  world.run_for(3s);
+  world.crash(0);
+  world.crash(1);
+  world.run_for(500ms);
+  world.server(0).log.take_back(world.server(0).log.order().back());
+  world.start(0);
+  world.start(1);
+  ASSERT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 10s)) << world.core().reason();
+  world.run_until_idle();
+  EXPECT_TRUE(contains(world.last("failover").message, "neither has what the replica may have acknowledged"))
+      << world.last("failover").message;
+}
+
 // A MySQL that is shut down while no replica is connected answers the commits that wait for one. After a
 // crash it cannot have done so.
 TEST(Veto, ShutDownWithoutAReplicaLetsCommitsGo) {

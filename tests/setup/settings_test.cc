@@ -79,17 +79,20 @@ TEST(Settings, LooksForReadOnlyAtBoot) {
   EXPECT_EQ(names(check_settings({one}, {})), "");
 }
 
-// Crash recovery that takes unacknowledged commits out is right with `required` and wrong with `preferred`.
-TEST(Settings, ShedsATailOnlyWhereNobodyWasToldOfIt) {
+// Crash recovery that takes commits out takes out what clients were told of, under any mode.
+TEST(Settings, AdvisesAgainstRecoveryThatShedsATail) {
   auto one = bare(Flavour::mariadb, 1);
-  conf::Config config;
-  config.replication.semi_sync = conf::SemiSync::required;
-  EXPECT_EQ(names(check_settings({one}, config)), "db1.rpl_semi_sync_slave_enabled ");
-  one.variables["rpl_semi_sync_slave_enabled"] = "ON";
-  one.origins["rpl_semi_sync_slave_enabled"] = Origin::file;
-  EXPECT_EQ(names(check_settings({one}, config)), "");
-  config.replication.semi_sync = conf::SemiSync::preferred;
-  EXPECT_EQ(names(check_settings({one}, config)), "db1.rpl_semi_sync_slave_enabled ");
+  for (const auto mode : {conf::SemiSync::required, conf::SemiSync::preferred, conf::SemiSync::off}) {
+    conf::Config config;
+    config.replication.semi_sync = mode;
+    one.origins["rpl_semi_sync_slave_enabled"] = Origin::compiled;
+    one.variables["rpl_semi_sync_slave_enabled"] = "OFF";
+    EXPECT_EQ(names(check_settings({one}, config)), "");
+    one.variables["rpl_semi_sync_slave_enabled"] = "ON";  // by us, while it runs
+    EXPECT_EQ(names(check_settings({one}, config)), "");
+    one.origins["rpl_semi_sync_slave_enabled"] = Origin::file;
+    EXPECT_EQ(names(check_settings({one}, config)), "db1.rpl_semi_sync_slave_enabled ");
+  }
 }
 
 TEST(Settings, RefusesTwoProducts) {
