@@ -180,9 +180,8 @@ void Check::clone() {
 }
 
 void Check::semi_sync() {
-  const auto mode = config_.replication.semi_sync;
-  if (mode == conf::SemiSync::off) return;
   if (mariadb()) return crash_recovery();
+  if (config_.replication.semi_sync == conf::SemiSync::off) return;
   const bool old = old_names();
   const bool source =
       server_.plugins.contains("rpl_semi_sync_source") || server_.plugins.contains("rpl_semi_sync_master");
