@@ -108,8 +108,8 @@ Chaos::Outcome Chaos::prepare() {
   auto disk = SmallDisk::create(disk_mebibytes);
   if (!disk) return std::unexpected(disk.error());
   disk_.emplace(std::move(*disk));
-  // As servers are by default, and as the README has it: what crash recovery sheds of a commit that a client was
-  // told of is gone when the replica, which has it too, is killed at the same time.
+  // As servers are by default, and as the README has it: what crash recovery sheds of a commit that a client
+  // was told of is gone when the replica, which has it too, is killed at the same time.
   std::vector<std::string> settings;
   if (options_.product == Product::mariadb) settings.emplace_back("init_rpl_role = MASTER");
   auto stage =
