@@ -16,6 +16,11 @@ void PrimaryLedger::on_report(const ServerReport& report, Instant started, Insta
                       .waiting = now.source_waiting,
                       .patience = now.source_timeout});
   while (samples_.size() > 2 && samples_[1].at + keep <= at) samples_.pop_front();
+  if (!samples_.back().insists) {
+    before_insisting_.reset();
+  } else if (!before_insisting_) {
+    before_insisting_ = report.executed;
+  }
 }
 
 void PrimaryLedger::on_heard(const GtidSet& some, Instant at, Duration keep) {
@@ -43,7 +48,7 @@ GtidSet PrimaryLedger::settled(Duration in_flight) const {
 }
 
 GtidSet PrimaryLedger::answered_alone(Duration in_flight) const {
-  return insisted_throughout() ? samples_.front().executed : settled(in_flight);
+  return insisted_throughout() ? *before_insisting_ : settled(in_flight);
 }
 
 bool PrimaryLedger::vouches_for(const GtidSet& has, Instant since) const {

@@ -41,8 +41,8 @@ class PrimaryLedger {
   // What had been there for at least `in_flight` at the last report: a replica without it is behind.
   GtidSet settled(Duration in_flight) const;
   // What may have been answered without a replica. Of commits that wait for ever only those may that were
-  // there before any report says so: one that is heard of for long may wait for an acknowledgement that
-  // cannot come.
+  // there before any report says so: one that is heard of for long, also for longer than reports are kept,
+  // may wait for an acknowledgement that cannot come.
   GtidSet answered_alone(Duration in_flight) const;
   // At the last report commits waited for a replica, so a replica has every acknowledged one.
   bool semi_sync_active() const { return !samples_.empty() && samples_.back().waits; }
@@ -85,6 +85,9 @@ class PrimaryLedger {
   };
   std::deque<Sample> samples_;  // bounded by `keep`, at least the newest two
   std::deque<Heard> heard_;     // likewise; those that said something new
+  // What was there at the first of all the reports in a row, up to the last, at which commits waited for
+  // ever.
+  std::optional<GtidSet> before_insisting_;
   GtidSet began_with_;
   SemiSyncPhase phase_;
 };

@@ -175,5 +175,25 @@ TEST_F(PromiseTest, HeardOfAndWaitingForEver) {
   EXPECT_FALSE(weighed().kept);
 }
 
+// The link between the two servers is cut, and the commits wait for longer than reports are kept: all that
+// are kept show them. They were not there when the commits were first seen to wait for ever.
+TEST_F(PromiseTest, WaitingForEverForLong) {
+  report_.semi_sync.source_insists = true;
+  reports(3);  // 10, 20, 30
+  facts_.received = upto(24);
+  reports(20, false);
+  EXPECT_TRUE(weighed().kept) << weighed().why;
+  facts_.received = upto(9);
+  EXPECT_FALSE(weighed().kept);
+
+  // Asynchronous in between: then they may have been answered.
+  facts_.received = upto(24);
+  report_.semi_sync.source_insists = false;
+  reports(1, false);
+  report_.semi_sync.source_insists = true;
+  reports(20, false);
+  EXPECT_FALSE(weighed().kept);
+}
+
 }  // namespace
 }  // namespace pointsman::core
