@@ -6,6 +6,8 @@ namespace pointsman::core {
 
 void PrimaryLedger::on_report(const ServerReport& report, Instant started, Instant at, Duration keep) {
   const SemiSyncStatus& now = report.semi_sync;
+  // Nobody saw how commits waited meanwhile.
+  if (!samples_.empty() && started - samples_.back().at > keep) before_insisting_.reset();
   samples_.push_back({.started = started,
                       .at = at,
                       .executed = report.executed,

@@ -86,7 +86,7 @@ class PrimaryLedger {
   std::deque<Sample> samples_;  // bounded by `keep`, at least the newest two
   std::deque<Heard> heard_;     // likewise; those that said something new
   // What was there at the first of all the reports in a row, up to the last, at which commits waited for
-  // ever.
+  // ever. A row ends where none came for `keep`.
   std::optional<GtidSet> before_insisting_;
   GtidSet began_with_;
   SemiSyncPhase phase_;

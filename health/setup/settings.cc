@@ -201,11 +201,9 @@ void Check::crash_recovery() {
   if (origin(name) != Origin::file || !on(value(name))) return;
   add(Weight::advice, name, "not in my.cnf, nor init_rpl_role = SLAVE",
       config_.replication.semi_sync == conf::SemiSync::required
-          ? "when both servers are killed at once, as by a power failure, crash recovery on both would throw "
-            "away"
-            " commits that clients were told of; without these lines the primary keeps all, and what nobody "
-            "was told"
-            " of is taken back"
+          ? "when both servers are killed at once, as by a power failure, crash recovery on both would throw"
+            " away commits that clients were told of; without these lines the primary keeps all, and what"
+            " nobody was told of is taken back"
           : "crash recovery would throw away commits that clients were told of");
 }
 

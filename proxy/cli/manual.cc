@@ -171,15 +171,16 @@ long as they would have. Sessions that are left at the end are ended.)",
 pointsman drain --timeout 5m)"},
     Manual{Command::run, "run", running, "[--takeover] [-c FILE]", "runs the daemon, in the foreground",
            R"(Reads the configuration, takes the service address and watches the servers until
-SIGTERM or SIGINT. SIGHUP reads the configuration again. Under systemd
-(Type=notify) it says when it is ready. If the configuration is wrong it says
-where, and does not start.
+SIGTERM or SIGINT. SIGHUP opens the log file anew and reads the configuration
+again, for what the process can change in itself. Under systemd (Type=notify) it
+says when it is ready. If the configuration is wrong it says where, and does not
+start.
 
 With --takeover it takes the place of the daemon that runs with the same
-proxy.state_dir, as after an upgrade:
-it gets that one's sockets and goes on with the cluster where it stood. The
-former process serves its sessions to their end, or for proxy.drain_timeout.
-SIGUSR2 to the running daemon starts its program so. If the new one cannot
+proxy.state_dir, as after an upgrade: it gets that one's sockets and goes on
+with the cluster where it stood. The former process serves its sessions to their
+end, or for proxy.drain_timeout. SIGUSR2 to the running daemon starts its
+program so, and `pointsman reload` where it is needed. If the new one cannot
 start, the old one goes on as before.
 
 Clients notice nothing of a takeover: none is refused, no session ends.)",

@@ -109,9 +109,9 @@ std::string change_word(Change change) {
     case Change::on_reload:
       return "at once";
     case Change::on_takeover:
-      return "new process";
+      return "in a new process";
     case Change::on_restart:
-      return "restart";
+      return "after a restart";
   }
   return "?";
 }

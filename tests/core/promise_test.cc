@@ -195,5 +195,15 @@ TEST_F(PromiseTest, WaitingForEverForLong) {
   EXPECT_FALSE(weighed().kept);
 }
 
+// The same, and for a while the primary could not be asked.
+TEST_F(PromiseTest, WaitingForEverUnseen) {
+  report_.semi_sync.source_insists = true;
+  reports(3);
+  facts_.received = upto(24);
+  now_ += 1s;
+  reports(20, false);
+  EXPECT_FALSE(weighed().kept);
+}
+
 }  // namespace
 }  // namespace pointsman::core

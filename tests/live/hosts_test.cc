@@ -265,47 +265,61 @@ TEST_F(HostsTest, DaemonRestartedWithinTheLease) {
   expect_no_failover();
 }
 
+// Under a writer through the daemon and one that goes round it.
+class Takeovers : public HostsTest {
+ protected:
+  void begin() {
+    round_ = write_round(0);
+    writer_ = write_through();
+  }
+  void expect_both_write() {
+    expect_writes(*round_);
+    expect_writes(*writer_);
+  }
+  // Neither noticed anything.
+  void expect_undisturbed() {
+    round_->stop();
+    EXPECT_EQ(round_->errors(), 0U) << round_->last_error();
+    EXPECT_EQ(writer_->errors(), 0U) << writer_->last_error();
+    EXPECT_FALSE(agent(0).log().contains("lease_lost"));
+  }
+
+ private:
+  std::unique_ptr<Writer> round_;
+  std::unique_ptr<Writer> writer_;
+};
+
 // One daemon after another takes over, links and leases with it: the primary stays writable throughout, as
 // one who writes to it directly sees, and nobody's session ends. The serial line, which one process alone may
 // have open, goes on too.
-TEST_F(HostsTest, TakeoversKeepTheLease) {
+TEST_F(Takeovers, KeepTheLease) {
   ASSERT_NO_FATAL_FAILURE(start({.times = {.deadtime = 2500ms, .lease = 2s}}));
-  const auto round = write_round(0);
-  const auto writer = write_through();
+  begin();
   for (int i = 0; i < 5; ++i) {
     ASSERT_TRUE(testbed::done(daemon().take_over())) << i;
     wait_link(0, "udp", "alive");
     wait_link(0, "serial", "alive");
-    expect_writes(*round);
-    expect_writes(*writer);
+    expect_both_write();
   }
-  round->stop();
-  EXPECT_EQ(round->errors(), 0U) << round->last_error();
-  EXPECT_EQ(writer->errors(), 0U) << writer->last_error();
-  EXPECT_FALSE(agent(0).log().contains("lease_lost"));
+  expect_undisturbed();
   wait_no_warning();
   expect_no_failover();
 }
 
 // The same beside a replica that is dead, as after a failover: the new process does not find out what it is
 // before it grants the primary its lease, which would take longer than the lease.
-TEST_F(HostsTest, TakeoverBesideADeadReplica) {
+TEST_F(Takeovers, BesideADeadReplica) {
   ASSERT_NO_FATAL_FAILURE(start({.times = {.deadtime = 5s, .lease = 2s}, .semi_sync = SemiSync::off}));
-  const auto round = write_round(0);
-  const auto writer = write_through();
-  hosts_->kill_host(1);
+  begin();
+  ASSERT_TRUE(testbed::done(hosts_->kill_host(1)));
   wait_for("a dead db2", [](const json& s) { return s["backends"][1]["verdict"] == "dead"; });
   for (int i = 0; i < 2; ++i) {
     ASSERT_TRUE(testbed::done(daemon().take_over())) << i;
     wait_for("a primary", [](const json& s) { return s["state"] == "steady"; });
     std::this_thread::sleep_for(2s);  // the lease
-    expect_writes(*round);
-    expect_writes(*writer);
+    expect_both_write();
   }
-  round->stop();
-  EXPECT_EQ(round->errors(), 0U) << round->last_error();
-  EXPECT_EQ(writer->errors(), 0U) << writer->last_error();
-  EXPECT_FALSE(agent(0).log().contains("lease_lost"));
+  expect_undisturbed();
   EXPECT_EQ(status()["primary"], "db1");
 }
 
