@@ -237,6 +237,26 @@ TEST_F(Services, AreLeftAsTheyAreByAnUpgradeThatCannotRestartThem) {
   EXPECT_EQ(active("pointsman-agent"), "inactive");
 }
 
+// Where the administrator's policy forbids it, the processes run on, and where it allows it, they do not.
+TEST_F(Services, AreRenewedAsPolicyAllows) {
+  start_both();
+  bring_next_packages(*machine_);
+  const auto policy = [&](const std::string& answer) {
+    run("printf '#!/bin/sh\\nexit " + answer +
+        "\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d");
+  };
+  const std::string daemon = pid("pointsman");
+  const std::string agent = pid("pointsman-agent");
+  policy("101");
+  run("dpkg -i /root/pointsman-next.deb /root/pointsman-agent-next.deb");
+  EXPECT_EQ(pid("pointsman"), daemon);
+  EXPECT_EQ(pid("pointsman-agent"), agent);
+  policy("104");
+  run("dpkg -i /root/pointsman-next.deb /root/pointsman-agent-next.deb");
+  EXPECT_NE(pid("pointsman"), daemon);
+  EXPECT_NE(pid("pointsman-agent"), agent);
+}
+
 // Removal stops the services, and takes them out of the boot.
 TEST_F(Services, AreStoppedByRemoval) {
   start_both();
