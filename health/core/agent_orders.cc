@@ -20,11 +20,19 @@ GrantedRole Controller::role_for(const Server& server) const {
   const bool durable = outbox_.stored_epoch() == cluster_.epoch;
   if (change_ && change_->fences(server.id)) return durable ? GrantedRole::fence : GrantedRole::none;
   if (adopting_ || !cluster_.primary) return GrantedRole::none;
-  if (cluster_.primary == server.id) return durable ? GrantedRole::primary : GrantedRole::none;
+  if (cluster_.primary == server.id)
+    return durable || reigns_on(server.id) ? GrantedRole::primary : GrantedRole::none;
   // About to be promoted by us; its agent must not stand against it.
   if (change_ && change_->candidate() == server.id) return GrantedRole::standby;
   if (server.fenced || server.quarantined) return durable ? GrantedRole::fence : GrantedRole::none;
   return server.maintenance ? GrantedRole::none : GrantedRole::standby;
+}
+
+// A change that could not be stored (the disk is full) came to nothing: whoever was primary before it still
+// is, in the epoch that nobody else was granted. Without this, a switchover that was refused for a full disk
+// would end the writes as soon as the lease ran out.
+bool Controller::reigns_on(BackendId primary) const {
+  return !change_ && reign_ && reign_->epoch == outbox_.stored_epoch() && reign_->primary == primary;
 }
 
 Controller::AgentOrder Controller::order_for(BackendId backend) const {

@@ -257,6 +257,8 @@ void Controller::begin_change(Change::Order order, Instant now) {
   }
   caretaker_.drop_all();
   reason_ = std::string(to_string(order.kind)) + " in progress";
+  if (cluster_.primary && !adopting_ && outbox_.stored_epoch() == cluster_.epoch)
+    reign_ = Reign{cluster_.epoch, *cluster_.primary};
   change_ = std::make_unique<Change>(cluster_, outbox_, ledger_, durable_, std::move(order), now);
   // After its first orders: telling of them comes second.
   outbox_.record(change_->beginning());

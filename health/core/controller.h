@@ -96,6 +96,7 @@ class Controller {
   void judge_all(Instant now);
   void notice_isolation(Instant now);
   GrantedRole role_for(const Server& server) const;
+  bool reigns_on(BackendId primary) const;
   void watch_links(Instant now);
   void learn_epoch(Server& server, Epoch epoch, Instant now);
   std::string verdict_needed(const Server& primary) const;
@@ -132,6 +133,14 @@ class Controller {
   Caretaker caretaker_;
   std::unique_ptr<Preparation> preparation_;  // of a switchover; beside it everything goes on
   std::unique_ptr<Change> change_;
+
+  // Who was primary in the last epoch that was durable when a change began. Where the change comes to nothing
+  // and its own epoch could not be stored, that reign goes on.
+  struct Reign {
+    Epoch epoch;
+    BackendId primary;
+  };
+  std::optional<Reign> reign_;
 
   bool adopting_ = true;  // who is primary is still to be found out
   AdoptionRules adoption_rules_;

@@ -67,7 +67,10 @@ class Fence : public testing::Test {
       if (auto* route = std::get_if<SetRoute>(&action)) later_.emplace_back(RouteApplied{route->token});
       if (auto* store = std::get_if<StoreState>(&action)) {
         stored_ = store->state;
-        if (disk_works_) later_.emplace_back(StateStored{store->version, {}});
+        if (!disk_error_.empty())
+          later_.emplace_back(StateStored{store->version, std::unexpected(disk_error_)});
+        else if (disk_works_)
+          later_.emplace_back(StateStored{store->version, {}});
       }
     }
     while (!later_.empty()) {
@@ -135,7 +138,8 @@ class Fence : public testing::Test {
   std::vector<Event> later_;
   std::optional<Reply> reply_;
   DurableState stored_;
-  bool disk_works_ = true;
+  bool disk_works_ = true;  // false: it never answers
+  std::string disk_error_;
   std::string at_primary_ = "0-1-100";
   std::string at_replica_ = "0-1-100";
   std::uint64_t events_ = 1;
@@ -157,6 +161,31 @@ TEST_F(Fence, GrantsTheRolesOfAStoredEpoch) {
   EXPECT_EQ(core_->order_for(db1).word.lease_ms, 800U);
   EXPECT_TRUE(core_->order_for(db1).word.kill_hung);
   EXPECT_EQ(role(db2), GrantedRole::standby);
+}
+
+// A change that cannot be stored comes to nothing, and the primary keeps its lease in the epoch that it has;
+// what the change was to be is told to nobody. When there is room again, the epoch goes on.
+TEST_F(Fence, AFullDiskEndsNoLease) {
+  begin();
+  be_steady();
+  const Epoch stored = core_->order_for(db1).epoch;
+  disk_error_ = "No space left on device";
+  for (unsigned i = 1; i <= 2; ++i) {
+    step(FailoverWanted{RequestId{i}, db2, true});
+    pass(1s);
+    ASSERT_TRUE(reply_ && reply_->id == RequestId{i});
+    EXPECT_FALSE(reply_->ok);
+    EXPECT_NE(reply_->text.find("No space left on device"), std::string::npos) << reply_->text;
+    ASSERT_EQ(core_->change(), nullptr);
+    EXPECT_EQ(role(db1), GrantedRole::primary);
+    EXPECT_EQ(core_->order_for(db1).epoch, stored);
+    EXPECT_EQ(role(db2), GrantedRole::standby);
+  }
+  EXPECT_GT(core_->cluster().epoch, stored);
+  disk_error_.clear();
+  pass(3s);
+  EXPECT_EQ(role(db1), GrantedRole::primary);
+  EXPECT_EQ(core_->order_for(db1).epoch, core_->cluster().epoch);
 }
 
 // The host dies: nobody is promoted before the last lease that was granted is surely over.
