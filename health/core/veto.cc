@@ -76,6 +76,13 @@ bool surely_waited(const PrimaryLedger& ledger, const Server& primary) {
   return ended && *ended + give_up_slack < *gave_up;
 }
 
+// Whoever waits for a replica at the last report does so to the end. Where none is connected that is true of
+// a MariaDB only: a MySQL may have been shut down and nobody saw it (let_go_of_commits).
+bool waits_to_its_end(const PrimaryLedger& ledger, const Server& primary) {
+  if (ledger.semi_sync_active()) return true;
+  return ledger.insisted_throughout() && primary.report().flavour == Flavour::mariadb;
+}
+
 // A MySQL that is shut down while no replica is connected ends its semi-sync ("Forced shutdown"): commits
 // that waited, however long they would have, are answered as if they were safe. MariaDB answers them an
 // error.
@@ -110,7 +117,6 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
   const Server& old = cluster.at(*primary);
   // A daemon that was started after the primary died never saw whether commits waited.
   const bool required = cluster.config.replication.semi_sync == conf::SemiSync::required;
-  const bool waited = ledger.has_samples() ? ledger.semi_sync_active() : required;
   const bool relied = ledger.has_samples() ? ledger.relied_on_replicas() : required;
   const bool waited_to_the_end = surely_waited(ledger, old);
   result.let_go = let_go_of_commits(old);
@@ -132,12 +138,15 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
     if (later && counts && cluster.follows(other, old))
       result.missing = result.missing.united(replicated(other).minus(has));
   }
-  // With semi-sync what no replica has was never acknowledged, as long as all are asked.
-  const bool none_acknowledged = ledger.has_samples() && waited && all_asked && result.forgot.empty();
   // What the primary had when it became one may have been acknowledged by the one before.
   result.missing = result.missing.united(ledger.began_with().minus(has));
-  if (!none_acknowledged) {
-    result.missing = result.missing.united(ledger.settled(cluster.config.monitor.interval / 2).minus(has));
+  // With semi-sync what no replica has was never acknowledged, as long as all are asked.
+  const Duration in_flight = cluster.config.monitor.interval / 2;
+  const bool all_known = ledger.has_samples() && all_asked && result.forgot.empty();
+  if (!all_known || !waits_to_its_end(ledger, old)) {
+    result.missing = result.missing.united(ledger.settled(in_flight).minus(has));
+  } else if (!ledger.semi_sync_active()) {
+    result.missing = result.missing.united(ledger.answered_alone(in_flight).minus(has));
   }
   add_degraded(cluster, old, ledger, has, result);
   return result;
