@@ -108,16 +108,11 @@ Chaos::Outcome Chaos::prepare() {
   auto disk = SmallDisk::create(disk_mebibytes);
   if (!disk) return std::unexpected(disk.error());
   disk_.emplace(std::move(*disk));
-  // As servers are by default, and as the README has it: what crash recovery sheds of a commit that a client
-  // was told of is gone when the replica, which has it too, is killed at the same time.
-  std::vector<std::string> settings;
-  if (options_.product == Product::mariadb) settings.emplace_back("init_rpl_role = MASTER");
   auto stage =
       Stage::create({.product = options_.product,
                      .semi_sync = conf::SemiSync::required,
                      .directory = options_.work_directory,
                      .keep = !options_.work_directory.empty(),
-                     .settings = std::move(settings),
                      .setup = installation(),
                      .daemon_keys = {{"proxy", {{"state_dir", testbed::toml_string(disk_->path())}}}}});
   if (!stage) return std::unexpected(stage.error());

@@ -80,11 +80,13 @@ std::expected<std::unique_ptr<Stage>, std::string> Stage::create(Options options
 namespace {
 
 // Several clients' commits share one flush on the primary, and a replica that applies them one by one, with a
-// flush each, falls behind without end. MySQL applies in parallel by default.
+// flush each, falls behind without end. MySQL applies in parallel by default. And crash recovery keeps what
+// was written, as it does by default and as the README advises: what it sheds of a commit that a client was
+// told of is gone when the replica, which has it too, is killed at the same time.
 std::vector<std::string> settings_of(const Stage::Options& options) {
   std::vector<std::string> lines;
   if (options.product == Product::mariadb)
-    lines = {"slave_parallel_threads = 8", "slave_parallel_mode = optimistic"};
+    lines = {"slave_parallel_threads = 8", "slave_parallel_mode = optimistic", "init_rpl_role = MASTER"};
   lines.insert(lines.end(), options.settings.begin(), options.settings.end());
   return lines;
 }
