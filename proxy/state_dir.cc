@@ -81,6 +81,7 @@ nlohmann::json to_json(const core::Promise& promise) {
           {"kept", promise.kept},
           {"for_ever", promise.for_ever},
           {"process_ended", promise.process_ended},
+          {"end_unseen", promise.end_unseen},
           {"why", promise.why}};
 }
 
@@ -94,6 +95,7 @@ core::Promise promise_from_json(const nlohmann::json& in) {
   promise.kept = in.at("kept").get<bool>();
   promise.for_ever = in.at("for_ever").get<bool>();
   promise.process_ended = in.at("process_ended").get<bool>();
+  promise.end_unseen = in.value("end_unseen", true);
   promise.why = in.at("why").get<std::string>();
   return promise;
 }
@@ -119,7 +121,8 @@ nlohmann::json to_json(const core::DurableState& state) {
   for (const auto& [name, begun] : state.taking_back) {
     out["taking_back"][name] = {{"flavour", flavour_word(begun.errant)},
                                 {"errant", begun.errant.to_string()},
-                                {"reign", begun.reign.to_string()}};
+                                {"reign", begun.reign.to_string()},
+                                {"not_if_shut_down", begun.not_if_shut_down}};
   }
   for (const auto& [name, leader] : state.leaders) out["leaders"][name] = leader;
   for (const auto& [name, promise] : state.promises) out["promises"][name] = to_json(promise);
@@ -143,7 +146,8 @@ core::DurableState from_json(const nlohmann::json& in) {
   if (in.contains("leased")) state.leased = in["leased"].get<std::vector<std::string>>();
   if (in.contains("taking_back")) {
     for (const auto& [name, begun] : in["taking_back"].items())
-      state.taking_back[name] = {gtids_from_json(begun, "errant"), gtids_from_json(begun, "reign")};
+      state.taking_back[name] = {gtids_from_json(begun, "errant"), gtids_from_json(begun, "reign"),
+                                 begun.value("not_if_shut_down", false)};
   }
   if (in.contains("leaders")) state.leaders = in["leaders"].get<std::map<std::string, std::string>>();
   if (in.contains("promises")) {

@@ -32,6 +32,7 @@ class Errand {
     rescue_.errant = order.errant;
     rescue_.keep = order.keep;
     rescue_.reign = order.reign;
+    rescue_.not_if_shut_down = order.not_if_shut_down;
     rescue_.state_dir = state_dir;
     rescue_.binlog_program = config.failover.binlog_program;
     rescue_.stop = stop;

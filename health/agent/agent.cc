@@ -52,6 +52,12 @@ core::MysqldState to_word(ProcessWatch::State state) {
   return core::MysqldState::unknown;
 }
 
+// How a server answers, or does not, that is being shut down.
+bool leaves(core::FailureKind kind) {
+  using enum core::FailureKind;
+  return kind == lost || kind == refused || kind == unreachable || kind == shutting_down;
+}
+
 std::string problems_text(const std::vector<conf::Problem>& problems) {
   std::string text;
   for (const conf::Problem& problem : problems) text += (text.empty() ? "" : "; ") + conf::to_string(problem);
@@ -179,6 +185,7 @@ void Agent::on_process(bool started) {
   if (state == ProcessWatch::State::runs) {
     log_.info("mysqld", {{"state", started ? "started" : "found"}, {"pid", watch_.pid()}});
     answered_at_.reset();
+    leaving_ = false;
     if (prober_) prober_->probe_now();
   }
   if (watch_.problem() != told_problem_) {
@@ -190,8 +197,11 @@ void Agent::on_process(bool started) {
 
 void Agent::on_probe(mysql::ProbeResult result) {
   if (stopping_) return;
+  watch_.check();
   // Of a process that is no more; or begun before this one was known, and perhaps of the one before.
   if (watch_.state() == ProcessWatch::State::runs && result.started < watch_.found_at()) return;
+  const bool running = watch_.state() == ProcessWatch::State::runs;
+  if (running) leaving_ = !result.outcome && leaves(result.outcome.error().kind);
   if (result.outcome) {
     answered_at_ = result.finished;
     guard_.on_report(*result.outcome, result.started);
@@ -203,7 +213,6 @@ void Agent::on_probe(mysql::ProbeResult result) {
     } else if (failure.kind == core::FailureKind::timeout) {
       guard_.on_silence(result.started);
     }
-    const bool running = watch_.state() == ProcessWatch::State::runs;
     const auto held_back = running ? limiter_.pass("probe " + failure.text, io::now()) : std::nullopt;
     if (held_back) {
       log_.warn("probe_failed",
@@ -328,6 +337,7 @@ bool Agent::lease_is_kept() const {
 core::AgentWord Agent::word_at(core::Instant now) const {
   core::AgentWord word = guard_.word(now);
   word.lease_held = word.lease_held && lease_is_kept();
+  word.killed = core::ends(word.mysqld) && watch_.by_signal() && !leaving_;
   return word;
 }
 
@@ -367,8 +377,9 @@ void Agent::tell_mysqld(const core::AgentWord& word) {
   const bool bad = word.mysqld != core::MysqldState::answers && word.mysqld != core::MysqldState::unknown;
   const core::Duration age = answered_at_ ? io::now() - *answered_at_ : core::Duration{};
   log_.write(bad ? conf::LogLevel::warn : conf::LogLevel::info, "mysqld",
-             std::array<io::LogField, 4>{{{"state", core::to_string(word.mysqld)},
+             std::array<io::LogField, 5>{{{"state", core::to_string(word.mysqld)},
                                           {"was", core::to_string(told_.mysqld)},
+                                          {"killed", word.killed},
                                           {"pid", watch_.pid()},
                                           {"answered_ms_ago", core::to_ms(age)}}});
 }

@@ -94,6 +94,8 @@ class Agent {
   unsigned frames_ = 0;
   bool kill_running_ = false;
   std::optional<core::Instant> answered_at_;  // the server's last answer to a probe
+  // It ended our connection, or takes none, and runs on, as one does that is being shut down.
+  bool leaving_ = false;
   std::uint64_t last_command_ = 0;
   std::map<core::CommandId, Running> commands_;  // at most one of each order
   bool stopping_ = false;

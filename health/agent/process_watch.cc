@@ -126,6 +126,7 @@ bool ProcessWatch::adopt(pid_t pid) {
   poll_ = std::move(*poll);
   threads_.emplace(std::move(*threads));
   pid_ = pid;
+  by_signal_ = false;
   found_at_ = io::now();
   look_.start_every(look_period);
   const bool started = std::exchange(looked_, true);
@@ -151,6 +152,7 @@ void ProcessWatch::no_listener() {
 void ProcessWatch::look() {
   if (!threads_ || !threads_->dying()) return;
   look_.stop();
+  by_signal_ = threads_->by_signal();
   change(State::dying, false);
 }
 
@@ -159,12 +161,14 @@ void ProcessWatch::on_poll(uv_poll_t* handle, int, int) {
 }
 
 void ProcessWatch::check() {
+  if (state_ == State::runs) look();
   if (pidfd_ < 0) return;
   pollfd end{.fd = pidfd_, .events = POLLIN, .revents = 0};
   if (::poll(&end, 1, 0) > 0) on_exit();
 }
 
 void ProcessWatch::on_exit() {
+  if (state_ == State::runs && threads_) by_signal_ = threads_->by_signal();
   forget_process();
   search_.start_after({});
   change(State::exited, false);

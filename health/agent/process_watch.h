@@ -54,13 +54,15 @@ class ProcessWatch {
 
   State state() const { return state_; }
   pid_t pid() const { return pid_; }  // of the process in state runs, dying or exited; 0: none
+  // In state dying or exited: a signal ended it. False where that was not seen.
+  bool by_signal() const { return by_signal_; }
   // When the present process was found.
   core::Instant found_at() const { return found_at_; }
   // Why the state is unknown, or why no process can be watched.
   const std::string& problem() const { return problem_; }
 
-  // Looks at once whether the process has ended. Before something is said of it: should this program have
-  // stood still, a timer may be run before the news is read.
+  // Looks at once whether the process ends or has ended. Before something is said of it: should this program
+  // have stood still, a timer may be run before the news is read.
   void check();
 
   // SIGKILL to the process that runs; never to another one that has its number now.
@@ -84,6 +86,7 @@ class ProcessWatch {
   State state_ = State::unknown;
   pid_t pid_ = 0;
   int pidfd_ = -1;
+  bool by_signal_ = false;
   core::Instant found_at_{};
   std::optional<ThreadStates> threads_;
   io::Handle<uv_poll_t> poll_;

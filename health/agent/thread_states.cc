@@ -23,12 +23,17 @@ constexpr unsigned dumps_core = 0x200;   // PF_DUMPCORE
 constexpr unsigned signaled = 0x400;     // PF_SIGNALED: killed by a signal
 constexpr unsigned on_its_way_out = exiting | post_coredump | dumps_core | signaled;
 
-// Not alive: gone, or its flags say that it goes. nullopt: cannot be told.
-std::optional<bool> goes(int stat_fd) {
+// Of a thread that is gone: `exiting`. nullopt: cannot be told.
+std::optional<unsigned> flags_of(int stat_fd) {
   std::array<char, 512> line;  // the flags are among the first 100 bytes
   const ssize_t got = ::pread(stat_fd, line.data(), line.size(), 0);
-  if (got <= 0) return got == 0 || errno == ESRCH ? std::optional(true) : std::nullopt;
-  const auto flags = task_flags({line.data(), static_cast<std::size_t>(got)});
+  if (got <= 0) return got == 0 || errno == ESRCH ? std::optional(exiting) : std::nullopt;
+  return task_flags({line.data(), static_cast<std::size_t>(got)});
+}
+
+// Not alive: gone, or its flags say that it goes. nullopt: cannot be told.
+std::optional<bool> goes(int stat_fd) {
+  const auto flags = flags_of(stat_fd);
   if (!flags) return std::nullopt;
   return (*flags & on_its_way_out) != 0;
 }
@@ -59,7 +64,8 @@ std::optional<unsigned> task_flags(std::string_view stat_line) {
 }
 
 std::expected<ThreadStates, std::string> ThreadStates::open(pid_t pid) {
-  ThreadStates states(pid, -1);
+  ThreadStates states(pid, ::open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC),
+                      -1);
   if (!states.find_witness() && ::access(("/proc/" + std::to_string(pid) + "/task").c_str(), X_OK) != 0)
     return std::unexpected("cannot read the threads of process " + std::to_string(pid) +
                            " in /proc: " + std::error_code(errno, std::generic_category()).message());
@@ -67,16 +73,23 @@ std::expected<ThreadStates, std::string> ThreadStates::open(pid_t pid) {
 }
 
 ThreadStates::~ThreadStates() {
+  if (first_ >= 0) ::close(first_);
   if (witness_ >= 0) ::close(witness_);
 }
 
 ThreadStates::ThreadStates(ThreadStates&& other) noexcept
-    : pid_(other.pid_), witness_(std::exchange(other.witness_, -1)) {}
+    : pid_(other.pid_),
+      first_(std::exchange(other.first_, -1)),
+      witness_(std::exchange(other.witness_, -1)) {}
 
 bool ThreadStates::dying() {
   if (witness_ >= 0 && !goes(witness_).value_or(false)) return false;
   // Twice: a thread may be made by one that ends, behind the back of a walk through the list.
   return !find_witness() && !find_witness();
+}
+
+bool ThreadStates::by_signal() const {
+  return first_ >= 0 && (flags_of(first_).value_or(0) & signaled) != 0;
 }
 
 // False: there is none. What cannot be told is taken for life.

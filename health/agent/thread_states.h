@@ -25,12 +25,17 @@ class ThreadStates {
 
   // Nothing of it runs any more. True for ever once it was.
   bool dying();
+  // Of one that is dying: a signal ended it. Of a program that ends by itself, and be it because a signal
+  // told it to, the first thread leaves last and is killed by nobody. False also when it is gone and was not
+  // seen.
+  bool by_signal() const;
 
  private:
-  ThreadStates(pid_t pid, int fd) : pid_(pid), witness_(fd) {}
+  ThreadStates(pid_t pid, int first, int witness) : pid_(pid), first_(first), witness_(witness) {}
   bool find_witness();
 
   pid_t pid_;
+  int first_;    // /proc/PID/stat, the first thread's; -1: it cannot be seen
   int witness_;  // /proc/PID/task/TID/stat; -1: every thread was seen to go
 };
 

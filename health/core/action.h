@@ -46,6 +46,8 @@ struct TakeBack {
   // Not empty: refuse when the server was started again between the last of these that it wrote itself and
   // one of the errant. What it wrote in a later run may be of somebody who writes there, and was answered.
   GtidSet reign;
+  // Refuse also when the server was shut down after the errant, and not killed.
+  bool not_if_shut_down = false;
 };
 // Answered by TookBack, soon.
 struct AbortTakeBack {

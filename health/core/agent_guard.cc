@@ -43,7 +43,7 @@ bool AgentGuard::may_write(Instant now) const {
 }
 
 bool AgentGuard::process_gone() const {
-  return process_ == MysqldState::absent || process_ == MysqldState::exited || process_ == MysqldState::dying;
+  return process_ == MysqldState::absent || ends(process_);
 }
 
 bool AgentGuard::ordered(Order order) const {

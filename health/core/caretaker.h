@@ -73,7 +73,8 @@ class Caretaker {
   struct Discard {
     bool allowed = false;
     std::string why;
-    GtidSet reign{};  // as in TakeBack
+    GtidSet reign{};  // as in TakeBack, and so the next
+    bool not_if_shut_down = false;
   };
 
   void care_for_primary(Server& primary, Instant now);

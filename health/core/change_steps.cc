@@ -192,6 +192,7 @@ Promise Change::promise_of_old(const Shortfall& shortfall) const {
   promise.successor = cluster_.at(*candidate_).name();
   promise.epoch = cluster_.epoch;
   promise.process_ended = old.is(Verdict::crashed);
+  promise.end_unseen = promise.process_ended ? !old.evidence.agent.saw_kill : !guarded_;
   return promise;
 }
 

@@ -86,7 +86,7 @@ Caretaker::Discard Caretaker::may_discard(const Server& server) const {
   const Run run = run_since_promise(server);
   const std::string why = "never acknowledged: " + promise.why;
   if (run == Run::same && promise.for_ever) return {true, why};
-  if (run == Run::other || promise.for_ever) return {true, why, promise.reign};
+  if (run == Run::other || promise.for_ever) return {true, why, promise.reign, promise.end_unseen};
   return {false,
           "it did not end for all that is known, and by now has answered whoever still waited there for a "
           "replica"};
@@ -109,7 +109,9 @@ void Caretaker::care_for_diverged(Server& server, const Server& primary, Instant
     return quarantine(server, primary, refused->second.why);
   // What was begun is ended, whatever the rules are now: half of it helps nobody.
   if (server.taking_back && server.taking_back->errant.contains(server.errant))
-    return take_back(server, primary, {true, "begun before", server.taking_back->reign}, now);
+    return take_back(server, primary,
+                     {true, "begun before", server.taking_back->reign, server.taking_back->not_if_shut_down},
+                     now);
   const Discard discard = may_discard(server);
   if (!discard.allowed) return quarantine(server, primary, discard.why);
   take_back(server, primary, discard, now);
@@ -121,7 +123,7 @@ void Caretaker::take_back(Server& server, const Server& primary, const Discard& 
                        : transactions(server.errant.count()) + " that " + primary.name() +
                              " does not have are being saved and taken back (" + discard.why + ")";
   const bool again = server.taking_back && server.taking_back->errant.contains(server.errant);
-  if (!again) server.taking_back = {server.errant, discard.reign};
+  if (!again) server.taking_back = {server.errant, discard.reign, discard.not_if_shut_down};
   dirty_ = true;
   TakeBack order;
   order.backend = server.id;
@@ -129,6 +131,7 @@ void Caretaker::take_back(Server& server, const Server& primary, const Discard& 
   order.errant = server.errant;
   order.keep = primary.report().executed;
   order.reign = discard.reign;
+  order.not_if_shut_down = discard.not_if_shut_down;
   if (!again) outbox_.record(about("discard", cluster_, server, server.name() + ": " + server.trouble));
   const CommandId id = outbox_.take_back_once_stored(std::move(order));
   errands_.push_back({Duty::take_back, id, server.id, now, now + longest_take_back});

@@ -95,9 +95,9 @@ void AgentEvidence::on_frame(const Arrival& arrival, const AgentWord& said, Dura
   const auto runs = [](const AgentWord& w) {
     return w.mysqld == MysqldState::answers || w.mysqld == MysqldState::silent;
   };
-  const bool gone = said.mysqld == MysqldState::dying || said.mysqld == MysqldState::exited;
   const bool of_this_one = !started || (ran_after && *ran_after >= *started);
-  if (gone && !saw_end_at && word && runs(*word) && of_this_one) saw_end_at = at;
+  if (ends(said.mysqld) && !saw_end_at && word && runs(*word) && of_this_one) saw_end_at = at;
+  saw_kill = saw_end_at && said.killed;
   if (runs(said)) {
     // Another run may have lost some of them.
     if (saw_end_at) {

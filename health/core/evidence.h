@@ -22,6 +22,7 @@ struct AgentEvidence {
   // First frame that said that mysqld is dying or has exited, after frames that said that it runs. An agent
   // that never saw it run may be looking at the wrong socket: its word proves nothing.
   std::optional<Instant> saw_end_at;
+  bool saw_kill = false;  // and that it was no shutdown: AgentWord::killed
 
   // Since when it has been heard without a pause of `deadtime`. When a cable is mended, frames come before
   // the first probe can be answered.

@@ -24,6 +24,7 @@ constexpr unsigned io_running_flag = 16;
 constexpr unsigned sql_running_flag = 32;
 constexpr unsigned replicates_flag = 64;
 constexpr unsigned fence_failed_flag = 128;
+constexpr unsigned killed_bit = 128;  // beside MysqldState
 
 constexpr std::uint8_t mariadb_kind = 1;
 constexpr std::uint8_t mysql_kind = 2;
@@ -106,7 +107,7 @@ void put_word(Writer& out, const AgentWord& word) {
                          flag(word.lease_held, lease_held_flag) | flag(word.lease_lost, lease_lost_flag) |
                          flag(word.io_running, io_running_flag) | flag(word.sql_running, sql_running_flag) |
                          flag(word.replicates, replicates_flag) | flag(word.fence_failed, fence_failed_flag);
-  out.put(static_cast<std::uint8_t>(word.mysqld));
+  out.put(static_cast<std::uint8_t>(static_cast<unsigned>(word.mysqld) | flag(word.killed, killed_bit)));
   out.put(static_cast<std::uint8_t>(flags));
   out.put(word.silent_ms);
   out.put(word.fenced.value);
@@ -152,13 +153,16 @@ std::optional<FrameGtid> take_gtid(Reader& in, std::uint8_t kind) {
 }
 
 std::optional<AgentWord> take_agent_word(Reader& in) {
-  const auto mysqld = in.take<std::uint8_t>();
+  const unsigned first = in.take<std::uint8_t>();
+  const unsigned mysqld = first & ~killed_bit;
   const unsigned flags = in.take<std::uint8_t>();
   const auto is_set = [flags](unsigned bit) { return (flags & bit) != 0; };
   if (mysqld > static_cast<std::uint8_t>(MysqldState::exited)) return std::nullopt;
   if (is_set(read_only_flag) && !is_set(read_only_known_flag)) return std::nullopt;
   AgentWord word;
   word.mysqld = static_cast<MysqldState>(mysqld);
+  word.killed = (first & killed_bit) != 0;
+  if (word.killed && !ends(word.mysqld)) return std::nullopt;
   if (is_set(read_only_known_flag)) word.read_only = is_set(read_only_flag);
   word.lease_held = is_set(lease_held_flag);
   word.lease_lost = is_set(lease_lost_flag);

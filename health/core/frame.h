@@ -74,6 +74,10 @@ enum class MysqldState : std::uint8_t {
   exited = 5,   // seen to exit
 };
 const char* to_string(MysqldState state);
+// It was there, and is not any more or not for long.
+inline bool ends(MysqldState state) {
+  return state == MysqldState::dying || state == MysqldState::exited;
+}
 
 // The last transaction of a server's own. A MySQL tag has no place here.
 struct MariaDbGtid {
@@ -98,6 +102,9 @@ struct AgentWord {
   bool sql_running = false;
   bool replicates = false;  // is set up as a replica
   bool fence_failed = false;
+  // Of one that is dying or has exited: a signal ended it, and until then it served. It was not shut down, so
+  // it has not let go of what waited.
+  bool killed = false;
   std::uint16_t silent_ms = 0;  // of mysqld's answers; 65535: so long or longer
   Epoch fenced{};               // the highest whose fence order was carried out and is still in force; 0 none
   std::vector<FrameGtid> gtids{};     // the last of its own, committed

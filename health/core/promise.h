@@ -24,6 +24,9 @@ struct Promise {
   // It would have waited for ever: this also holds for a server that was only frozen and goes on.
   bool for_ever = false;
   bool process_ended = false;  // surely: what returns is another run of the server
+  // Nobody saw that it was killed, or that its clients were ended before: a MariaDB that is shut down answers
+  // some of the commits that wait for a replica.
+  bool end_unseen = false;
   std::string why;             // a sentence
   bool operator==(const Promise&) const = default;
 };
@@ -32,7 +35,8 @@ struct Promise {
 // it.
 struct TakingBack {
   GtidSet errant;
-  GtidSet reign;  // as in TakeBack
+  GtidSet reign;                  // as in TakeBack, and so the next
+  bool not_if_shut_down = false;
   bool operator==(const TakingBack&) const = default;
 };
 

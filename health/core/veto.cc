@@ -76,16 +76,25 @@ bool surely_waited(const PrimaryLedger& ledger, const Server& primary) {
   return ended && *ended + give_up_slack < *gave_up;
 }
 
-// Whoever waits for a replica at the last report does so to the end. Where none is connected that is true of
-// a MariaDB only: a MySQL may have been shut down and nobody saw it (let_go_of_commits).
-bool waits_to_its_end(const PrimaryLedger& ledger, const Server& primary) {
+// A MariaDB that is shut down ends the waits of the sessions one by one; those whose group is led by one that
+// was ended before them answer their clients as if a replica had the commits. It was killed only when its
+// agent saw that.
+bool may_have_been_shut_down(const Server& primary) {
+  const Evidence& evidence = primary.evidence;
+  const bool ended = primary.is(Verdict::crashed) || (primary.up() && evidence.restarted_since_writable());
+  return ended && primary.report().flavour == Flavour::mariadb && !evidence.agent.saw_kill;
+}
+
+// Whoever waits for a replica at the last report did so to the end. Where none is connected that is not said
+// of a MySQL: let_go_of_commits.
+bool waited_in_vain(const PrimaryLedger& ledger, const Server& primary) {
+  if (may_have_been_shut_down(primary)) return false;
   if (ledger.semi_sync_active()) return true;
   return ledger.insisted_throughout() && primary.report().flavour == Flavour::mariadb;
 }
 
 // A MySQL that is shut down while no replica is connected ends its semi-sync ("Forced shutdown"): commits
-// that waited, however long they would have, are answered as if they were safe. MariaDB answers them an
-// error.
+// that waited, however long they would have, are answered as if they were safe.
 bool let_go_of_commits(const Server& primary) {
   const ServerReport& last = primary.report();
   const SemiSyncStatus& semi_sync = last.semi_sync;
@@ -143,7 +152,7 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
   // With semi-sync what no replica has was never acknowledged, as long as all are asked.
   const Duration in_flight = cluster.config.monitor.interval / 2;
   const bool all_known = ledger.has_samples() && all_asked && result.forgot.empty();
-  if (!all_known || !waits_to_its_end(ledger, old)) {
+  if (!all_known || !waited_in_vain(ledger, old)) {
     result.missing = result.missing.united(ledger.settled(in_flight).minus(has));
   } else if (!ledger.semi_sync_active()) {
     result.missing = result.missing.united(ledger.answered_alone(in_flight).minus(has));

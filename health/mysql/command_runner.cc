@@ -283,9 +283,14 @@ CommandRunner::Outcome CommandRunner::make_read_only_by_force() {
 CommandRunner::Outcome CommandRunner::end_client_sessions() {
   const auto list = session_.connection().query("SHOW PROCESSLIST", soon());
   if (!list) return std::unexpected(list.error());
-  for (std::size_t row = 0; row < list->rows(); ++row) {
-    if (!is_client(*list, row, own())) continue;
-    if (auto killed = kill(list->number(row, {"Id"})); !killed) return killed;
+  // Of commits that wait together for a replica, MariaDB has one session wait for all. Ended before the
+  // others it would let them go on, and they answer their clients as if a replica had their commits.
+  for (const bool waits_for_all : {false, true}) {
+    for (std::size_t row = 0; row < list->rows(); ++row) {
+      if (!is_client(*list, row, own())) continue;
+      if (list->text(row, {"State"}).contains("semi-sync ACK") != waits_for_all) continue;
+      if (auto killed = kill(list->number(row, {"Id"})); !killed) return killed;
+    }
   }
   return {};
 }

@@ -79,10 +79,12 @@ std::expected<void, std::string> BinlogPicker::on(const Event& event) {
     format_ = event.bytes;
     file_begins_run_ = begins_run(event.bytes);
     started_since_first_ = started_since_first_ || (transactions_ > 0 && file_begins_run_);
+    started_since_last_ = started_since_last_ || file_begins_run_;
     format_[flags_at] = static_cast<char>(format_[flags_at] & ~in_use_flag);
     taking_ = false;
     return {};
   }
+  if (event.type == EventType::stop && transactions_ > 0 && !started_since_last_) shut_down_after_ = true;
   if (stands_alone(event.type)) return {};
   if (begins_group(event)) {
     if (auto begun = begin_group(event); !begun) return begun;
@@ -125,6 +127,7 @@ std::expected<void, std::string> BinlogPicker::begin_group(const Event& event) {
   if (taking_) {
     if (transactions_ == 0) begins_with_start_ = file_begins_run_;
     started_between_ = started_between_ || started_since_first_;
+    started_since_last_ = shut_down_after_ = false;
     ++transactions_;
     found_ = found_.united(*one);
   } else if (transactions_ > 0) {

@@ -54,6 +54,9 @@ class BinlogPicker {
   bool begins_with_start() const { return begins_with_start_; }
   // Whether it was started between the first and the last of them.
   bool started_between() const { return started_between_; }
+  // Whether the run of the server that wrote the last of them ended by a shutdown, which a killed server does
+  // not note.
+  bool shut_down_after() const { return shut_down_after_; }
 
  private:
   std::expected<void, std::string> on(const Event& event);
@@ -74,7 +77,9 @@ class BinlogPicker {
   bool file_begins_run_ = false;
   bool begins_with_start_ = false;
   bool started_since_first_ = false;
+  bool started_since_last_ = false;
   bool started_between_ = false;
+  bool shut_down_after_ = false;
   bool taking_ = false;  // within a wanted transaction
   std::string gtid_;     // of the present transaction
   std::uint64_t transactions_ = 0;

@@ -96,6 +96,8 @@ struct Order {
   // Not empty: save() refuses (unsupported) when the server was started again between the last of these that
   // it wrote itself and one of the errant: what it wrote in a later run is somebody else's affair.
   core::GtidSet reign;
+  // MariaDB: save() refuses as well when the run that wrote the errant ended by a shutdown.
+  bool not_if_shut_down = false;
   std::filesystem::path state_dir;  // exists
   // Program that reads binary logs: a name that PATH has, or an absolute path; "": mariadb-binlog or
   // mysqlbinlog by flavour.

@@ -59,13 +59,14 @@ class Watch : public testing::Test {
     return -1;
   }
   // Sends the signal, waits for the end, and prints how much earlier it was known.
-  void dies_of(int signal, const char* how) {
+  void dies_of(int signal, const char* how, bool by_signal = true) {
     seen_.clear();
     const core::Instant sent = io::now();
     ASSERT_TRUE(victim_.send(signal));
     ASSERT_TRUE(reaches(State::exited));
     ASSERT_EQ(seen_.size(), 2U) << "dying, exited";
     EXPECT_EQ(seen_[0].first, State::dying);
+    EXPECT_EQ(watch_->by_signal(), by_signal);
     std::printf("%s: dying after %.1f ms, exited (pidfd) after %.1f ms\n", how, ms_until(State::dying, sent),
                 ms_until(State::exited, sent));
   }
@@ -132,7 +133,8 @@ TEST_F(Watch, EndOfSomeThreadsIsNoDeath) {
   ASSERT_TRUE(io::run_until(loop_, [&] { return task_state(victim_.pid()) == "Z"; }));
   let_it_look();
   EXPECT_EQ(watch_->state(), State::runs);
-  dies_of(SIGKILL, "SIGKILL after the first thread had ended, 256 MiB");
+  dies_of(SIGKILL, "SIGKILL after the first thread had ended, 256 MiB",
+          false);  // of that one nobody can tell
 }
 
 // A frozen process is killed: it dies though it does not run.

@@ -8,6 +8,7 @@
 namespace pointsman::agent {
 namespace {
 
+using namespace std::chrono_literals;
 using core::AgentWord;
 using core::LinkKind;
 using core::MysqldState;
@@ -47,10 +48,37 @@ TEST_P(AgentReports, DeathWithinMilliseconds) {
               testbed::to_string(GetParam()), core::to_string(dying->word.mysqld),
               core::to_ms_exact(dying->at - killed), core::to_ms_exact(exited->at - killed));
   EXPECT_TRUE(logs("mysqld state=exited"));
+  EXPECT_TRUE(dying->word.killed);
+  EXPECT_TRUE(exited->word.killed);
 
   ASSERT_TRUE(server().running() || server().start());
   EXPECT_TRUE(hears(io::now(), [](const AgentWord& word) { return word.mysqld == MysqldState::answers; }));
   EXPECT_TRUE(logs("mysqld state=started"));
+}
+
+// mysqld is shut down: it may have answered what waited for a replica, so this is not called a kill. Nor is
+// it when somebody loses patience and kills it on the way.
+TEST_P(AgentReports, AShutdownIsNoKill) {
+  ASSERT_NO_FATAL_FAILURE(start_all());
+  for (const bool impatient : {false, true}) {
+    const core::Instant begun = io::now();
+    if (impatient) {
+      ASSERT_TRUE(server().send(SIGTERM));
+      ASSERT_TRUE(until([&] { return !std::filesystem::exists(server().socket_path()); }));
+      ASSERT_TRUE(server().freeze());
+      run_for(1s);
+      ASSERT_TRUE(server().running()) << "it was too fast for this";
+      server().kill();
+    } else {
+      ASSERT_TRUE(server().stop());
+    }
+    const auto* exited =
+        hears(begun, [](const AgentWord& word) { return word.mysqld == MysqldState::exited; });
+    ASSERT_NE(exited, nullptr);
+    EXPECT_FALSE(exited->word.killed);
+    ASSERT_TRUE(server().start());
+    EXPECT_TRUE(hears(io::now(), [](const AgentWord& word) { return word.mysqld == MysqldState::answers; }));
+  }
 }
 
 // mysqld is frozen: it is not dead, and does not answer; then it goes on.

@@ -45,6 +45,11 @@ class Fence : public testing::Test {
     report.executed = executed(index(id) == 0 ? at_primary_ : at_replica_);
     report.uptime = 1h;
     report.log_bin = report.log_replica_updates = report.gtid_on = true;
+    if (acknowledging_ && id == db1) {
+      report.semi_sync.available = report.semi_sync.source_enabled = report.semi_sync.source_active = true;
+      report.semi_sync.source_insists = report.semi_sync.source_waits_alone = true;
+      report.semi_sync.source_clients = *acknowledging_;
+    }
     if (id == db2) {
       ReplicaStatus replica;
       replica.source = config_.backends[0].address;
@@ -140,6 +145,7 @@ class Fence : public testing::Test {
   DurableState stored_;
   bool disk_works_ = true;  // false: it never answers
   std::string disk_error_;
+  std::optional<unsigned> acknowledging_;  // so many replicas; the primary waits for one, however long
   std::string at_primary_ = "0-1-100";
   std::string at_replica_ = "0-1-100";
   std::uint64_t events_ = 1;
@@ -343,6 +349,37 @@ TEST_F(Fence, HungServerIsKilled) {
   word.mysqld = MysqldState::dying;
   hear(db1, word);
   EXPECT_FALSE(fencing());
+}
+
+// Commits wait for a replica that does not get them, be it connected or not, and the primary ends. Killed it
+// has answered nobody, and the replica takes over. A MariaDB that was shut down may have answered some.
+TEST_F(Fence, CommitsThatWaitWhenThePrimaryEnds) {
+  for (const unsigned connected : {1U, 0U}) {
+    for (const bool killed : {true, false}) {
+      auto required = config();
+      required.replication.semi_sync = conf::SemiSync::required;
+      acknowledging_ = 1;
+      at_primary_ = at_replica_ = "0-1-100";
+      begin(required);
+      be_steady();
+      acknowledging_ = connected;
+      at_primary_ = "0-1-108";
+      pass(5s);
+      ASSERT_EQ(core_->change(), nullptr);
+      AgentWord word;
+      word.mysqld = MysqldState::dying;
+      word.killed = killed;
+      hear(db1, word);
+      EXPECT_EQ(core_->cluster().at(db1).judgement.verdict, Verdict::crashed);
+      if (killed) {
+        EXPECT_NE(core_->change(), nullptr) << core_->reason();
+      } else {
+        EXPECT_EQ(core_->change(), nullptr);
+        EXPECT_NE(core_->reason().find("db2 is behind: it never received 8 transactions"), std::string::npos)
+            << core_->reason();
+      }
+    }
+  }
 }
 
 // The lease ran out while we stood still: the agent says that the read_only is its own, and we lift it, once

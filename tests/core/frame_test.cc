@@ -93,6 +93,7 @@ Frame random_frame(sim::Random& random) {
                  .fence_failed = any(),
                  .silent_ms = static_cast<std::uint16_t>(random.next()),
                  .fenced = {random.next()}};
+  word.killed = ends(word.mysqld) && any();
   for (std::uint64_t count = random.below(3); count > 0; --count) {
     auto& list = any() ? word.gtids : word.received;
     if (any()) {
@@ -254,6 +255,8 @@ TEST(FrameTest, SignedNonsenseIsRefused) {
          return more;
        }())},
       {"mysqld 6", changed(agent, agent_body, 6)},
+      {"a mysqld that answers and was killed", changed(agent, agent_body, 2 | 128)},
+      {"a mysqld 6 that was killed", changed(agent, agent_body, 6 | 128)},
       {"read_only, which is not known", changed(agent, agent_body + 1, 2)},
       {"three GTIDs announced", changed(agent, agent_body + 12, 3)},
       {"one GTID announced", changed(agent, agent_body + 12, 1)},

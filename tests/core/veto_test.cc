@@ -147,41 +147,6 @@ TEST(Veto, FallenBackSemiSyncDoesNotExempt) {
   EXPECT_TRUE(contains(world.core().reason(), "db2 is behind")) << world.core().reason();
 }
 
-// What was written while the replica was cut off waits for ever under `required`, however long it has been
-// there: the replica has all that anybody was told of. Under `preferred` it was answered after a while, and
-// by a MySQL when it was shut down before it ended, which nobody need have seen.
-TEST(Veto, WhatWaitedForEverIsNotMissing) {
-  struct Case {
-    conf::SemiSync mode;
-    Flavour flavour;
-    bool takes_over;
-  };
-  for (const Case& c : {Case{conf::SemiSync::required, Flavour::mariadb, true},
-                        Case{conf::SemiSync::preferred, Flavour::mariadb, false},
-                        Case{conf::SemiSync::required, Flavour::mysql, false}}) {
-    WorldOptions options;
-    options.configure = [&](conf::Config& config) { config.replication.semi_sync = c.mode; };
-    Scenario world(options);
-    for (std::size_t i = 0; i < world.size(); ++i) world.server(i).flavour = c.flavour;
-    world.run_for(3s);
-    world.cut_replication(1);
-    world.server(1).replication->connected = false;  // and the primary saw it end
-    world.run_for(5s);
-    ASSERT_FALSE(world.missing_on(1, world.server(0).log.order()).empty());
-    world.crash(0);
-    world.run_for(5s);
-    EXPECT_EQ(world.routed() == 1U, c.takes_over) << world.core().reason();
-    if (!c.takes_over) {
-      EXPECT_TRUE(contains(world.core().reason(), "db2 is behind")) << world.core().reason();
-      continue;
-    }
-    EXPECT_TRUE(world.missing_on(1, world.acknowledged()).empty());
-    world.mend_replication(1);
-    world.start(0);
-    EXPECT_TRUE(world.run_until([&] { return serviceable(world); }, 20s)) << world.core().reason();
-  }
-}
-
 // Killed after its replica, which is back at once without what it had acknowledged and not applied. When the
 // primary was heard last no replica was connected any more: it is no less true of what it answered before.
 TEST(Veto, ReplicaForgotWhatItAcknowledgedJustBefore) {

@@ -1,4 +1,6 @@
+#include <atomic>
 #include <thread>
+#include <vector>
 
 #include "tests/mysql/live.h"
 
@@ -95,6 +97,31 @@ TEST_P(SemiSyncLive, WaitingCommitIsNotAcknowledgedByTheFence) {
     EXPECT_EQ(scalar(0, "SELECT @@global.offline_mode"), "0");
   }
   EXPECT_TRUE(eventually(0, waiting_sessions(), "0"));
+}
+
+// Many commits wait together: none of their clients hears that they are safe, in whatever order the sessions
+// are ended.
+TEST_P(SemiSyncLive, ManyWaitingCommitsAreNotAcknowledgedByTheFence) {
+  ASSERT_NO_FATAL_FAILURE(start(1));
+  auto primary = commands(0);
+  constexpr unsigned clients = 8;
+  for (unsigned round = 0; round < 10; ++round) {
+    PM_ASSERT_OK((*primary)(core::MakeWritable{SemiSync::required}));
+    std::atomic<unsigned> acknowledged = 0;
+    std::vector<std::thread> writers;
+    for (unsigned i = 0; i < clients; ++i) {
+      writers.emplace_back([&] {
+        if (application(0).execute("INSERT INTO t (v) VALUES ('waits')")) ++acknowledged;
+      });
+    }
+    EXPECT_TRUE(eventually(
+        0, "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO t %'", "8"));
+    PM_EXPECT_OK(
+        (*primary)(core::MakeReadOnly{.timeout = 500ms, .end_clients = true, .clients_first = true}));
+    for (auto& writer : writers) writer.join();
+    EXPECT_EQ(acknowledged, 0U) << "round " << round;
+    if (HasFailure()) return;
+  }
 }
 
 // The same when the server is turned into a replica without having been fenced before.

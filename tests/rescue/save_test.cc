@@ -70,6 +70,33 @@ TEST_P(SaveMySqlTest, MariaDbsProgramForMySql) {
   EXPECT_NE(saved.error().text.find("mariadb-binlog is MariaDB's"), std::string::npos) << saved.error().text;
 }
 
+// A MariaDB that was shut down after them may have told somebody that they are safe; one that was killed has
+// not, whatever ended its later runs.
+TEST_P(SaveTest, RefusesAfterAShutdownWhereThatMatters) {
+  make_tail();
+  const auto saves = [&] {
+    auto ordered = order();
+    ordered.not_if_shut_down = true;
+    const auto saved = save(ordered);
+    return saved ? "saved" : saved.error().text;
+  };
+  old_primary().kill();
+  ASSERT_TRUE(old_primary().start());
+  EXPECT_EQ(saves(), "saved");
+  ASSERT_TRUE(old_primary().stop());
+  ASSERT_TRUE(old_primary().start());
+  EXPECT_EQ(saves(), "saved") << "they were written by the run that was killed";
+  execute_all(old_primary(), {"SET GLOBAL read_only = 0", "INSERT INTO app.a VALUES (101, 'here, too')"});
+  ASSERT_TRUE(old_primary().stop());
+  ASSERT_TRUE(old_primary().start());
+  if (mariadb()) {
+    EXPECT_NE(saves().find("was shut down after"), std::string::npos) << saves();
+  } else {
+    EXPECT_EQ(saves(), "saved");
+  }
+  EXPECT_EQ(failure(), "saved") << "nobody said that it matters";
+}
+
 // Saved once, it is not saved again; nor does it change anything on the server.
 TEST_P(SaveTest, IsIdempotent) {
   make_tail();

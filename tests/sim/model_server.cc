@@ -80,7 +80,7 @@ core::GtidSet ModelServer::received() const {
 
 core::ServerReport ModelServer::report(core::Instant now, unsigned semi_sync_clients) const {
   core::ServerReport report;
-  report.flavour = flavour;
+  report.flavour = core::Flavour::mysql;
   report.version = "8.4.0-model";
   report.server_id = number;
   report.server_uuid = uuid_of(number);

@@ -74,7 +74,6 @@ class ModelServer {
   conf::Backend settings;
 
   // What a restart keeps.
-  core::Flavour flavour = core::Flavour::mysql;  // as it says; its GTIDs are MySQL's
   BinaryLog log;
   std::optional<Replication> replication;
   unsigned extra_channels = 0;
