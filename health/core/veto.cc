@@ -153,6 +153,7 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
   const Duration in_flight = cluster.config.monitor.interval / 2;
   const bool all_known = ledger.has_samples() && all_asked && result.forgot.empty();
   if (!all_known || !waited_in_vain(ledger, old)) {
+    result.waited = all_known && (ledger.semi_sync_active() || ledger.insisted_throughout());
     result.missing = result.missing.united(ledger.settled(in_flight).minus(has));
   } else if (!ledger.semi_sync_active()) {
     result.missing = result.missing.united(ledger.answered_alone(in_flight).minus(has));
@@ -187,6 +188,10 @@ std::string why_forbidden(const Shortfall& shortfall, const Cluster& cluster, co
   if (!shortfall.missing.empty()) {
     return candidate.name() + " is behind: it never received " + transactions(shortfall.missing.count()) +
            " that the primary had (" + shortfall.missing.to_string() + ")" + alone +
+           (shortfall.waited
+                ? "; they waited for a replica, but nobody saw that it was killed, and one that is "
+                  "shut down answers some of those: start it again, and nothing is lost"
+                : "") +
            "; failover.allow_loss or `pointsman failover --force` accepts their loss";
   }
   if (!shortfall.last_seen.empty()) {

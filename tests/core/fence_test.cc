@@ -377,6 +377,8 @@ TEST_F(Fence, CommitsThatWaitWhenThePrimaryEnds) {
         EXPECT_EQ(core_->change(), nullptr);
         EXPECT_NE(core_->reason().find("db2 is behind: it never received 8 transactions"), std::string::npos)
             << core_->reason();
+        EXPECT_NE(core_->reason().find("nobody saw that it was killed"), std::string::npos)
+            << core_->reason();
       }
     }
   }
