@@ -23,8 +23,9 @@ constexpr Millis commits_timeout{60000};
 constexpr Millis look_pause{50};
 constexpr std::size_t audit_all_every = 10;  // rounds
 constexpr std::size_t log_lines = 250;
-// In the reason of a quarantine; see Limits in the README.
-constexpr const char* undecided = "it was never seen whether its commits waited for a replica";
+// In the reasons of quarantines; see Limits in the README.
+constexpr std::array undecided{"it was never seen whether its commits waited for a replica",
+                               "a MariaDB then answers some of the commits that wait for a replica"};
 
 // Generous: the machines are noisy. A server of MySQL that cannot be undone is copied anew.
 Millis settle_timeout(Product product) {
@@ -146,14 +147,16 @@ std::expected<std::size_t, std::string> Chaos::wait_in_order() {
 }
 
 // A daemon that died together with the primary cannot know whether the primary's last commits were answered,
-// and what it is told to do with them is an operator's decision. Ours costs nothing: the writers know what
-// they were told, and if that is gone the audit says so.
+// nor can any daemon of a MariaDB that was shut down while its replica did not get them; and what it is told
+// to do with them is an operator's decision. Ours costs nothing: the writers know what they were told, and if
+// that is gone the audit says so.
 void Chaos::decide_for_a_person() {
   const auto status = stage_->daemon().status();
   if (!status) return;
   for (const auto& backend : (*status)["backends"]) {
     const std::string trouble = backend.value("trouble", "");
-    if (!trouble.contains(undecided)) continue;
+    const auto is_reason = [&](const char* reason) { return trouble.contains(reason); };
+    if (std::ranges::none_of(undecided, is_reason)) continue;
     const std::string name = backend.value("name", "");
     const auto answer = stage_->daemon().command({"rejoin", name, "--discard"});
     decisions_.push_back({Clock::now(), "the operator discards what only " + name + " has (" + trouble +
