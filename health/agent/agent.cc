@@ -330,7 +330,9 @@ void Agent::keep_memory() {
 // not know: what it has ends earlier.
 bool Agent::lease_is_kept() const {
   const core::GuardMemory& memory = guard_.memory();
-  return kept_.epoch == memory.epoch && kept_.primary == memory.primary && kept_.lease == memory.lease;
+  const bool kills = kept_.kill_hung || !memory.kill_hung;
+  return kept_.epoch == memory.epoch && kept_.primary == memory.primary && kept_.lease == memory.lease &&
+         kills;
 }
 
 // Nobody is told of a lease that a restart of the agent would forget.

@@ -17,7 +17,9 @@
 namespace pointsman::agent {
 namespace {
 
-constexpr std::string_view head = "pointsman-agent role 1";
+constexpr std::string_view head = "pointsman-agent role 2";
+// Of an agent before 2, which did not keep kill_hung.
+constexpr std::string_view old_head = "pointsman-agent role 1";
 constexpr std::size_t longest = 512;  // bytes
 
 std::string failure(std::string_view what, const std::string& path) {
@@ -59,29 +61,33 @@ std::string role_text(const core::GuardMemory& memory, std::string_view boot) {
          "\nprimary=" + (memory.primary ? "1" : "0") +
          "\nlease_ms=" + std::to_string(core::to_ms(memory.lease)) + "\nlease_until_ns=" +
          std::to_string(memory.lease_until ? memory.lease_until->time_since_epoch().count() : 0) +
-         "\nread_only_by_us=" + (memory.read_only_by_us ? "1" : "0") + "\n";
+         "\nread_only_by_us=" + (memory.read_only_by_us ? "1" : "0") +
+         "\nkill_hung=" + (memory.kill_hung ? "1" : "0") + "\n";
 }
 
 std::expected<core::GuardMemory, std::string> parse_role(std::string_view text, std::string_view boot) {
   const auto damaged = [] { return std::unexpected(std::string("it is damaged")); };
-  if (text.size() > longest || !text.starts_with(head) || !text.substr(head.size()).starts_with('\n'))
-    return damaged();
-  text.remove_prefix(head.size() + 1);
+  const std::string_view first = text.substr(0, text.find('\n'));
+  const bool old = first == old_head;
+  if (text.size() > longest || first.size() == text.size() || (first != head && !old)) return damaged();
+  text.remove_prefix(first.size() + 1);
   const auto of_boot = take(text, "boot");
   const auto epoch = take_number(text, "epoch");
   const auto primary = take_number(text, "primary");
   const auto lease = take_number(text, "lease_ms");
   const auto until = take_number(text, "lease_until_ns");
   const auto by_us = take_number(text, "read_only_by_us");
-  if (!of_boot || !epoch || !primary || *primary > 1 || !lease || !until || !by_us || *by_us > 1 ||
-      *lease > std::numeric_limits<std::uint32_t>::max() ||
+  const auto kills = old ? std::optional<std::uint64_t>(0) : take_number(text, "kill_hung");
+  if (!of_boot || !epoch || !primary || *primary > 1 || !lease || !until || !by_us || *by_us > 1 || !kills ||
+      *kills > 1 || *lease > std::numeric_limits<std::uint32_t>::max() ||
       *until > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) || !text.empty())
     return damaged();
   if (*of_boot != boot) return core::GuardMemory{};
   core::GuardMemory memory{.epoch = core::Epoch{*epoch},
                            .primary = *primary == 1,
                            .lease = std::chrono::milliseconds(*lease),
-                           .read_only_by_us = *by_us == 1};
+                           .read_only_by_us = *by_us == 1,
+                           .kill_hung = *kills == 1};
   // The clock goes on over everything but a boot.
   if (*until != 0) memory.lease_until = core::Instant(core::Duration(static_cast<std::int64_t>(*until)));
   return memory;

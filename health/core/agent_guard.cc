@@ -55,7 +55,7 @@ void AgentGuard::on_word(const ProxyWord& word, Epoch epoch, std::optional<Insta
   if (epoch < memory_.epoch) return;
   const bool new_epoch = epoch > memory_.epoch;
   memory_.epoch = epoch;
-  kill_hung_ = word.kill_hung;
+  memory_.kill_hung = word.kill_hung;
   // A proxy that has just started and does not know yet who is primary takes nothing away; leases run on.
   if (word.role == GrantedRole::none) return;
 
@@ -171,7 +171,7 @@ std::vector<AgentGuard::Order> AgentGuard::step(Instant now) {
   if (retry_at_ && now < *retry_at_) return orders;  // a kill that failed too
   retry_at_.reset();
   const bool hangs = silent_since_ && (!booting_ || now - *silent_since_ >= boot_patience);
-  const bool may_kill = kill_hung_ && settings_.kill_hung;
+  const bool may_kill = memory_.kill_hung && settings_.kill_hung;
   if (may_kill && ((fence && hangs && !confirmed) || resists(now))) give(Order::kill);
   // Under a fence the server's own word from before it counts for nothing.
   const bool sure = fence ? confirmed : known_read_only();
@@ -200,7 +200,7 @@ void AgentGuard::on_done(Order order, bool ok, Instant now) {
 
 Instant AgentGuard::next_deadline() const {
   Instant next = Instant::max();
-  const bool may_kill = kill_hung_ && settings_.kill_hung && !ordered(Order::kill);
+  const bool may_kill = memory_.kill_hung && settings_.kill_hung && !ordered(Order::kill);
   const Instant not_before = retry_at_.value_or(Instant::min());
   if (may_kill && enforcing_since_) next = std::max(*enforcing_since_ + patience(), not_before);
   if (may_kill && booting_ && silent_since_ && role_ == GrantedRole::fence)

@@ -28,6 +28,7 @@ struct GuardMemory {
   Duration lease{};  // 0: none is kept
   std::optional<Instant> lease_until{};
   bool read_only_by_us = false;  // it is read-only by our order, or may become so
+  bool kill_hung = false;        // as the proxy's last word says
   bool operator==(const GuardMemory&) const = default;
 };
 
@@ -51,7 +52,8 @@ struct GuardMemory {
 //    proxy's: its orders come one after the other, and it alone knows that no other server is being
 //    promoted. An order that was given up counts as well, until the server has accepted writes for
 //    late_order_limit: one that stood still may have it in its socket.
-//  * A restarted agent goes on with the lease that it had. Should that have run out meanwhile, nobody
+//  * A restarted agent goes on with the lease that it had, and with the leave to kill for it. Should that
+//  have run out meanwhile, nobody
 //    guarded the server; the proxy gets restart_grace to be heard before writes are stopped.
 //  * An agent that was never told a role leaves a running server as it is.
 //  * Words of a lower epoch count for nothing.
@@ -109,7 +111,6 @@ class AgentGuard {
   GuardSettings settings_;
   GuardMemory memory_;
   GrantedRole role_ = GrantedRole::none;
-  bool kill_hung_ = false;  // as the proxy's last word says
   std::optional<Instant> lease_until_;
   bool lease_lost_ = false;      // it ran out, and the role was not granted again
   bool owes_read_only_ = false;  // once: a role was taken away, or the server started without one

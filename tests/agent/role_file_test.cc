@@ -13,8 +13,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const core::GuardMemory primary{
-    .epoch = core::Epoch{7}, .primary = true, .lease = 800ms, .lease_until = core::Instant(5s)};
+const core::GuardMemory primary{.epoch = core::Epoch{7},
+                                .primary = true,
+                                .lease = 800ms,
+                                .lease_until = core::Instant(5s),
+                                .kill_hung = true};
 
 // The folder is made, the file written and replaced, and read again.
 TEST(RoleFile, KeepsTheRole) {
@@ -32,6 +35,18 @@ TEST(RoleFile, IsWorthNothingAfterAReboot) {
   const std::string text = role_text(primary, "boot-1");
   EXPECT_EQ(*parse_role(text, "boot-1"), primary);
   EXPECT_EQ(*parse_role(text, "boot-2"), core::GuardMemory{});
+}
+
+// An agent is upgraded while it guards a primary.
+TEST(RoleFile, ReadsWhatAnOlderAgentKept) {
+  const auto memory = parse_role(
+      "pointsman-agent role 1\nboot=b\nepoch=7\nprimary=1\nlease_ms=800\nlease_until_ns=5000000000\n"
+      "read_only_by_us=0\n",
+      "b");
+  ASSERT_TRUE(memory);
+  core::GuardMemory expected = primary;
+  expected.kill_hung = false;
+  EXPECT_EQ(*memory, expected);
 }
 
 // Cut off at any place, or with any byte changed to another digit or letter: refused, or another number,

@@ -498,6 +498,27 @@ TEST_F(Guard, RemembersTheRoleOverARestart) {
   EXPECT_EQ(after(1ms), Orders{Order::make_read_only});
 }
 
+// The agent of a primary that is cut off is restarted, and a commit there holds up what would make it
+// read-only. Until the proxy is heard again it knows by itself that it may kill; without that the old primary
+// would accept writes beside the new one.
+TEST_F(Guard, RemembersOverARestartThatItMayKill) {
+  for (const bool may_kill : {true, false}) {
+    begin();
+    guard_->on_process(MysqldState::answers, false);
+    server_says(false);
+    guard_->on_word({GrantedRole::primary, may_kill, 800}, Epoch{3}, now_ - 1ms, now_);
+    const GuardMemory memory = guard_->memory();
+    now_ += 500ms;
+    begin(memory);
+    guard_->on_process(MysqldState::answers, false);
+    server_says(false);
+    ASSERT_EQ(after(299ms), Orders{Order::make_read_only});
+    EXPECT_EQ(guard_->next_deadline() == now_ + LeaseBound::patience(800ms), may_kill);
+    EXPECT_EQ(after(LeaseBound::patience(800ms)), may_kill ? Orders{Order::kill} : Orders{});
+    now_ += 1min;
+  }
+}
+
 // The agent comes back after the lease ran out unguarded: the proxy gets a moment to be heard.
 TEST_F(Guard, GivesTheProxyAMomentAfterALongRestart) {
   be_primary();
