@@ -24,6 +24,31 @@ GtidSet replicated(const Server& server) {
 
 namespace {
 
+// What the server committed itself.
+GtidSet written_by(const ServerReport& server, const GtidSet& some) {
+  if (server.flavour == Flavour::mysql) return some.of(server.server_uuid);
+  GtidSet written;
+  const std::string suffix = "-" + std::to_string(server.server_id);
+  for (const auto& [origin, last] : some.newest()) {
+    if (origin.ends_with(suffix)) written = written.united(some.of(origin));
+  }
+  return written;
+}
+
+}  // namespace
+
+GtidSet replicated_from(const Cluster& cluster, const Server& server, const Server& primary,
+                        const GtidSet& known) {
+  if (!server.answered() || server.id == primary.id) return {};
+  GtidSet has = replicated(server);
+  if (cluster.follows(server, primary)) return has;
+  // One that never answered us cannot be told from others: all but a former primary's own may be from there.
+  if (!primary.answered()) return server.promise ? GtidSet{} : has;
+  return has.minus(has.minus(known)).united(written_by(primary.report(), has));
+}
+
+namespace {
+
 // What makes a replica unfit whoever the primary is. Empty: nothing.
 std::string why_unfit(const Server& server, const ReplicaStatus& replica) {
   if (server.report().sources > 1) return "replicates from several sources, which is not supported";

@@ -44,6 +44,10 @@ GtidSet holdings(const Server& server);
 GtidSet last_known_holdings(const Server& server);
 // The same without what the primary never had.
 GtidSet replicated(const Server& server);
+// What of that came from `primary`, which is known to have had `known`, whomever the server replicates from
+// by now: it may have been turned to another one, or to nobody, after it had acknowledged.
+GtidSet replicated_from(const Cluster& cluster, const Server& server, const Server& primary,
+                        const GtidSet& known);
 
 Choice choose(const Cluster& cluster, const ChoiceRules& rules);
 

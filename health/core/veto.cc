@@ -144,8 +144,8 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
     const bool later =
         final || (other.answered() && *candidate.evidence.report_from >= *other.evidence.report_until);
     const bool counts = !(waited_to_the_end && silent);
-    if (later && counts && cluster.follows(other, old))
-      result.missing = result.missing.united(replicated(other).minus(has));
+    if (later && counts)
+      result.missing = result.missing.united(replicated_from(cluster, other, old, ledger.known()).minus(has));
   }
   // What the primary had when it became one may have been acknowledged by the one before.
   result.missing = result.missing.united(ledger.began_with().minus(has));

@@ -110,6 +110,48 @@ TEST(Priority, IsReloaded) {
   EXPECT_EQ(world.core().explain(world.now()).candidate, "db3");
 }
 
+// One replica had all of the last commits, alone, and was turned away from the primary by hand: to the other
+// replica, or to nobody. What it has was acknowledged, so that the other one, which lacks it, does not take
+// over while the primary can be waited for.
+TEST(Chosen, NobodyWithoutWhatOneThatWasTurnedAwayAcknowledged) {
+  struct Case {
+    Flavour flavour;
+    bool before_its_death;
+    bool to_nobody;
+  };
+  for (const Case& c : {Case{Flavour::mysql, false, false}, Case{Flavour::mysql, false, true},
+                        Case{Flavour::mysql, true, false}, Case{Flavour::mariadb, false, false},
+                        Case{Flavour::mariadb, true, false}, Case{Flavour::mariadb, true, true}}) {
+    auto options =
+        servers(3, [](conf::Config& config) { config.replication.semi_sync = conf::SemiSync::required; });
+    options.set = [&](std::vector<ModelServer>& all) {
+      for (auto& server : all) server.flavour = c.flavour;
+    };
+    Scenario world(options);
+    world.run_for(1s);
+    world.cut_replication(2);
+    world.run_for(3s);
+    const auto turn_away = [&] {
+      if (!c.to_nobody) return world.chain(1, 2);
+      world.server(1).replication.reset();
+      world.server(1).semi_sync_replica = false;
+    };
+    world.maintenance(1, true);  // or it would be turned round again
+    if (c.before_its_death) turn_away();
+    world.run_for(500ms);
+    world.power_off(0);
+    if (!c.before_its_death) turn_away();
+    world.mend_replication(2);
+    world.run_for(10s);
+    ASSERT_FALSE(world.missing_on(2, world.acknowledged_by_replica()).empty());
+    EXPECT_FALSE(world.routed());
+    EXPECT_TRUE(contains(world.core().reason(), "db3 is behind: it never received")) << world.core().reason();
+    world.maintenance(1, false);
+    world.start(0);
+    EXPECT_TRUE(world.run_until([&] { return world.routed() == 0U; }, 20s)) << world.core().reason();
+  }
+}
+
 // --- never_promote
 // -----------------------------------------------------------------------------------------------
 
