@@ -130,7 +130,8 @@ void AgentGuard::on_process(MysqldState state, bool started) {
   silent_since_.reset();
   answered_ = false;
   booting_ = started;
-  memory_.read_only_by_us = false;
+  // One that was given before the new process was seen may reach that one.
+  memory_.read_only_by_us = ordered(Order::make_read_only);
   enforcing_since_.reset();
   // Boot fence: whatever its configuration says, it does not serve before somebody says that it may.
   if (started) owes_read_only_ = true;

@@ -479,6 +479,28 @@ TEST_F(Guard, DoesNotFightAPromotion) {
   EXPECT_TRUE(guard_->may_write(now_));
 }
 
+// The agent stood still while its server was restarted and the lease ran out. It orders first and sees the
+// other process then, and is granted the role again: that the order reaches that process is our doing all the
+// same, and the proxy is told, or the server would stay read-only.
+TEST_F(Guard, SaysOfAnOrderThatReachedTheNextProcess) {
+  for (const bool carried_out : {true, false}) {
+    be_primary();
+    ASSERT_EQ(after(2s), Orders{Order::make_read_only});
+    guard_->on_process(MysqldState::exited, false);
+    guard_->on_process(MysqldState::answers, true);
+    server_says(false);
+    hear(GrantedRole::primary, 3);
+    EXPECT_TRUE(step().empty());
+    done(Order::make_read_only);
+    now_ += 10ms;
+    server_says(carried_out);
+    EXPECT_TRUE(step().empty());
+    EXPECT_EQ(guard_->word(now_).lease_lost, carried_out);
+    EXPECT_TRUE(guard_->word(now_).lease_held);
+    now_ += 1min;
+  }
+}
+
 // The agent is restarted on a primary that is cut off: it remembers what it must enforce.
 TEST_F(Guard, RemembersTheRoleOverARestart) {
   be_primary();
