@@ -73,8 +73,12 @@ void World::check_fenced(std::size_t old) {
   if (!servers_[old].may_accept_writes()) return;
   const Host& host = hosts_[old];
   // That the agent had fallen silent long before its server did must have been seen.
+  // Of a server whose end was seen no agent is needed; another run of it, writable against the rule, may have
+  // begun since.
   const bool guard_was_gone = host.answered_at > host.heard_at + config_.heartbeat.warntime + notice;
-  if (guard_was_gone && host.agent->guards_since() == Instant::max())
+  const bool other_run =
+      verdict(old) == Verdict::crashed && host.booted_writable && servers_[old].started > host.answered_at;
+  if (guard_was_gone && !other_run && host.agent->guards_since() == Instant::max())
     return violated("another server is promoted while nobody guards " + name(old) + ", which was known");
   if (excuse(old)) return;
   const Instant ended = agent(old).right_ended();
