@@ -10,7 +10,9 @@
 //    ran there, nobody stops that;
 //  * a commit there waits for a replica, and neither clients may be ended (kill_clients) nor the server be
 //    killed (kill_hung): it cannot be made read-only, and nobody else commits meanwhile.
-// For being made read-only or killed when a lease ends nothing is excused: LeaseBound must leave that time.
+// What a server that was replaced answers without a replica while nobody looks after it is not among what
+// must be kept (goes_on_unguarded()). For being made read-only or killed when a lease ends nothing is
+// excused: LeaseBound must leave that time.
 #include <algorithm>
 
 #include "tests/sim/world.h"
@@ -33,6 +35,15 @@ bool World::may_kill() const {
 }
 Duration World::reaction() const {
   return std::clamp<Duration>(config_.heartbeat.lease / 4, 100ms, 300ms);
+}
+
+// It was replaced, and goes on for whoever reaches it, because its agent died or stalled just when it was cut
+// off. What it answers now without a replica is promised by nobody.
+bool World::goes_on_unguarded(std::size_t i) const {
+  if (!has_agents() || config_.heartbeat.lease == 0s) return false;
+  const auto& known = core_ ? core_->cluster().primary : std::nullopt;
+  const std::string of_record = known ? name(index(*known)) : stored_.primary;
+  return !of_record.empty() && of_record != name(i) && hosts_[i].agent->guards_since() == Instant::max();
 }
 
 std::optional<std::string> World::excuse(std::size_t i) const {

@@ -295,6 +295,7 @@ class World {
   void schedule_apply(std::size_t i);
   void apply_one(std::size_t i);
   void acknowledge(std::size_t source, std::size_t replica);
+  void answer_alone(std::size_t i, const Transaction& transaction);  // without a replica
   void replication_tick();
   void write();
   // Call before and after anything that may change whether a server serves.
@@ -310,6 +311,7 @@ class World {
   void check_writers();
   void check_fenced(std::size_t old);
   std::optional<std::string> excuse(std::size_t i) const;
+  bool goes_on_unguarded(std::size_t i) const;
   bool may_kill() const;  // an agent its server, by both configurations
   core::Duration reaction() const;
   void violated(std::string what);

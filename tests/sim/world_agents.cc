@@ -284,7 +284,7 @@ void World::write_beside() {
       server.waiting_since = now();
       direct_.insert(transaction);
     } else {
-      acknowledged_.push_back(transaction);
+      answer_alone(i, transaction);
     }
     time_.after(options_.replication_time, [this, i] { replicate_from(i); });
   }

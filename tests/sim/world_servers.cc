@@ -1,5 +1,6 @@
 // The servers among themselves, and the clients.
 #include <algorithm>
+#include <utility>
 
 #include "tests/sim/world.h"
 
@@ -105,6 +106,10 @@ void World::acknowledge(std::size_t source, std::size_t replica) {
   }
 }
 
+void World::answer_alone(std::size_t i, const Transaction& transaction) {
+  if (!goes_on_unguarded(i)) acknowledged_.push_back(transaction);
+}
+
 void World::schedule_apply(std::size_t i) {
   if (applying_[i] || !servers_[i].replication || servers_[i].replication->relay.empty()) return;
   applying_[i] = true;
@@ -140,8 +145,7 @@ void World::replication_tick() {
     if (server.semi_sync_mode == conf::SemiSync::preferred && semi_sync_clients(i) == 0 && !patient) {
       server.semi_sync_active = false;
       if (server.answers()) {
-        acknowledged_.insert(acknowledged_.end(), server.waiting.begin(), server.waiting.end());
-        server.waiting.clear();
+        for (const auto& t : std::exchange(server.waiting, {})) answer_alone(i, t);
       }
     }
   }
@@ -166,7 +170,7 @@ void World::write() {
     server.waiting.push_back(transaction);
     server.waiting_since = now();
   } else {
-    acknowledged_.push_back(transaction);
+    answer_alone(i, transaction);
     traffic_[i] = now();
   }
   time_.after(options_.replication_time, [this, i] { replicate_from(i); });
