@@ -182,21 +182,22 @@ Recovery compare_after_restart(const Cluster& cluster, const Server& primary) {
       }
       continue;
     }
-    if (!cluster.follows(server, primary)) continue;
-    if (*server.evidence.report_from < restarted) {
+    const bool follows = cluster.follows(server, primary);
+    if (follows && *server.evidence.report_from < restarted) {
       recovery.ask = server.id;
       continue;
     }
-    const GtidSet has = replicated(server);
+    const GtidSet has = replicated_from(cluster, server, primary, {});
     if (primary.report().executed.contains(has)) continue;
-    if (*primary.evidence.report_from < *server.evidence.report_until) {
+    if (follows && *primary.evidence.report_from < *server.evidence.report_until) {
       // It may merely have received what a primary that was just made writable has written since.
       recovery.ask = primary.id;
-    } else if (has.contains(primary.report().executed)) {
+    } else if (follows && has.contains(primary.report().executed)) {
       ahead.push_back(&server);
     } else {
       recovery.why_not = "restarted and lacks " + has.minus(primary.report().executed).to_string() +
-                         ", which " + server.name() + " has, and has what that one lacks";
+                         ", which " + server.name() + " has" +
+                         (follows ? ", and has what that one lacks" : "");
     }
   }
   if (ahead.empty()) return recovery;

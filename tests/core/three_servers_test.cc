@@ -152,6 +152,34 @@ TEST(Chosen, NobodyWithoutWhatOneThatWasTurnedAwayAcknowledged) {
   }
 }
 
+// The same, and the primary comes back from a crash without what that replica has: it is not made writable.
+TEST(Chosen, NotThePrimaryThatLostWhatOneThatWasTurnedAwayHas) {
+  for (const bool to_nobody : {false, true}) {
+    auto options = servers(3, [](conf::Config& config) {
+      config.replication.semi_sync = conf::SemiSync::required;
+      config.failover.automatic = false;
+    });
+    Scenario world(options);
+    world.run_for(1s);
+    world.cut_replication(2);
+    world.run_for(3s);
+    world.crash(0);
+    if (!to_nobody) world.chain(1, 2);
+    if (to_nobody) world.server(1).replication.reset();
+    world.run_for(1s);
+    const auto& log = world.server(1).log;
+    world.server(0).log.take_back(log.order()[log.order().size() - 3]);
+    world.start(0);
+    world.run_for(10s);
+    EXPECT_FALSE(world.routed());
+    EXPECT_FALSE(world.server(0).accepts_writes());
+    EXPECT_TRUE(contains(world.core().reason(), "which db2 has")) << world.core().reason();
+    const auto request = world.failover(0, true);
+    ASSERT_TRUE(world.run_until_answered(request));
+    EXPECT_EQ(world.routed(), 0U) << "a person may accept the loss";
+  }
+}
+
 // --- never_promote
 // -----------------------------------------------------------------------------------------------
 
