@@ -1,6 +1,7 @@
 // Three and more servers: who takes over, who never does, and what becomes of a replica of a replica.
 #include <gtest/gtest.h>
 
+#include "health/core/candidate.h"
 #include "health/core/topology.h"
 #include "tests/sim/scenario.h"
 
@@ -115,18 +116,12 @@ TEST(Priority, IsReloaded) {
 // over while the primary can be waited for.
 TEST(Chosen, NobodyWithoutWhatOneThatWasTurnedAwayAcknowledged) {
   struct Case {
-    Flavour flavour;
     bool before_its_death;
     bool to_nobody;
   };
-  for (const Case& c : {Case{Flavour::mysql, false, false}, Case{Flavour::mysql, false, true},
-                        Case{Flavour::mysql, true, false}, Case{Flavour::mariadb, false, false},
-                        Case{Flavour::mariadb, true, false}, Case{Flavour::mariadb, true, true}}) {
+  for (const Case& c : {Case{false, false}, Case{false, true}, Case{true, false}, Case{true, true}}) {
     auto options =
         servers(3, [](conf::Config& config) { config.replication.semi_sync = conf::SemiSync::required; });
-    options.set = [&](std::vector<ModelServer>& all) {
-      for (auto& server : all) server.flavour = c.flavour;
-    };
     Scenario world(options);
     world.run_for(1s);
     world.cut_replication(2);
@@ -150,6 +145,30 @@ TEST(Chosen, NobodyWithoutWhatOneThatWasTurnedAwayAcknowledged) {
     world.start(0);
     EXPECT_TRUE(world.run_until([&] { return world.routed() == 0U; }, 20s)) << world.core().reason();
   }
+}
+
+// What a MariaDB that replicates from nobody has of the primary: what that one wrote, in all domains, also
+// after it was heard last.
+TEST(Chosen, CountsWhatCameFromThePrimary) {
+  conf::Config config;
+  for (const char* name : {"db1", "db2"}) {
+    config.backends.emplace_back().name = name;
+    config.backends.back().address = {name, 3306};
+  }
+  Cluster cluster(config, Instant(1h));
+  const auto set = [](const char* text) { return *GtidSet::parse(Flavour::mariadb, text); };
+  const auto answers = [&](std::size_t i, const char* executed) {
+    ServerReport report;
+    report.flavour = Flavour::mariadb;
+    report.server_id = static_cast<std::uint32_t>(i + 1);
+    report.executed = set(executed);
+    cluster.servers[i].evidence.on_probe_ok(report, Instant(1h), Instant(1h), 1ms);
+  };
+  answers(0, "0-1-50,0-3-20");
+  answers(1, "0-1-60,0-3-30,0-11-4,5-1-3");
+  EXPECT_EQ(replicated_from(cluster, cluster.servers[1], cluster.servers[0], set("0-1-50,0-3-20")),
+            set("0-1-60,0-3-20,5-1-3"));
+  EXPECT_TRUE(replicated_from(cluster, cluster.servers[0], cluster.servers[0], {}).empty()) << "of itself";
 }
 
 // The same, and the primary comes back from a crash without what that replica has: it is not made writable.
