@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/concat.h"
@@ -24,6 +26,8 @@ constexpr core::Duration settle_pause = std::chrono::milliseconds(5);
 // A wait inside the server does not end when the applier breaks, so it is taken in slices.
 constexpr std::chrono::milliseconds longest_slice{1000};
 constexpr core::Duration events_timeout = std::chrono::seconds(25);
+constexpr core::Duration look_pause = std::chrono::milliseconds(5);
+constexpr unsigned max_looks = 10;
 constexpr unsigned lock_wait_timeout_errno = 1205;
 constexpr unsigned no_such_thread_errno = 1094;
 constexpr unsigned not_owner_errno = 1095;
@@ -280,15 +284,48 @@ CommandRunner::Outcome CommandRunner::make_read_only_by_force() {
   return done;
 }
 
+namespace {
+
+bool waits_for_replica(const ResultTable& processlist, std::size_t row) {
+  return processlist.text(row, {"State"}).contains("semi-sync ACK");
+}
+
+// The sessions that commit; "": none does. `waits`: one of them for a replica.
+std::string committing(const ResultTable& processlist, const OwnAccounts& own, bool& waits) {
+  std::string list;
+  waits = false;
+  for (std::size_t row = 0; row < processlist.rows(); ++row) {
+    const bool waiting = waits_for_replica(processlist, row);
+    if (!is_client(processlist, row, own) || (!waiting && processlist.text(row, {"State"}) != "Commit"))
+      continue;
+    waits = waits || waiting;
+    list += concat(processlist.number(row, {"Id"}), waiting ? " waits," : ",");
+  }
+  return list;
+}
+
+}  // namespace
+
+// Of commits that wait together for a replica, MariaDB has one session wait for all. Ended before the others
+// it would let them go on, and they answer their clients as if a replica had their commits. So it is ended
+// last; and which one that is shows only when nothing moves any more, as it does soon when no replica
+// acknowledges.
 CommandRunner::Outcome CommandRunner::end_client_sessions() {
-  const auto list = session_.connection().query("SHOW PROCESSLIST", soon());
+  const auto look = [this] { return session_.connection().query("SHOW PROCESSLIST", soon()); };
+  auto list = look();
+  std::string before;
+  for (unsigned looks = 1; list && looks < max_looks; ++looks) {
+    bool waits = false;
+    std::string now = committing(*list, own(), waits);
+    if (now.empty() || (waits && now == before)) break;
+    before = std::move(now);
+    std::this_thread::sleep_for(look_pause);
+    list = look();
+  }
   if (!list) return std::unexpected(list.error());
-  // Of commits that wait together for a replica, MariaDB has one session wait for all. Ended before the
-  // others it would let them go on, and they answer their clients as if a replica had their commits.
-  for (const bool waits_for_all : {false, true}) {
+  for (const bool last : {false, true}) {
     for (std::size_t row = 0; row < list->rows(); ++row) {
-      if (!is_client(*list, row, own())) continue;
-      if (list->text(row, {"State"}).contains("semi-sync ACK") != waits_for_all) continue;
+      if (!is_client(*list, row, own()) || waits_for_replica(*list, row) != last) continue;
       if (auto killed = kill(list->number(row, {"Id"})); !killed) return killed;
     }
   }

@@ -99,8 +99,8 @@ TEST_P(SemiSyncLive, WaitingCommitIsNotAcknowledgedByTheFence) {
   EXPECT_TRUE(eventually(0, waiting_sessions(), "0"));
 }
 
-// Many commits wait together: none of their clients hears that they are safe, in whatever order the sessions
-// are ended.
+// Many commits wait together: none of their clients hears that they are safe, whichever of the sessions waits
+// for all of them, and be that only about to.
 TEST_P(SemiSyncLive, ManyWaitingCommitsAreNotAcknowledgedByTheFence) {
   ASSERT_NO_FATAL_FAILURE(start(1));
   auto primary = commands(0);
