@@ -121,6 +121,7 @@ Chaos::Outcome Chaos::prepare() {
   audit_ = std::make_unique<Audit>(*stage_);
   if (auto made = audit_->prepare(0); !made) return made;
   std::vector<std::filesystem::path> sockets;
+  sockets.reserve(stage_->hosts().size());
   for (std::size_t i = 0; i < stage_->hosts().size(); ++i) sockets.push_back(stage_->server(i).socket_path());
   witness_ = std::make_unique<Witness>(std::move(sockets));
   nemesis_ = std::make_unique<Nemesis>(*stage_, *disk_);
@@ -159,8 +160,9 @@ void Chaos::decide_for_a_person() {
     if (std::ranges::none_of(undecided, is_reason)) continue;
     const std::string name = backend.value("name", "");
     const auto answer = stage_->daemon().command({"rejoin", name, "--discard"});
-    decisions_.push_back({Clock::now(), "the operator discards what only " + name + " has (" + trouble +
-                                            "): " + (answer ? answer->out + answer->err : answer.error())});
+    std::string text = "the operator discards what only ";
+    text.append(name).append(" has (").append(trouble).append("): ");
+    decisions_.push_back({Clock::now(), text.append(answer ? answer->out + answer->err : answer.error())});
   }
 }
 

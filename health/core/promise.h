@@ -27,7 +27,7 @@ struct Promise {
   // Nobody saw that it was killed, or that its clients were ended before: a MariaDB that is shut down answers
   // some of the commits that wait for a replica.
   bool end_unseen = false;
-  std::string why;             // a sentence
+  std::string why;  // a sentence
   bool operator==(const Promise&) const = default;
 };
 
@@ -35,7 +35,7 @@ struct Promise {
 // it.
 struct TakingBack {
   GtidSet errant;
-  GtidSet reign;                  // as in TakeBack, and so the next
+  GtidSet reign;  // as in TakeBack, and so the next
   bool not_if_shut_down = false;
   bool operator==(const TakingBack&) const = default;
 };
