@@ -109,6 +109,7 @@ TEST_P(SemiSyncLive, ManyWaitingCommitsAreNotAcknowledgedByTheFence) {
     PM_ASSERT_OK((*primary)(core::MakeWritable{SemiSync::required}));
     std::atomic<unsigned> acknowledged = 0;
     std::vector<std::thread> writers;
+    writers.reserve(clients);
     for (unsigned i = 0; i < clients; ++i) {
       writers.emplace_back([&] {
         if (application(0).execute("INSERT INTO t (v) VALUES ('waits')")) ++acknowledged;

@@ -239,7 +239,7 @@ void World::hear_bytes(std::size_t i, LinkKind link, const std::vector<std::uint
   if (now() < suspended_until_)
     return daemon_after(0us, [this, i, link, bytes] { hear_bytes(i, link, bytes); });
   if (now() < stalled_until_) {
-    frames_waiting_.push_back([this, i, link, bytes] { hear_bytes(i, link, bytes); });
+    frames_waiting_.emplace_back([this, i, link, bytes] { hear_bytes(i, link, bytes); });
     return;
   }
   const auto hear = [&](std::span<const std::uint8_t> frame) { hear_frame(i, link, frame); };
