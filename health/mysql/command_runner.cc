@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "health/mysql/boot_clock.h"
@@ -26,11 +25,6 @@ constexpr core::Duration settle_pause = std::chrono::milliseconds(5);
 // A wait inside the server does not end when the applier breaks, so it is taken in slices.
 constexpr std::chrono::milliseconds longest_slice{1000};
 constexpr core::Duration events_timeout = std::chrono::seconds(25);
-constexpr core::Duration look_pause = std::chrono::milliseconds(5);
-constexpr unsigned max_looks = 10;
-constexpr unsigned lock_wait_timeout_errno = 1205;
-constexpr unsigned no_such_thread_errno = 1094;
-constexpr unsigned not_owner_errno = 1095;
 
 // What a server says that finds relay logs missing which it knows of: MariaDB 1201, MySQL 1871 and 1872. It
 // neither starts to replicate then nor (MariaDB) takes another source before it has forgotten the old one.
@@ -41,7 +35,7 @@ bool lacks_relay_logs(const Failure& failure) {
 }
 
 core::Instant soon() {
-  return boot_now() + CommandRunner::statement_timeout;
+  return boot_now() + statement_timeout;
 }
 
 }  // namespace
@@ -76,7 +70,7 @@ CommandResult CommandRunner::operator()(const core::EndOccupants& command) {
   if (!occupants) return std::unexpected(occupants.error());
   for (const auto& occupant : *occupants) {
     if (std::ranges::find(command.threads, occupant.thread) == command.threads.end()) continue;
-    if (auto done = kill(occupant.thread); !done) return std::unexpected(done.error());
+    if (auto done = write_stop().end_session(occupant.thread); !done) return std::unexpected(done.error());
   }
   return report();
 }
@@ -233,124 +227,9 @@ CommandResult CommandRunner::operator()(const core::PromptReplicas&) {
   return report();
 }
 
-// The server waits for running statements and commits up to lock_wait_timeout, in whole seconds. Our own
-// deadline is later, so that it is the server that gives up, and the variable surely keeps its old value.
-CommandRunner::Outcome CommandRunner::become_read_only(std::chrono::milliseconds timeout) {
-  const auto seconds = std::max(std::chrono::ceil<std::chrono::seconds>(timeout), std::chrono::seconds(1));
-  if (auto done = execute(concat("SET SESSION lock_wait_timeout = ", seconds.count())); !done) return done;
-  auto done =
-      session_.dialect().make_read_only(session_.connection(), boot_now() + seconds + statement_timeout);
-  if (!done && done.error().server_errno == lock_wait_timeout_errno) {
-    done.error().kind = FailureKind::timeout;
-    done.error().text +=
-        concat(" (after ", seconds.count(),
-               " s: a long statement, LOCK TABLES, or a commit that waits for a semi-synchronous"
-               " replica holds it up; still writable)");
-  }
-  return done;
-}
-
 CommandResult CommandRunner::operator()(const core::MakeReadOnly& command) {
-  Outcome done;
-  if (command.stop_events) done = stop_scheduler(session_, soon());
-  if (done && command.clients_first) done = end_client_sessions();
-  if (done) done = become_read_only(command.timeout);
-  const auto held_up = [&] {
-    return !done && done.error().kind == FailureKind::timeout && session_.is_open();
-  };
-  if (held_up() && command.end_clients) {
-    done = make_read_only_by_force();
-  } else if (held_up()) {
-    done = name_holders(std::move(done), command.end_holders);
-    if (command.end_holders && held_up()) {
-      if (auto second = become_read_only(std::chrono::seconds(1)); second) done = second;
-    }
-  }
-  if (done && command.end_clients) done = end_client_sessions();
-  if (!done) return std::unexpected(done.error());
+  if (auto done = write_stop().make_read_only(command); !done) return std::unexpected(done.error());
   return report();
-}
-
-CommandRunner::Outcome CommandRunner::make_read_only_by_force() {
-  Outcome done;
-  for (std::size_t round = 0; round < max_kill_rounds; ++round) {
-    if (done = end_client_sessions(); !done) return done;
-    done = session_.dialect().release_waiting_commits(session_.connection(), soon());
-    if (done) done = become_read_only(std::chrono::seconds(1));
-    const auto admitted = session_.dialect().admit_clients(session_.connection(), soon());
-    if (done && !admitted) done = admitted;
-    if (done || done.error().kind != FailureKind::timeout || !session_.is_open()) return done;
-  }
-  return done;
-}
-
-namespace {
-
-bool waits_for_replica(const ResultTable& processlist, std::size_t row) {
-  return processlist.text(row, {"State"}).contains("semi-sync ACK");
-}
-
-// The sessions that commit; "": none does. `waits`: one of them for a replica.
-std::string committing(const ResultTable& processlist, const OwnAccounts& own, bool& waits) {
-  std::string list;
-  waits = false;
-  for (std::size_t row = 0; row < processlist.rows(); ++row) {
-    const bool waiting = waits_for_replica(processlist, row);
-    if (!is_client(processlist, row, own) || (!waiting && processlist.text(row, {"State"}) != "Commit"))
-      continue;
-    waits = waits || waiting;
-    list += concat(processlist.number(row, {"Id"}), waiting ? " waits," : ",");
-  }
-  return list;
-}
-
-}  // namespace
-
-// Of commits that wait together for a replica, MariaDB has one session wait for all. Ended before the others
-// it would let them go on, and they answer their clients as if a replica had their commits. So it is ended
-// last; and which one that is shows only when nothing moves any more, as it does soon when no replica
-// acknowledges.
-CommandRunner::Outcome CommandRunner::end_client_sessions() {
-  const auto look = [this] { return session_.connection().query("SHOW PROCESSLIST", soon()); };
-  auto list = look();
-  std::string before;
-  for (unsigned looks = 1; list && looks < max_looks; ++looks) {
-    bool waits = false;
-    std::string now = committing(*list, own(), waits);
-    if (now.empty() || (waits && now == before)) break;
-    before = std::move(now);
-    std::this_thread::sleep_for(look_pause);
-    list = look();
-  }
-  if (!list) return std::unexpected(list.error());
-  for (const bool last : {false, true}) {
-    for (std::size_t row = 0; row < list->rows(); ++row) {
-      if (!is_client(*list, row, own()) || waits_for_replica(*list, row) != last) continue;
-      if (auto killed = kill(list->number(row, {"Id"})); !killed) return killed;
-    }
-  }
-  return {};
-}
-
-CommandRunner::Outcome CommandRunner::kill(std::uint64_t thread) {
-  auto killed = execute(concat("KILL ", thread));
-  if (killed) return killed;
-  const auto number = killed.error().server_errno;
-  return number == no_such_thread_errno || number == not_owner_errno ? Outcome() : killed;
-}
-
-CommandRunner::Outcome CommandRunner::name_holders(Outcome failed, bool end) {
-  const auto occupants = find_occupants(session_, own(), true, soon());
-  if (!occupants) return failed;
-  std::size_t named = 0;
-  for (const auto& occupant : *occupants) {
-    // One that idles in a transaction holds up nobody.
-    if (occupant.kind == core::Occupant::Kind::transaction && occupant.statement.empty()) continue;
-    if (++named <= max_named) failed.error().text += concat(named == 1 ? ": " : "; ", describe(occupant));
-    if (!end || occupant.kind == core::Occupant::Kind::backup) continue;
-    if (auto killed = kill(occupant.thread); !killed) return killed;
-  }
-  return failed;
 }
 
 bool CommandRunner::follows_already(const core::ServerReport& report, const core::Follow& command) const {
@@ -373,14 +252,11 @@ CommandResult CommandRunner::operator()(const core::Follow& command) {
   const auto before = report();
   if (!before || follows_already(*before, command)) return before;
   if (!before->read_only) {
-    auto done = become_read_only(std::chrono::seconds(1));
-    if (!done && done.error().kind == FailureKind::timeout && session_.is_open())
-      done = make_read_only_by_force();
-    if (!done) return std::unexpected(done.error());
+    if (auto done = write_stop().make_read_only_at_any_price(); !done) return std::unexpected(done.error());
   }
   // Not on a replica that only changes its source: its readers need not notice.
   if (!before->read_only || before->semi_sync.source_enabled) {
-    if (auto done = end_client_sessions(); !done) return std::unexpected(done.error());
+    if (auto done = write_stop().end_clients(); !done) return std::unexpected(done.error());
   }
   // Half turned by a daemon that was killed then: what it applies waits for a replica of its own, and so
   // would the end of its applier. Nobody else commits here.

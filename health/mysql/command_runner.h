@@ -8,6 +8,7 @@
 #include "health/core/time.h"
 #include "health/mysql/session.h"
 #include "health/mysql/survey.h"
+#include "health/mysql/write_stop.h"
 
 namespace pointsman::mysql {
 
@@ -39,30 +40,17 @@ class CommandRunner {
   core::CommandResult operator()(const core::EndOccupants& command);
   core::CommandResult operator()(const core::EnableEvents& command);
 
-  // Of a statement that the server should answer at once.
-  static constexpr core::Duration statement_timeout = std::chrono::seconds(10);
   // How long Follow waits to see the replica connected; what it sees then is in the report.
   static constexpr core::Duration follow_settle = std::chrono::seconds(3);
-  static constexpr std::size_t max_kill_rounds = 3;
-  static constexpr std::size_t max_named = 3;  // sessions that hold it up, in one error
 
  private:
   using Outcome = std::expected<void, core::Failure>;
 
   Outcome start_following(const core::Follow& command, const core::GtidSet& executed);
+  WriteStop write_stop() { return {session_, own()}; }
   OwnAccounts own() const { return {settings_.monitor_user, settings_.replication.user}; }
   Outcome execute(std::string_view sql, std::string_view shown = {});
   core::CommandResult report();
-  Outcome become_read_only(std::chrono::milliseconds timeout);
-  // Ends the sessions of everybody but replication and us. Those that end by themselves meanwhile do not
-  // matter.
-  Outcome end_client_sessions();
-  // Gone by itself meanwhile is as good; and so is an account above ours (MySQL's SYSTEM_USER), which
-  // super_read_only stops all the same.
-  Outcome kill(std::uint64_t thread);
-  // Adds to an error who it is that holds up the change to read-only, and with `end` ends them.
-  Outcome name_holders(Outcome failed, bool end);
-  Outcome make_read_only_by_force();
   Outcome start_stopped_applier(const core::ReplicaStatus& replica);
   Outcome apply_what_is_received();
   Outcome wait_until_connected();
