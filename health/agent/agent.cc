@@ -199,9 +199,10 @@ void Agent::on_probe(mysql::ProbeResult result) {
   if (stopping_) return;
   watch_.check();
   // Of a process that is no more; or begun before this one was known, and perhaps of the one before.
-  if (watch_.state() == ProcessWatch::State::runs && result.started < watch_.found_at()) return;
   const bool running = watch_.state() == ProcessWatch::State::runs;
-  if (running) leaving_ = !result.outcome && leaves(result.outcome.error().kind);
+  if (running && result.started < watch_.found_at()) return;
+  if (running && result.outcome) leaving_ = false;
+  if (running && !result.outcome && leaves(result.outcome.error().kind)) leaving_ = true;
   if (result.outcome) {
     answered_at_ = result.finished;
     guard_.on_report(*result.outcome, result.started);

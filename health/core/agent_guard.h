@@ -53,8 +53,8 @@ struct GuardMemory {
 //    promoted. An order that was given up counts as well, until the server has accepted writes for
 //    late_order_limit: one that stood still may have it in its socket.
 //  * A restarted agent goes on with the lease that it had, and with the leave to kill for it. Should that
-//  have run out meanwhile, nobody
-//    guarded the server; the proxy gets restart_grace to be heard before writes are stopped.
+//    have run out meanwhile, nobody guarded the server; the proxy gets restart_grace to be heard before
+//    writes are stopped.
 //  * An agent that was never told a role leaves a running server as it is.
 //  * Words of a lower epoch count for nothing.
 class AgentGuard {

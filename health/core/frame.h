@@ -30,8 +30,8 @@
 //   36  1+n  the sender's name: length 1 to 16, bytes of [A-Za-z0-9_.-]
 //   then the body:
 //     proxy's word: role u8, flags u8, lease in ms u32
-//     agent's word: mysqld u8, flags u8, silence in ms u16, fenced epoch u64, number of GTIDs u8 (0 to 2),
-//     and each
+//     agent's word: mysqld u8 (with 128: killed), flags u8, silence in ms u16, fenced epoch u64, number of
+//     GTIDs u8 (0 to 2), and each
 //       kind u8: 1 MariaDB: domain u32, server u32, sequence number u64; 2 MySQL: uuid 16 bytes, number u64;
 //       3 and 4 the same, not committed by the server itself but received from its source
 //   then the MAC over all before it: 16 bytes, or 4 for the method crc.

@@ -153,7 +153,8 @@ Shortfall shortfall(const Cluster& cluster, const Server& candidate, std::option
   const Duration in_flight = cluster.config.monitor.interval / 2;
   const bool all_known = ledger.has_samples() && all_asked && result.forgot.empty();
   if (!all_known || !waited_in_vain(ledger, old)) {
-    result.waited = all_known && (ledger.semi_sync_active() || ledger.insisted_throughout());
+    result.perhaps_answered = all_known && may_have_been_shut_down(old) &&
+                              (ledger.semi_sync_active() || ledger.insisted_throughout());
     result.missing = result.missing.united(ledger.settled(in_flight).minus(has));
   } else if (!ledger.semi_sync_active()) {
     result.missing = result.missing.united(ledger.answered_alone(in_flight).minus(has));
@@ -188,7 +189,7 @@ std::string why_forbidden(const Shortfall& shortfall, const Cluster& cluster, co
   if (!shortfall.missing.empty()) {
     return candidate.name() + " is behind: it never received " + transactions(shortfall.missing.count()) +
            " that the primary had (" + shortfall.missing.to_string() + ")" + alone +
-           (shortfall.waited
+           (shortfall.perhaps_answered
                 ? "; they waited for a replica, but nobody saw that it was killed, and one that is "
                   "shut down answers some of those: start it again, and nothing is lost"
                 : "") +

@@ -25,7 +25,7 @@ ChoiceRules rules_for(const Server& primary, const JudgeTimes& times);
 // What stands against a candidate because of transactions.
 struct Shortfall {
   GtidSet missing;                       // the primary surely had these, the candidate never received them
-  bool waited = false;                   // those did so for a replica, but it may have been shut down
+  bool perhaps_answered = false;         // those waited for a replica, but it may have been shut down
   std::vector<std::string> unheard;      // replicas that may have acknowledged more and cannot be asked
   std::optional<GtidSet> alone_since{};  // since then the primary answered commits without a replica
   GtidSet last_seen{};                   // not empty: it did, and what it committed after this nobody saw
