@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "health/agent/exit_status.h"
 #include "health/io/clock.h"
 #include "health/io/system_text.h"
 
@@ -168,7 +169,8 @@ void ProcessWatch::check() {
 }
 
 void ProcessWatch::on_exit() {
-  if (state_ == State::runs && threads_) by_signal_ = threads_->by_signal();
+  // Should it have ended between two looks, its parent may have taken it from /proc before us.
+  by_signal_ = by_signal_ || (threads_ && threads_->by_signal()) || ended_by_signal(pidfd_).value_or(false);
   forget_process();
   search_.start_after({});
   change(State::exited, false);
