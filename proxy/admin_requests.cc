@@ -60,6 +60,12 @@ std::string names_of(const core::Cluster& cluster) {
   return text;
 }
 
+AdminRequests::OnChange answer_to(const std::shared_ptr<Responder>& responder) {
+  return [responder](const auto& result) {
+    result ? responder->ok({{"message", *result}}) : responder->fail(result.error());
+  };
+}
+
 }  // namespace
 
 void AdminRequests::handle(const json& request, const ResponderPtr& responder) {
@@ -73,9 +79,7 @@ void AdminRequests::handle(const json& request, const ResponderPtr& responder) {
   if (command == "failover") return change(request, responder, false);
   if (command == "drain") return drain(request, responder);
   if (command == "reload") {
-    return parts_.reload([responder](const auto& result) {
-      result ? responder->ok({{"message", *result}}) : responder->fail(result.error());
-    });
+    return parts_.reload(answer_to(responder));
   }
   order(request, responder, command);
 }
@@ -94,8 +98,7 @@ void AdminRequests::drain(const json& request, const ResponderPtr& responder) {
   if (request.contains("timeout_ms"))
     timeout = std::chrono::milliseconds(arguments.number("timeout_ms", 0, max_drain_ms));
   if (!arguments.bad().empty()) return responder->fail(arguments.bad());
-  const auto result = parts_.drain(timeout);
-  return result ? responder->ok({{"message", *result}}) : responder->fail(result.error());
+  parts_.drain(timeout, answer_to(responder));
 }
 
 void AdminRequests::events(const json& request, const ResponderPtr& responder) {

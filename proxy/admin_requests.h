@@ -24,7 +24,7 @@ class Heartbeats;
 class AdminRequests {
  public:
   // A sentence about what changed, or why not. It may come later, or, when we end first, never.
-  using OnReload = std::function<void(const std::expected<std::string, std::string>&)>;
+  using OnChange = std::function<void(const std::expected<std::string, std::string>&)>;
 
   struct Parts {
     Control& control;
@@ -34,9 +34,9 @@ class AdminRequests {
     const Heartbeats* heartbeats;  // null: no backend has an agent
     const FormerProcesses& formers;
     core::Instant started;
-    std::function<void(OnReload)> reload;
-    // A sentence; nullopt: for as long as the configuration says.
-    std::function<std::expected<std::string, std::string>(std::optional<core::Duration>)> drain;
+    std::function<void(OnChange)> reload;
+    // nullopt: for as long as the configuration says.
+    std::function<void(std::optional<core::Duration>, OnChange)> drain;
     std::function<std::optional<core::Duration>()> drain_left;  // nullopt: it does not drain
   };
 

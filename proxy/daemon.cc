@@ -67,7 +67,8 @@ class Daemon {
                                                        agent_callbacks(), std::move(beginning.links))),
         requests_({control_, *workers_, history_, mailbox_, heartbeats_.get(), formers_, io::now(),
                    [this](auto answer) { reload(std::move(answer)); },
-                   [this](auto timeout) { return drain(timeout); }, [this] { return drain_.left(); }}),
+                   [this](auto timeout, auto answer) { drain(timeout, std::move(answer)); },
+                   [this] { return drain_.left(); }}),
         admin_(loop_, config_.admin.socket,
                [this](const nlohmann::json& request, const std::shared_ptr<Responder>& responder) {
                  requests_.handle(request, responder);
@@ -76,7 +77,7 @@ class Daemon {
                   heartbeats_.get(), *log_}),
         handover_(loop_, *log_, state_dir_.path(), handover_callbacks()),
         successor_(loop_, *log_, std::move(beginning.start.command), systemd_.environment()),
-        drain_(loop_, *log_, *workers_, formers_, [this] { stop("drained"); }),
+        drain_(loop_, mailbox_, *log_, *workers_, formers_, [this] { stop("drained"); }),
         watchdog_(loop_, [this] { systemd_.watchdog(); }),
         terminate_(loop_, SIGTERM, [this] { stop("SIGTERM"); }),
         interrupt_(loop_, SIGINT, [this] { stop("SIGINT"); }),
@@ -109,9 +110,9 @@ class Daemon {
   // What counts at once; a sentence about all that has changed.
   std::expected<std::string, std::string> apply(const ReadAgain& read);
   // And by a new process what does not.
-  void reload(AdminRequests::OnReload answer);
+  void reload(AdminRequests::OnChange answer);
 
-  std::expected<std::string, std::string> drain(std::optional<core::Duration> timeout);
+  void drain(std::optional<core::Duration> timeout, AdminRequests::OnChange answer);
 
   Handover::Callbacks handover_callbacks();
   std::string why_no_takeover() const;
@@ -258,11 +259,10 @@ std::string Daemon::for_systemd() const {
 // --- drain
 
 // systemd is told at the end alone: STOPPING=1 begins TimeoutStopSec=.
-std::expected<std::string, std::string> Daemon::drain(std::optional<core::Duration> timeout) {
-  if (handover_.under_way()) return std::unexpected("another process takes over at this moment");
-  std::string text = drain_.begin(timeout.value_or(config_.proxy.drain_timeout));
+void Daemon::drain(std::optional<core::Duration> timeout, AdminRequests::OnChange answer) {
+  if (handover_.under_way()) return answer(std::unexpected("another process takes over at this moment"));
+  drain_.begin(timeout.value_or(config_.proxy.drain_timeout), std::move(answer));
   systemd_.status(for_systemd());
-  return text;
 }
 
 // --- takeover by another process
@@ -325,9 +325,12 @@ void Daemon::leave(Channel channel, const nlohmann::json& said, const ProcessHan
   if (heartbeats_) heartbeats_->leave();
   control_.leave();
   formers_.drop_all();
-  // What workers were asked comes back to objects that are about to go.
+  // What workers were told and asked comes back to objects that are about to go.
+  std::promise<void> acted;
   std::promise<void> answered;
+  workers_->when_acted([&] { acted.set_value(); });
   workers_->list_sessions(0, [&](const std::vector<SessionInfo>&) { answered.set_value(); });
+  acted.get_future().wait();
   answered.get_future().wait();
   const auto limit = said.find("drain_timeout_ms");
   const bool told = limit != said.end() && limit->is_number_integer();
@@ -368,7 +371,7 @@ std::expected<std::string, std::string> Daemon::apply(const ReadAgain& read) {
   return read.text;
 }
 
-void Daemon::reload(AdminRequests::OnReload answer) {
+void Daemon::reload(AdminRequests::OnChange answer) {
   const auto read = ReadAgain::of(config_);
   if (!read) return answer(std::unexpected(read.error()));
   // The new process would take all of the file.
@@ -384,7 +387,12 @@ void Daemon::reload(AdminRequests::OnReload answer) {
     if (!applied) return answer(std::unexpected(applied.error()));
     if (waits && !starts_one) text += "; no new process is started: " + why_no_successor;
   }
-  if (!starts_one) return answer(text);
+  if (!starts_one) {
+    // When nobody can connect to an address that is no longer in it.
+    return workers_->when_acted([this, answer = std::move(answer), text] {
+      (void)mailbox_.post([answer, text] { answer(text); });  // not taken: the daemon ends
+    });
+  }
   successor_.start([answer = std::move(answer), text, at_once](const std::string& why_not) {
     if (why_not.empty()) return answer(text + "; a new process has taken over");
     if (!at_once) return answer(unchanged(why_not));

@@ -116,6 +116,10 @@ void Worker::announce(RoutePtr route, std::shared_ptr<void> acted) {
   });
 }
 
+void Worker::when_acted(std::shared_ptr<void> acted) {
+  wish([&](Wishes& w) { w.acted.push_back(std::move(acted)); });
+}
+
 void Worker::trust(TrustedNetworksPtr trusted) {
   wish([&](Wishes& w) { w.trusted = std::move(trusted); });
 }

@@ -59,6 +59,8 @@ class Worker final : private SessionOwner, private Listener::Events, private Int
   // Acted on in the loop's next iteration; `acted` is released afterwards, on the worker's thread (or when it
   // stops). Of several changes only the last is seen.
   void announce(RoutePtr route, std::shared_ptr<void> acted);
+  // Releases it likewise when everything is done that was told before.
+  void when_acted(std::shared_ptr<void> acted);
   // Of connections that come from now on.
   void trust(TrustedNetworksPtr trusted);
   // Any thread. False: the worker is stopping or flooded, and `task` was not taken.
@@ -72,10 +74,10 @@ class Worker final : private SessionOwner, private Listener::Events, private Int
   // What the control loop wants, at most one of each, so that it can never be lost to a full queue.
   struct Wishes {
     RoutePtr route;
-    std::vector<std::shared_ptr<void>> acted;  // released when `route` has been acted on
     TrustedNetworksPtr trusted;
     std::vector<std::pair<unsigned, io::Descriptor>> listen;
     std::vector<unsigned> stop_listening;
+    std::vector<std::shared_ptr<void>> acted;  // released when all of this is granted
     bool stop = false;
     bool announced = false;
   };

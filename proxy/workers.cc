@@ -91,6 +91,7 @@ class Workers::Impl {
   void keep_files(bool kept);
   void stop();
   void set_route(RoutePtr route, std::function<void()> applied);
+  void when_acted(std::function<void()> acted);
   const RoutePtr& route() const { return route_; }
   core::Instant last_traffic(core::BackendId backend) const;
   SessionCounts counts() const;
@@ -223,11 +224,10 @@ std::expected<void, std::string> Workers::Impl::relisten(const conf::Proxy& prox
 }
 
 void Workers::Impl::stop_accepting() {
-  for (const unsigned id : ids_) {
+  sockets_.clear();  // the workers have descriptors of their own
+  for (const unsigned id : std::exchange(ids_, {})) {
     for (auto& worker : workers_) worker->stop_listening(id);
   }
-  ids_.clear();
-  sockets_.clear();
 }
 
 void Workers::Impl::keep_files(bool kept) {
@@ -267,6 +267,11 @@ void Workers::Impl::set_route(RoutePtr route, std::function<void()> applied) {
   route_ = usable(route) ? std::move(route) : no_route();
   const auto acted = applied ? std::make_shared<WhenAllDone>(std::move(applied)) : nullptr;
   for (auto& worker : workers_) worker->announce(route_, acted);
+}
+
+void Workers::Impl::when_acted(std::function<void()> acted) {
+  const auto all = std::make_shared<WhenAllDone>(std::move(acted));
+  for (auto& worker : workers_) worker->when_acted(all);
 }
 
 core::Instant Workers::Impl::last_traffic(core::BackendId backend) const {
@@ -364,6 +369,9 @@ void Workers::set_route(RoutePtr route) {
 }
 void Workers::set_route(RoutePtr route, std::function<void()> applied) {
   impl_->set_route(std::move(route), std::move(applied));
+}
+void Workers::when_acted(std::function<void()> acted) {
+  impl_->when_acted(std::move(acted));
 }
 RoutePtr Workers::route() const {
   return impl_->route();

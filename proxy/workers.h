@@ -81,6 +81,10 @@ class Workers {
   // run.
   void set_route(RoutePtr route, std::function<void()> applied);
 
+  // Calls `acted` when every worker has done all that it was told by the calls before, and has closed the
+  // sockets that it should: once, on a worker's thread, or on this one when the workers do not run.
+  void when_acted(std::function<void()> acted);
+
   // The one that was set last.
   RoutePtr route() const;
 

@@ -1,6 +1,7 @@
 #include "proxy/service_sockets.h"
 
 #include <atomic>
+#include <future>
 #include <string>
 #include <thread>
 #include <vector>
@@ -124,7 +125,10 @@ TEST(ServiceSockets, Relisten) {
 
   options.listen = {{"127.0.0.2", 0}};
   ASSERT_TRUE(proxy.workers().relisten(options));
-  EXPECT_TRUE(eventually([&] { return !Peer::connect(first); }));
+  std::promise<void> acted;
+  proxy.workers().when_acted([&] { acted.set_value(); });
+  acted.get_future().wait();
+  EXPECT_FALSE(Peer::connect(first));
   ASSERT_TRUE(session->send_all("still here"));
   EXPECT_EQ(session->read(10), "still here");
 }
