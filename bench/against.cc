@@ -183,7 +183,7 @@ AgainstBench::Outcome AgainstBench::run_once(AgainstRun& run) {
   run.back_ms = to_ms(Clock::now() - restoring);
   std::this_thread::sleep_until(event_ + timeline_after);
   wait_until_on_schedule(writers_, schedule_);
-  for (const auto& writer : writers_) writer->stop();
+  stop_all(writers_);
   return evaluate(run, Clock::now());
 }
 

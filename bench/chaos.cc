@@ -215,7 +215,7 @@ Chaos::Outcome Chaos::play(const RoundPlan& plan, ChaosRound& round) {
   if (auto wrote = wait_for_commits(writers, "although all is in order"); !wrote)
     return finish(wrote.error());
   const Moment ended = Clock::now();
-  for (const auto& writer : writers) writer->stop();
+  stop_all(writers);
   // What the writers still wrote has to arrive; and it is still in order.
   const auto primary = wait_in_order();
   if (!primary) return finish(primary.error());

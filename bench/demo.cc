@@ -58,7 +58,7 @@ std::expected<int, std::string> Demo::run() {
   Outcome told = tell();
   if (told && options_.stay && !stop_.asked()) told = stay();
   board_->stop();
-  for (auto& writer : writers_) writer->stop();
+  stop_all(writers_);
   if (!told) {
     return std::unexpected(told.error() + "\nthe daemon's log says:\n" + stage_->daemon().log_tail(15));
   }

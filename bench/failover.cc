@@ -148,7 +148,7 @@ Outcome FailoverBench::move_primary(FailoverRun& run, std::size_t from) {
   }
   std::this_thread::sleep_until(*event + timeline_after);
   wait_until_on_schedule(*writers, schedule_);
-  for (const auto& writer : *writers) writer->stop();
+  stop_all(*writers);
   const Moment end = Clock::now();
   if (auto settled = stage_->wait_settled(to, settle_timeout); !settled)
     return std::unexpected(settled.error());
@@ -190,7 +190,7 @@ Outcome FailoverBench::stay_calm(FailoverRun& run, std::size_t primary) {
   if (!alive) return std::unexpected(alive.error());
   calm.mended_ms = to_ms(*alive - mended);
   std::this_thread::sleep_until(event + timeline_after);
-  for (const auto& writer : *writers) writer->stop();
+  stop_all(*writers);
   Recording recording = record(*writers, Clock::now());
   if (auto settled = stage_->wait_settled(primary, settle_timeout); !settled) return settled;
 

@@ -34,6 +34,11 @@ Writer::~Writer() {
   stop();
 }
 
+void stop_all(std::span<const std::unique_ptr<Writer>> writers) {
+  for (const auto& writer : writers) writer->request_stop();
+  for (const auto& writer : writers) writer->stop();
+}
+
 void Writer::stop() {
   thread_.request_stop();
   if (thread_.joinable()) thread_.join();
@@ -54,25 +59,28 @@ void Writer::write(const std::stop_token& stop) {
          interruptions_.size() < max_interruptions) {
     if (sql_) {
       if (!wait_until_due(stop)) break;
-      write_row();
+      write_row(stop);
     } else {
-      reconnect();
+      reconnect(stop);
     }
   }
   sql_.reset();
 }
 
-// false: it is to stop.
+// false: it is to stop; also below.
 bool Writer::wait_until_due(const std::stop_token& stop) {
   if (!options_.schedule) return true;
   const Moment due = options_.schedule->due(options_.number, record_.size());
-  if (Clock::now() >= due) return true;
+  return Clock::now() >= due || wait_until(due, stop);
+}
+
+bool Writer::wait_until(Moment when, const std::stop_token& stop) {
   std::unique_lock lock(waiting_);
-  wait_.wait_until(lock, stop, due, [] { return false; });
+  wait_.wait_until(lock, stop, when, [] { return false; });
   return !stop.stop_requested();
 }
 
-void Writer::reconnect() {
+void Writer::reconnect(const std::stop_token& stop) {
   auto connected = options_.connect();
   if (connected) {
     connected_ = Clock::now();
@@ -83,18 +91,18 @@ void Writer::reconnect() {
     }
     return;
   }
-  failed_try();
+  failed_try(stop);
 }
 
-void Writer::failed_try() {
+void Writer::failed_try(const std::stop_token& stop) {
   if (interrupted_) {
     const std::scoped_lock lock(mutex_);
     ++interruptions_.back().failed;
   }
-  std::this_thread::sleep_for(options_.pace.retry_pause);
+  wait_until(Clock::now() + options_.pace.retry_pause, stop);
 }
 
-void Writer::write_row() {
+void Writer::write_row(const std::stop_token& stop) {
   const std::uint64_t number = next_++;
   const auto done =
       sql_->execute("INSERT INTO " + options_.table + " VALUES (" + std::to_string(options_.run) + ", " +
@@ -102,7 +110,7 @@ void Writer::write_row() {
   const Moment now = Clock::now();
   if (!done) {
     sql_.reset();
-    if (interrupted_) return failed_try();  // logged in, but not to a server that takes writes
+    if (interrupted_) return failed_try(stop);  // logged in, but not to a server that takes writes
     const std::scoped_lock lock(mutex_);
     interruptions_.push_back({.began = now, .connected = {}, .committed = {}, .error = done.error().text});
     interrupted_ = true;
@@ -115,7 +123,7 @@ void Writer::write_row() {
   }
   committing_since_.store(connected_.time_since_epoch().count(), std::memory_order_relaxed);
   count_.fetch_add(1, std::memory_order_relaxed);
-  if (options_.pace.think_time.count() > 0) std::this_thread::sleep_for(options_.pace.think_time);
+  if (options_.pace.think_time.count() > 0) wait_until(now + options_.pace.think_time, stop);
 }
 
 }  // namespace pointsman::bench

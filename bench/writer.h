@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -67,8 +69,10 @@ class Writer {
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  // Ends after the statement that runs, which is bounded by `connect`.
+  // Ends after the statement that runs, which is bounded by `connect`; a pause is cut short.
   void stop();
+  // The same without waiting for the end.
+  void request_stop() { thread_.request_stop(); }
 
   std::uint64_t commits() const { return count_.load(std::memory_order_relaxed); }
   // When the connection was made on which the last commit was acknowledged; the epoch: none yet.
@@ -82,9 +86,10 @@ class Writer {
  private:
   void write(const std::stop_token& stop);
   bool wait_until_due(const std::stop_token& stop);
-  void reconnect();
-  void failed_try();
-  void write_row();
+  bool wait_until(Moment when, const std::stop_token& stop);
+  void reconnect(const std::stop_token& stop);
+  void failed_try(const std::stop_token& stop);
+  void write_row(const std::stop_token& stop);
 
   Options options_;
   std::mutex waiting_;
@@ -100,5 +105,8 @@ class Writer {
   std::atomic<Span::rep> committing_since_{0};
   std::jthread thread_;  // last: starts when all of the above is there
 };
+
+// Ends them together: a thousand that are told one by one would take a thousand pauses.
+void stop_all(std::span<const std::unique_ptr<Writer>> writers);
 
 }  // namespace pointsman::bench
