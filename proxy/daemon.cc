@@ -77,7 +77,7 @@ class Daemon {
                   heartbeats_.get(), *log_}),
         handover_(loop_, *log_, state_dir_.path(), handover_callbacks()),
         successor_(loop_, *log_, std::move(beginning.start.command), systemd_.environment()),
-        drain_(loop_, mailbox_, *log_, *workers_, formers_, [this] { stop("drained"); }),
+        drain_(loop_, *log_, *workers_, formers_, [this] { stop("drained"); }),
         watchdog_(loop_, [this] { systemd_.watchdog(); }),
         terminate_(loop_, SIGTERM, [this] { stop("SIGTERM"); }),
         interrupt_(loop_, SIGINT, [this] { stop("SIGINT"); }),
@@ -113,6 +113,8 @@ class Daemon {
   void reload(AdminRequests::OnChange answer);
 
   void drain(std::optional<core::Duration> timeout, AdminRequests::OnChange answer);
+  // Workers::when_acted() on the loop's thread.
+  void when_workers_acted(std::function<void()> then);
 
   Handover::Callbacks handover_callbacks();
   std::string why_no_takeover() const;
@@ -261,8 +263,15 @@ std::string Daemon::for_systemd() const {
 // systemd is told at the end alone: STOPPING=1 begins TimeoutStopSec=.
 void Daemon::drain(std::optional<core::Duration> timeout, AdminRequests::OnChange answer) {
   if (handover_.under_way()) return answer(std::unexpected("another process takes over at this moment"));
-  drain_.begin(timeout.value_or(config_.proxy.drain_timeout), std::move(answer));
+  drain_.begin(timeout.value_or(config_.proxy.drain_timeout));
+  when_workers_acted([this, answer = std::move(answer)] { answer(drain_.closed()); });
   systemd_.status(for_systemd());
+}
+
+void Daemon::when_workers_acted(std::function<void()> then) {
+  workers_->when_acted([this, then = std::move(then)] {
+    (void)mailbox_.post(then);  // not taken: the daemon ends
+  });
 }
 
 // --- takeover by another process
@@ -389,9 +398,7 @@ void Daemon::reload(AdminRequests::OnChange answer) {
   }
   if (!starts_one) {
     // When nobody can connect to an address that is no longer in it.
-    return workers_->when_acted([this, answer = std::move(answer), text] {
-      (void)mailbox_.post([answer, text] { answer(text); });  // not taken: the daemon ends
-    });
+    return when_workers_acted([answer = std::move(answer), text] { answer(text); });
   }
   successor_.start([answer = std::move(answer), text, at_once](const std::string& why_not) {
     if (why_not.empty()) return answer(text + "; a new process has taken over");

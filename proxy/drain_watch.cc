@@ -14,31 +14,26 @@ constexpr core::Duration look_period = std::chrono::milliseconds(100);
 
 }  // namespace
 
-DrainWatch::DrainWatch(io::Loop& loop, io::Mailbox& mailbox, io::Log& log, Workers& workers,
-                       FormerProcesses& formers, std::function<void()> over)
-    : mailbox_(mailbox),
-      log_(log),
-      workers_(workers),
-      formers_(formers),
-      over_(std::move(over)),
-      timer_(loop, [this] { look(); }) {}
+DrainWatch::DrainWatch(io::Loop& loop, io::Log& log, Workers& workers, FormerProcesses& formers,
+                       std::function<void()> over)
+    : log_(log), workers_(workers), formers_(formers), over_(std::move(over)), timer_(loop, [this] {
+        look();
+      }) {}
 
-void DrainWatch::begin(core::Duration most, std::function<void(const std::string&)> refusing) {
+void DrainWatch::begin(core::Duration most) {
+  most_ = most;
   until_ = io::now() + most;
-  timer_.start_every(look_period);
   workers_.stop_accepting();
-  workers_.when_acted([this, most, refusing = std::move(refusing)] {
-    // On a worker's thread. Not taken when the daemon ends already.
-    (void)mailbox_.post([this, most, refusing] {
-      refusing_ = true;                 // and who waited at the sockets is a session now
-      timer_.start_every(look_period);  // anew, so that the answer is sent before the end
-      const std::uint64_t now = sessions();
-      log_.info("draining", {{"sessions", now}, {"timeout_ms", core::to_ms(most)}});
-      refusing("new clients are refused; " + std::to_string(now) +
-               (now == 1 ? " session is" : " sessions are") + " served for " + conf::format_duration(most) +
-               " at most, then the daemon ends");
-    });
-  });
+  timer_.start_every(look_period);
+}
+
+std::string DrainWatch::closed() {
+  closed_ = true;                   // and who waited at the sockets is a session now
+  timer_.start_every(look_period);  // anew, so that the answer is sent before the end
+  const std::uint64_t now = sessions();
+  log_.info("draining", {{"sessions", now}, {"timeout_ms", core::to_ms(most_)}});
+  return "new clients are refused; " + std::to_string(now) + (now == 1 ? " session is" : " sessions are") +
+         " served for " + conf::format_duration(most_) + " at most, then the daemon ends";
 }
 
 std::optional<core::Duration> DrainWatch::left() const {
@@ -53,7 +48,7 @@ std::uint64_t DrainWatch::sessions() const {
 void DrainWatch::look() {
   const std::uint64_t now = sessions();
   const bool over = io::now() >= *until_;
-  if (!over && (!refusing_ || now > 0 || !formers_.reports().empty())) return;
+  if (!over && (!closed_ || now > 0 || !formers_.reports().empty())) return;
   if (now > 0) log_.warn("sessions_ended", {{"sessions", now}, {"why", "drain_timeout"}});
   timer_.stop();
   over_();

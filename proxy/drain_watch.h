@@ -7,7 +7,6 @@
 #include "health/core/time.h"
 #include "health/io/log.h"
 #include "health/io/loop.h"
-#include "health/io/mailbox.h"
 #include "health/io/timer.h"
 #include "proxy/former_processes.h"
 #include "proxy/workers.h"
@@ -19,12 +18,14 @@ namespace pointsman::proxy {
 class DrainWatch {
  public:
   // `over` is called once, when no session is left or the time is over.
-  DrainWatch(io::Loop& loop, io::Mailbox& mailbox, io::Log& log, Workers& workers, FormerProcesses& formers,
+  DrainWatch(io::Loop& loop, io::Log& log, Workers& workers, FormerProcesses& formers,
              std::function<void()> over);
 
-  // For `most` at most; again: with another time. `refusing` is called when no client can connect any more,
-  // with a sentence for who asked.
-  void begin(core::Duration most, std::function<void(const std::string&)> refusing);
+  // For `most` at most; again: with another time. The workers close their sockets, and closed() is to be
+  // called when they have.
+  void begin(core::Duration most);
+  // No client can connect any more. A sentence for who asked.
+  std::string closed();
   bool begun() const { return until_.has_value(); }
   // nullopt: not begun.
   std::optional<core::Duration> left() const;
@@ -33,13 +34,13 @@ class DrainWatch {
   std::uint64_t sessions() const;  // ours and those of former processes
   void look();
 
-  io::Mailbox& mailbox_;
   io::Log& log_;
   Workers& workers_;
   FormerProcesses& formers_;
   std::function<void()> over_;
   std::optional<core::Instant> until_;
-  bool refusing_ = false;
+  core::Duration most_{};
+  bool closed_ = false;
   io::Timer timer_;
 };
 

@@ -1,20 +1,29 @@
 // Knowing that a process dies before the kernel says that it is dead.
 #include "health/agent/process_watch.h"
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
+#include "health/agent/exit_status.h"
 #include "health/agent/thread_states.h"
 #include "health/io/clock.h"
+#include "health/io/descriptor.h"
 #include "tests/io/loop_until.h"
 #include "tests/testbed/files.h"
 #include "tests/testbed/process.h"
@@ -25,6 +34,15 @@ namespace {
 namespace fs = std::filesystem;
 using State = ProcessWatch::State;
 
+// Kernels keep an exit status with the pidfd since 6.15.
+bool pidfd_keeps_exit_status() {
+  utsname name{};
+  int major = 0;
+  int minor = 0;
+  if (::uname(&name) != 0 || std::sscanf(name.release, "%d.%d", &major, &minor) != 2) return false;
+  return std::tuple(major, minor) >= std::tuple(6, 15);
+}
+
 class Watch : public testing::Test {
  protected:
   void SetUp() override {
@@ -34,12 +52,18 @@ class Watch : public testing::Test {
   }
   std::string socket() const { return directory_.path() / "s"; }
   void start_victim(unsigned megabytes, unsigned threads) {
-    auto started = testbed::Process::start(
-        {.argv = {AGENT_VICTIM, socket(), std::to_string(megabytes), std::to_string(threads)},
-         .directory = directory_.path(),
-         .output = directory_.path() / "output"});
+    start_victim({socket(), std::to_string(megabytes), std::to_string(threads)});
+  }
+  void start_victim(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), AGENT_VICTIM);
+    auto started = testbed::Process::start({.argv = std::move(arguments),
+                                            .directory = directory_.path(),
+                                            .output = directory_.path() / "output"});
     ASSERT_TRUE(started) << started.error();
     victim_ = std::move(*started);
+  }
+  io::Descriptor pidfd() const {
+    return io::Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, victim_.pid(), 0)));
   }
   void watch() {
     watch_.emplace(loop_, socket(), [this](bool started) {
@@ -115,6 +139,34 @@ TEST_F(Watch, KnowsOfACrashBeforeItsCoreIsWritten) {
   watch();
   ASSERT_TRUE(reaches(State::runs));
   dies_of(SIGSEGV, "SIGSEGV, 512 MiB, 50 threads");
+}
+
+// A small server is gone, and waited for, between two looks at it.
+TEST_F(Watch, KnowsThatASignalEndedWhatItDidNotSeeDie) {
+  start_victim(1, 1);
+  watch();
+  ASSERT_TRUE(reaches(State::runs));
+  victim_.kill();
+  ASSERT_TRUE(reaches(State::exited));
+  EXPECT_EQ(watch_->by_signal(), pidfd_keeps_exit_status());
+}
+
+TEST_F(Watch, ExitStatusOfAPidfd) {
+  start_victim(1, 1);
+  const io::Descriptor killed = pidfd();
+  ASSERT_TRUE(killed);
+  EXPECT_EQ(ended_by_signal(killed.get()), std::nullopt) << "it runs";
+  victim_.kill();
+  EXPECT_EQ(ended_by_signal(killed.get()), pidfd_keeps_exit_status() ? std::optional(true) : std::nullopt);
+
+  start_victim({});  // which ends at once, as it is not told what to be
+  const io::Descriptor ended = pidfd();
+  ASSERT_TRUE(ended);
+  ASSERT_TRUE(victim_.wait(std::chrono::seconds(10)));
+  EXPECT_EQ(ended_by_signal(ended.get()), pidfd_keeps_exit_status() ? std::optional(false) : std::nullopt);
+
+  const io::Descriptor nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  EXPECT_EQ(ended_by_signal(nothing.get()), std::nullopt) << "no pidfd";
 }
 
 // The first thread ends and the others go on, which is no death; nor is the end of one of the others. That
