@@ -174,8 +174,8 @@ Log::Log(const conf::Log& options, std::shared_ptr<LogSink> sink)
 
 Log::~Log() {
   sink_->stop_waiting();
-  logger_.reset();
   writer_.reset();  // writes the rest and joins
+  logger_.reset();  // so that its last owner is this thread
 }
 
 void Log::write(conf::LogLevel level, std::string_view event, std::span<const LogField> fields) noexcept {

@@ -45,8 +45,6 @@ int main(int argc, char** argv) {
   const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
   ::setrlimit(RLIMIT_CORE, &unlimited);  // where it is not allowed there is no core, and it dies all the same
 
-  std::signal(SIGSEGV, SIG_DFL);  // of which a sanitizer makes an exit
-
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return complain("mmap");
   ::madvise(memory, bytes, MADV_NOHUGEPAGE);  // many small pages take longest to free
