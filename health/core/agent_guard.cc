@@ -15,6 +15,12 @@ constexpr Duration retry_pause = 100ms;
 // and killed again without end.
 constexpr Duration boot_patience = 15s;
 
+// MySQL becomes read-only when its commits have ended, and one that waits for a replica does not end because
+// its client does. On MariaDB it does.
+bool acknowledgement_is_due(const ServerReport& report) {
+  return report.flavour == Flavour::mysql && !report.read_only && report.semi_sync.source_waiting > 0;
+}
+
 }  // namespace
 
 const char* to_string(AgentGuard::Order order) {
@@ -96,6 +102,11 @@ void AgentGuard::on_word(const ProxyWord& word, Epoch epoch, std::optional<Insta
 
 void AgentGuard::on_report(const ServerReport& report, Instant asked) {
   if (reported_at_ && asked < *reported_at_) return;
+  if (!acknowledgement_is_due(report)) {
+    unacknowledged_since_.reset();
+  } else if (!unacknowledged_since_ || !report_ || report_->executed != report.executed) {
+    unacknowledged_since_ = asked;
+  }
   report_ = report;
   reported_at_ = asked;
   writable_since_ = report.read_only ? std::nullopt : std::optional(writable_since_.value_or(asked));
@@ -127,6 +138,7 @@ void AgentGuard::on_process(MysqldState state, bool started) {
   if (!started && !process_gone()) return;
   report_.reset();
   reported_at_.reset();
+  unacknowledged_since_.reset();
   silent_since_.reset();
   answered_ = false;
   booting_ = started;
@@ -203,7 +215,8 @@ Instant AgentGuard::next_deadline() const {
   Instant next = Instant::max();
   const bool may_kill = memory_.kill_hung && settings_.kill_hung && !ordered(Order::kill);
   const Instant not_before = retry_at_.value_or(Instant::min());
-  if (may_kill && enforcing_since_) next = std::max(*enforcing_since_ + patience(), not_before);
+  if (may_kill && enforcing_since_)
+    next = std::max(*enforcing_since_ + (commits_stand_still() ? Duration::zero() : patience()), not_before);
   if (may_kill && booting_ && silent_since_ && role_ == GrantedRole::fence)
     next = std::min(next, std::max(*silent_since_ + boot_patience, not_before));
   if (retry_at_) next = *retry_at_;  // nothing is ordered before that

@@ -43,8 +43,9 @@ struct GuardMemory {
 //  * A server that hangs is killed, where that is allowed, when a fence is ordered.
 //  * The same where a server cannot be made read-only, because it hangs or because a statement or a commit
 //    holds that up: nobody knows when that ends, and what has begun can be committed until then. Under a
-//    fence, for which the proxy waits, it has enforce_limit. When the lease is over, LeaseBound::patience:
-//    after LeaseBound::reaction the proxy promotes another one.
+//    fence, for which the proxy waits, it has enforce_limit; none, if its commits have waited in vain for a
+//    replica that long already. When the lease is over, LeaseBound::patience: after LeaseBound::reaction the
+//    proxy promotes another one.
 //  * A server that starts while the host has no good primary's role is made read-only before anything
 //    else.
 //  * What was made read-only here, for want of a lease, under a fence or as it started, we say to be so
@@ -103,7 +104,14 @@ class AgentGuard {
   Duration patience() const {
     return role_ == GrantedRole::fence ? enforce_limit : LeaseBound::patience(memory_.lease);
   }
-  bool resists(Instant now) const { return enforcing_since_ && now - *enforcing_since_ >= patience(); }
+  bool resists(Instant now) const {
+    return enforcing_since_ && (commits_stand_still() || now - *enforcing_since_ >= patience());
+  }
+  // What a fence of such a server would wait for.
+  bool commits_stand_still() const {
+    return role_ == GrantedRole::fence && unacknowledged_since_ &&
+           *reported_at_ - *unacknowledged_since_ >= enforce_limit;
+  }
   bool known_read_only() const { return report_ && report_->read_only; }
   bool process_gone() const;
   bool ordered(Order order) const;
@@ -124,6 +132,8 @@ class AgentGuard {
   MysqldState process_ = MysqldState::unknown;
   std::optional<ServerReport> report_;  // of the process that runs
   std::optional<Instant> reported_at_;  // asked at
+  // Since then it waits, by each of its reports, for a replica, and no commit was acknowledged.
+  std::optional<Instant> unacknowledged_since_;
   std::optional<Instant> silent_since_;
   bool answered_ = false;  // the process that runs, be it with an error
   bool booting_ = false;   // it was seen to start, and has not answered yet

@@ -316,6 +316,70 @@ TEST_F(Guard, KillsAServerThatCannotBeFenced) {
   EXPECT_EQ(after(1h), Orders{Order::make_read_only});
 }
 
+// Its replica is cut off with it: since then no commit was acknowledged, and a MySQL server becomes read-only
+// after the last of them only. It is ended as the fence comes.
+TEST_F(Guard, KillsAServerWhoseCommitsHaveWaitedLongEnough) {
+  const auto report = [this](unsigned waiting, const char* executed, Flavour flavour = Flavour::mysql) {
+    ServerReport said;
+    said.flavour = flavour;
+    said.read_only = false;
+    said.executed = *GtidSet::parse(flavour, executed);
+    said.semi_sync.source_waiting = waiting;
+    guard_->on_report(said, now_);
+  };
+  constexpr auto before = "11111111-1111-1111-1111-111111111111:1-5";
+  constexpr auto later = "11111111-1111-1111-1111-111111111111:1-6";
+  const auto fenced_after = [&](auto story) {
+    be_primary();
+    story();
+    hear(GrantedRole::fence, 4);
+    return step();
+  };
+  const auto pass = [this](Duration time) { now_ += time; };
+  const Duration limit = AgentGuard::enforce_limit;
+  EXPECT_EQ(fenced_after([&] {
+              report(2, before);
+              pass(limit);
+              report(4, before);
+              pass(50ms);
+            }),
+            (Orders{Order::kill, Order::make_read_only}));
+  EXPECT_EQ(fenced_after([&] {
+              report(2, before);
+              pass(limit - 1ms);
+              report(4, before);
+              pass(50ms);
+            }),
+            Orders{Order::make_read_only})
+      << "not long enough, as far as it said";
+  now_ += 1ms;
+  report(4, before);
+  EXPECT_EQ(guard_->next_deadline(), now_ - 1ms) << "it is due at once";
+  EXPECT_EQ(step(), Orders{Order::kill});
+  EXPECT_EQ(fenced_after([&] {
+              report(2, before);
+              pass(limit);
+              report(4, later);
+            }),
+            Orders{Order::make_read_only})
+      << "some were acknowledged";
+  EXPECT_EQ(fenced_after([&] {
+              report(2, before);
+              pass(limit);
+              report(0, before);
+              report(2, before);
+            }),
+            Orders{Order::make_read_only})
+      << "nobody waited meanwhile";
+  EXPECT_EQ(fenced_after([&] {
+              report(2, "0-1-5", Flavour::mariadb);
+              pass(limit);
+              report(2, "0-1-5", Flavour::mariadb);
+            }),
+            Orders{Order::make_read_only})
+      << "MariaDB's end with their clients";
+}
+
 // The primary hangs and the host is cut off: the other server is promoted when the lease is over, so this one
 // may never come to itself again.
 TEST_F(Guard, KillsAServerThatHangsWhenTheLeaseRunsOut) {
