@@ -191,8 +191,14 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
                 server.name() + ": replicated although it is the primary, and was made to end that"));
       return;
     case Duty::semi_sync:
-      // Asked again only after a pause, should the server not keep it.
-      if (!errand.outdated) patience_[errand.backend] = {Duty::semi_sync, now + longest_pause, {}, {}};
+      // Asked again only after a pause, should the server not keep it. A first pause is short, as the role
+      // has two steps (SetSemiSyncSource::replica_there).
+      if (!errand.outdated) {
+        Patience& patience = patience_[errand.backend];
+        if (patience.not_before < now - longest_pause) patience.pause = {};
+        patience.last_error.clear();
+        hold_off(errand, now);
+      }
       outbox_.record(about(
           "semi_sync", cluster_, server,
           server.name() + (server.report().semi_sync.source_enabled ? " is now the semi-sync source"
@@ -250,12 +256,17 @@ void Caretaker::finished_follow(const Errand& errand, Instant now) {
   answer(server.id, true, server.name() + " replicates from " + primary->name());
 }
 
-void Caretaker::failed(const Errand& errand, const std::string& why, Instant now) {
-  Server& server = cluster_.at(errand.backend);
+Caretaker::Patience& Caretaker::hold_off(const Errand& errand, Instant now) {
   Patience& patience = patience_[errand.backend];
   patience.duty = errand.duty;
   patience.pause = std::clamp(patience.pause * 2, first_pause, longest_pause);
   patience.not_before = now + patience.pause;
+  return patience;
+}
+
+void Caretaker::failed(const Errand& errand, const std::string& why, Instant now) {
+  Server& server = cluster_.at(errand.backend);
+  Patience& patience = hold_off(errand, now);
   server.trouble = why;
   answer(server.id, false, server.name() + ": " + why);
   if (patience.last_error == why) return;  // the same words are not repeated in the history

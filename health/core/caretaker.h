@@ -100,6 +100,8 @@ class Caretaker {
   void quarantine(Server& server, const Server& primary, const std::string& why);
   void put_in_quarantine(Server& server, const std::string& text);
   void start(Duty duty, Server& server, Command command, Duration limit, Instant now);
+  // It is not tried again for a while, each time for a longer one.
+  Patience& hold_off(const Errand& errand, Instant now);
   void failed(const Errand& errand, const std::string& why, Instant now);
   void finished_follow(const Errand& errand, Instant now);
   void end(const Errand& errand);

@@ -33,8 +33,8 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
   const auto set = !semi_sync.source_enabled  ? conf::SemiSync::off
                    : semi_sync.source_insists ? conf::SemiSync::required
                                               : conf::SemiSync::preferred;
+  const bool replica_there = semi_sync.source_active && semi_sync.source_clients > 0;
   if (set == mode) {
-    const bool replica_there = semi_sync.source_active && semi_sync.source_clients > 0;
     if (mode == conf::SemiSync::preferred && replica_there && !semi_sync.source_waits_alone)
       return start(Duty::semi_sync, primary, SetSemiSyncSource{mode, true}, 10s, now);
     if (waits_in_vain(primary)) start(Duty::prompt, primary, PromptReplicas{}, prompt_timeout, now);
@@ -57,7 +57,7 @@ void Caretaker::care_for_primary(Server& primary, Instant now) {
     primary.trouble = "commits do not wait yet: no replica acknowledges";
     return;
   }
-  start(Duty::semi_sync, primary, SetSemiSyncSource{mode, false}, 10s, now);
+  start(Duty::semi_sync, primary, SetSemiSyncSource{mode, replica_there}, 10s, now);
 }
 
 // A primary that replicates from one of its replicas gets nothing by that but what it must not have. From a

@@ -1,93 +1,12 @@
 // Commits that wait for an acknowledgement which was lost on its way.
 #include <gtest/gtest.h>
 
-#include "health/core/controller.h"
+#include "tests/core/stand.h"
 
 namespace pointsman::core {
 namespace {
 
 using namespace std::chrono_literals;
-
-conf::Config configuration(bool agents) {
-  conf::Config config;
-  config.replication.semi_sync = conf::SemiSync::required;
-  for (const char* name : {"db1", "db2"}) {
-    conf::Backend backend;
-    backend.name = name;
-    backend.address = {"192.0.2." + std::string(1, name[2]), 3306};
-    if (agents) backend.udp = {{"192.0.2." + std::string(1, name[2]), 694}};
-    config.backends.push_back(backend);
-  }
-  return config;
-}
-
-// Two servers that say what they are told to say, five times a second.
-struct Stand {
-  explicit Stand(Flavour its_flavour, bool agents = false)
-      : flavour(its_flavour), controller(configuration(agents), {}, now) {
-    keep(controller.begin());
-    for (auto* server : {&primary, &replica}) {
-      server->flavour = flavour;
-      server->version = "10.11.6";
-      server->uptime = 1000s;
-      server->log_bin = server->log_replica_updates = server->gtid_on = server->gtid_strict = true;
-      server->semi_sync.available = true;
-    }
-    primary.server_id = 1;
-    primary.server_uuid = "00000000-0000-0000-0000-000000000001";
-    primary.read_only = false;
-    auto& source = primary.semi_sync;
-    source.source_enabled = source.source_active = source.source_insists = source.source_waits_alone = true;
-    source.source_clients = 1;
-    source.source_timeout = 1000000s;
-    replica.server_id = 2;
-    replica.sources = 1;
-    replica.semi_sync.replica_enabled = replica.semi_sync.replica_active = true;
-    replica.replica = ReplicaStatus{.source = {"192.0.2.1", 3306},
-                                    .source_server_id = 1,
-                                    .source_uuid = {},
-                                    .io = ReplicaStatus::Io::yes,
-                                    .sql = true,
-                                    .io_error = {},
-                                    .sql_error = {},
-                                    .received = {},
-                                    .lag = {},
-                                    .by_gtid = true};
-    commit(10);
-    replicate(10);
-  }
-  GtidSet up_to(unsigned last) const {
-    return *GtidSet::parse(flavour, flavour == Flavour::mariadb
-                                        ? "0-1-" + std::to_string(last)
-                                        : "00000000-0000-0000-0000-000000000001:1-" + std::to_string(last));
-  }
-  void commit(unsigned last) { primary.executed = up_to(last); }
-  void replicate(unsigned last) { replica.executed = replica.replica->received = up_to(last); }
-
-  void run_for(Duration time) {
-    for (const Instant end = now + time; now < end;) {
-      now += 200ms;
-      keep(controller.step(ProbeSucceeded{BackendId{0}, primary, now - 1ms, now}, now));
-      keep(controller.step(ProbeSucceeded{BackendId{1}, replica, now - 1ms, now}, now));
-    }
-  }
-  void keep(const Actions& actions) {
-    for (const Action& action : actions) {
-      if (const auto* store = std::get_if<StoreState>(&action)) stores.push_back(store->version);
-      const auto* sent = std::get_if<SendCommand>(&action);
-      if (sent != nullptr && std::holds_alternative<PromptReplicas>(sent->command)) prompts.push_back(*sent);
-    }
-    for (const auto version : std::exchange(stores, {})) keep(controller.step(StateStored{version, {}}, now));
-  }
-
-  Flavour flavour;
-  Instant now{1000s};
-  ServerReport primary;
-  ServerReport replica;
-  Controller controller;
-  std::vector<decltype(StoreState::version)> stores;
-  std::vector<SendCommand> prompts;
-};
 
 // The replica was cut off when it had received a group of commits and before its acknowledgement was through.
 // Now it is connected again and has them; all clients wait, so that nothing comes after them.
