@@ -206,9 +206,8 @@ void Controller::notice_isolation(Instant now) {
   if (all_silent) {
     cut_off_ = true;
   } else if (std::exchange(cut_off_, false)) {
-    const auto& config = cluster_.config;
-    hold_until_ =
-        now + std::max<Duration>(config.heartbeat.deadtime, config.monitor.interval + config.monitor.timeout);
+    const JudgeTimes times = cluster_.judge_times();
+    hold_until_ = now + std::max(times.deadtime, times.first_answer());
   }
 }
 

@@ -92,7 +92,7 @@ Judgement judge_by_agent(const Evidence& e, const JudgeTimes& t, Instant now) {
   const bool by_udp = agent.heard_within(LinkKind::udp, t.deadtime, now);
   const bool by_serial = agent.heard_within(LinkKind::serial, t.deadtime, now);
   const char* links = by_udp && by_serial ? "udp and serial" : by_udp ? "udp" : "serial";
-  if (const Instant probed = *agent.heard_since + t.interval + t.timeout; now < probed) {
+  if (const Instant probed = *agent.heard_since + t.first_answer(); now < probed) {
     return {Verdict::suspect, ours + ", and its agent has just been heard again by " + links, probed};
   }
   return {Verdict::cut_off, ours + ", but its agent is heard by " + links, host_until};

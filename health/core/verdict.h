@@ -35,6 +35,10 @@ struct JudgeTimes {
   Duration deadtime{};
   unsigned refused_confirm = 2;
   Duration keepalive = std::chrono::milliseconds(100);  // between an agent's frames
+
+  // When a cable is mended, a probe may need so long for its first answer: ARP and TCP ask again after a
+  // second.
+  Duration first_answer() const { return std::chrono::seconds(1) + interval + timeout; }
 };
 
 // The rules of the design's table, first that holds wins:

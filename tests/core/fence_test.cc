@@ -314,6 +314,36 @@ TEST_F(Fence, CutOffPrimaryIsFencedByItsAgent) {
   EXPECT_NE(sent<StopReceiving>(db2), nullptr);
 }
 
+// The proxy itself was cut off, and frames come through before any probe: ARP and TCP ask again after a
+// second. Whoever answers first, the silence of the other one was ours. What goes on is not.
+TEST_F(Fence, OwnIsolationIsHeldAgainstNobody) {
+  for (const bool answers_too : {true, false}) {
+    begin();
+    be_steady();
+    const auto pass_with = [this](Duration time, bool frames, bool db2_answers) {
+      for (const Instant end = now_ + time; now_ < end;) {
+        now_ += 50ms;
+        if (frames) hear(db1, answers(true));
+        if (frames) hear(db2, answers(false));
+        if (db2_answers) probe(db2);
+        step(Tick{});
+      }
+    };
+    pass_with(3s, false, false);
+    ASSERT_EQ(core_->cluster().at(db1).judgement.verdict, Verdict::dead);
+    pass_with(1050ms, true, false);
+    pass_with(50ms, true, true);
+    EXPECT_EQ(core_->change(), nullptr) << core_->cluster().at(db1).judgement.why;
+    if (answers_too) probe(db1);
+    pass_with(500ms, true, true);
+    EXPECT_EQ(core_->change(), nullptr) << core_->cluster().at(db1).judgement.why;
+    if (answers_too) continue;
+    fall_silent(sql, Verdict::cut_off);
+    pass(100ms, sql);
+    EXPECT_TRUE(fencing()) << core_->reason();
+  }
+}
+
 // The agent is heard and says that writes are still accepted: that the lease should be over proves nothing.
 TEST_F(Fence, AgentDeniesThatTheLeaseIsOver) {
   begin();

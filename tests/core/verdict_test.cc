@@ -31,9 +31,11 @@ class AgentVerdict : public testing::Test {
     }
   }
   void begin_well() {
-    now_ += 100ms;
-    hear(LinkKind::udp, MysqldState::answers);
-    hear(LinkKind::serial, MysqldState::answers);
+    for (int i = 0; i < 20; ++i) {
+      now_ += 100ms;
+      hear(LinkKind::udp, MysqldState::answers);
+      hear(LinkKind::serial, MysqldState::answers);
+    }
     probe_ok();
     ASSERT_EQ(verdict(), Verdict::up);
   }
