@@ -215,8 +215,7 @@ Instant AgentGuard::next_deadline() const {
   Instant next = Instant::max();
   const bool may_kill = memory_.kill_hung && settings_.kill_hung && !ordered(Order::kill);
   const Instant not_before = retry_at_.value_or(Instant::min());
-  if (may_kill && enforcing_since_)
-    next = std::max(*enforcing_since_ + (commits_stand_still() ? Duration::zero() : patience()), not_before);
+  if (may_kill && enforcing_since_) next = std::max(*enforcing_since_ + patience(), not_before);
   if (may_kill && booting_ && silent_since_ && role_ == GrantedRole::fence)
     next = std::min(next, std::max(*silent_since_ + boot_patience, not_before));
   if (retry_at_) next = *retry_at_;  // nothing is ordered before that

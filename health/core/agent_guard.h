@@ -102,16 +102,14 @@ class AgentGuard {
   bool lease_kept() const { return memory_.lease > Duration::zero(); }
   bool must_enforce(Instant now) const;
   Duration patience() const {
-    return role_ == GrantedRole::fence ? enforce_limit : LeaseBound::patience(memory_.lease);
+    if (role_ != GrantedRole::fence) return LeaseBound::patience(memory_.lease);
+    return commits_stand_still() ? Duration::zero() : enforce_limit;
   }
-  bool resists(Instant now) const {
-    return enforcing_since_ && (commits_stand_still() || now - *enforcing_since_ >= patience());
-  }
-  // What a fence of such a server would wait for.
+  // What a fence would wait for.
   bool commits_stand_still() const {
-    return role_ == GrantedRole::fence && unacknowledged_since_ &&
-           *reported_at_ - *unacknowledged_since_ >= enforce_limit;
+    return unacknowledged_since_ && *reported_at_ - *unacknowledged_since_ >= enforce_limit;
   }
+  bool resists(Instant now) const { return enforcing_since_ && now - *enforcing_since_ >= patience(); }
   bool known_read_only() const { return report_ && report_->read_only; }
   bool process_gone() const;
   bool ordered(Order order) const;

@@ -195,7 +195,8 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
       // has two steps (SetSemiSyncSource::replica_there).
       if (!errand.outdated) {
         Patience& patience = patience_[errand.backend];
-        if (patience.not_before < now - longest_pause) patience.pause = {};
+        const bool again = patience.duty == Duty::semi_sync && patience.not_before >= now - longest_pause;
+        if (!again) patience.pause = {};
         patience.last_error.clear();
         hold_off(errand, now);
       }
