@@ -45,6 +45,7 @@ struct Proxy {
   std::vector<HostPort> listen{{"0.0.0.0", 3306}};
   std::vector<std::string> listen_unix;  // paths of sockets, besides
   unsigned threads = 0;                  // worker loops; 0: one per core
+  bool io_uring = true;                  // by which they carry bytes, where the kernel has it for us
   unsigned max_connections = 4000;
   Duration connect_timeout = 1s;  // TCP connect to a backend
   Duration login_timeout = 30s;  // how long a client may take for the first step of its login; zero: no limit

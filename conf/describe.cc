@@ -47,8 +47,8 @@ void describe_clients(const Proxy& proxy, Page& page) {
       proxy.threads == 0
           ? "one worker thread per core (" + std::to_string(std::thread::hardware_concurrency()) + " here)"
           : std::to_string(proxy.threads) + (proxy.threads == 1 ? " worker thread" : " worker threads");
-  page.line("",
-            workers + "; a server must accept a connection within " + format_duration(proxy.connect_timeout));
+  page.line("", workers + (proxy.io_uring ? "" : ", not by io_uring") +
+                    "; a server must accept a connection within " + format_duration(proxy.connect_timeout));
   if (proxy.hold_timeout == 0ns || proxy.max_held == 0) {
     page.line("", "get an error at once while no primary is routed");
   } else {

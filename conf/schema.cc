@@ -39,6 +39,8 @@ constexpr std::array config_table{
                 on_reload},
     Key<Config>{"proxy", "threads",
                 CountField<Config>{in_config<&Config::proxy, &Proxy::threads>(), 0, 256, {}}, on_takeover},
+    Key<Config>{"proxy", "io_uring", FlagField<Config>{in_config<&Config::proxy, &Proxy::io_uring>()},
+                on_takeover},
     Key<Config>{"proxy", "max_connections",
                 CountField<Config>{in_config<&Config::proxy, &Proxy::max_connections>(), 1, 1'000'000, {}},
                 on_reload},

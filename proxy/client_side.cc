@@ -32,6 +32,9 @@ void ClientSide::on_bytes(std::span<const char> bytes) {
 void ClientSide::on_read_end(int status) {
   session_.client_ended(status);
 }
+void ClientSide::on_backlog() {
+  session_.client_lags();
+}
 void ClientSide::on_drained() {
   session_.client_drained();
 }

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "health/io/address.h"
-#include "proxy/stream.h"
+#include "proxy/stream_end.h"
 
 namespace pointsman::proxy {
 
@@ -29,10 +29,10 @@ class PeerAddress {
 //
 // Until a server has greeted the client nothing is read from it, so it can still be given to any server;
 // whether it is still there is watched without reading.
-class ClientSide final : public Stream {
+class ClientSide final : public StreamEnd {
  public:
   ClientSide(Session& session, const StreamEnv& env, const io::Address& peer)
-      : Stream(env), session_(session), peer_(peer) {}
+      : StreamEnd(env), session_(session), peer_(peer) {}
 
   // Takes the accepted socket over.
   int accept(int fd) { return adopt(fd); }
@@ -51,6 +51,7 @@ class ClientSide final : public Stream {
   void on_bytes(std::span<const char> bytes) override;
   void on_read_end(int status) override;
   void on_left() override;
+  void on_backlog() override;
   void on_drained() override;
   void on_send_failed() override;
 

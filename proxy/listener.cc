@@ -15,7 +15,9 @@ Listener::Listener(io::Loop& loop, Poller& poller, int fd, Events& events)
 
 std::expected<std::unique_ptr<Listener>, std::string> Listener::create(io::Loop& loop, Poller& poller, int fd,
                                                                        Events& events) {
-  tune(fd);  // accepted sockets inherit it: one call here instead of one for each client
+  // Accepted sockets inherit it: one call here instead of one for each client.
+  tune(fd);
+  take_urgent_data(fd);
   std::unique_ptr<Listener> listener(new Listener(loop, poller, fd, events));
   if (const int error = poller.watch(fd, EPOLLIN, *listener); error != 0)
     return std::unexpected("cannot watch a listening socket: " + system_says(error));

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <utility>
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 #include <uv.h>
@@ -51,6 +52,10 @@ int Poller::change(int fd, std::uint32_t events, Watched& watched) {
 
 void Poller::forget(int fd, Watched& watched) {
   epoll_ctl(fd_, EPOLL_CTL_DEL, fd, nullptr);
+  no_more(watched);
+}
+
+void Poller::no_more(Watched& watched) {
   if (!watched.asked_again_) return;
   watched.asked_again_ = false;
   std::ranges::replace(again_, &watched, static_cast<Watched*>(nullptr));
@@ -77,6 +82,11 @@ void Poller::run() {
     serve_again();
     collect();
   }
+  ring_.reset();
+}
+
+void Poller::submit() {
+  if (ring_) ring_->submit();
 }
 
 void Poller::collect() {
@@ -92,8 +102,22 @@ int Poller::loop_timeout_ms() const {
   return uv_backend_timeout(loop_.raw());
 }
 
-// Whether the loop has something to do.
 bool Poller::wait(int timeout_ms) {
+  if (!ring_) return wait_in_epoll(timeout_ms);
+  // Asked for anew each time: then it tells of what was left over, too.
+  if (!std::exchange(in_ring_, true)) ring_->poll(*this, fd_, POLLIN);
+  ring_->wait(timeout_ms);
+  ++turn_;
+  ring_->hand_out();
+  return std::exchange(has_news_, false) && wait_in_epoll(0);
+}
+
+void Poller::on_polled() {
+  in_ring_ = false;
+  has_news_ = true;
+}
+
+bool Poller::wait_in_epoll(int timeout_ms) {
   std::array<epoll_event, batch_size> events;  // NOLINT(*-member-init): the kernel fills in what is looked at
   const int n = epoll_wait(fd_, events.data(), batch_size, timeout_ms);
   ++turn_;

@@ -8,13 +8,16 @@
 #include <vector>
 
 #include "health/io/loop.h"
+#include "proxy/ring.h"
 
 namespace pointsman::proxy {
 
-// What a worker's thread waits in: an epoll instance of its own, which has the sockets of the relay and, as
-// one more descriptor, the libuv loop. So timers, mailboxes and introductions stay libuv's, and what happens
-// a hundred thousand times a second goes from epoll to its stream directly. Worker's thread.
-class Poller {
+// What a worker's thread waits in. With a Ring it waits there, for the relay's bytes; everything else, the
+// listening sockets and the libuv loop with its timers and mailboxes, is in an epoll instance that is one
+// more descriptor to the ring. Without one it waits in that instance, which has the relay's sockets, too. So
+// what happens a hundred thousand times a second goes from the kernel to its stream directly. Worker's
+// thread.
+class Poller final : private Ring::User {
  public:
   // What ends inside its own callbacks.
   class Deletable {
@@ -47,6 +50,14 @@ class Poller {
   void forget(int fd, Watched& watched);
   // In the next turn, after what is new, as if an event had come.
   void again(Watched& watched);
+  // Takes that back.
+  void no_more(Watched& watched);
+  // Before run(), on the same thread; until its end.
+  void use(std::unique_ptr<Ring> ring) { ring_ = std::move(ring); }
+  // nullptr: there is none.
+  Ring* ring() const { return ring_.get(); }
+  // What was asked of the ring is done before this returns, as far as it has not to be waited for.
+  void submit();
 
   // At the end of this turn, from the top of run(), or with the poller. Like Loop::defer_delete(), but the
   // loop need not run for it.
@@ -62,12 +73,18 @@ class Poller {
  private:
   Poller(io::Loop& loop, int fd) : loop_(loop), fd_(fd) {}
   int loop_timeout_ms() const;
+  // Both: whether the loop has something to do.
   bool wait(int timeout_ms);
+  bool wait_in_epoll(int timeout_ms);
+  void on_polled() override;
   void serve_again();
   void collect();
 
   io::Loop& loop_;
   const int fd_;
+  std::unique_ptr<Ring> ring_;
+  bool in_ring_ = false;           // the ring watches fd_
+  bool has_news_ = false;          // fd_ has, which the ring told
   std::vector<Watched*> again_;    // those of the next turn
   std::vector<Watched*> serving_;  // those of this one; nullptr: forgotten meanwhile
   std::vector<std::unique_ptr<Deletable>> garbage_;

@@ -13,7 +13,7 @@ namespace pointsman::proxy {
 
 ServerSide::ServerSide(Session& session, Deadlines& deadlines, const StreamEnv& env, LoopClock& clock,
                        core::BackendId backend, std::atomic<std::int64_t>& last_traffic_ns)
-    : Stream(env),
+    : StreamEnd(env),
       session_(session),
       deadlines_(deadlines),
       clock_(clock),
@@ -63,6 +63,9 @@ void ServerSide::on_read_end(int status) {
 }
 
 // Before the greeting nobody waits to send more, and the read tells that the server is gone.
+void ServerSide::on_backlog() {
+  if (greeted_) session_.server_lags();
+}
 void ServerSide::on_drained() {
   if (greeted_) session_.server_drained();
 }

@@ -9,7 +9,7 @@
 #include "proxy/deadlines.h"
 #include "proxy/loop_clock.h"
 #include "proxy/route.h"
-#include "proxy/stream.h"
+#include "proxy/stream_end.h"
 
 namespace pointsman::proxy {
 
@@ -17,7 +17,7 @@ class Session;
 
 // The server's end of a session: one connection to one backend. Owned by the session, which may replace it as
 // long as the server has not greeted; worker's thread.
-class ServerSide final : public Stream, private Deadlines::Entry {
+class ServerSide final : public Poller::Deletable, public StreamEnd, private Deadlines::Entry {
  public:
   ServerSide(Session& session, Deadlines& deadlines, const StreamEnv& env, LoopClock& clock,
              core::BackendId backend, std::atomic<std::int64_t>& last_traffic_ns);
@@ -41,6 +41,7 @@ class ServerSide final : public Stream, private Deadlines::Entry {
   void on_bytes(std::span<const char> bytes) override;
   void on_read_end(int status) override;
   void on_left() override {}  // reading begins with the connect
+  void on_backlog() override;
   void on_drained() override;
   void on_send_failed() override;
 

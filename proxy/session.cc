@@ -157,7 +157,7 @@ void Session::client_sent(std::span<const char> bytes) {
     case Sent::all:
       return;
     case Sent::queued:
-      return client_.pause(Pause::backpressure);
+      return server_lags();
     case Sent::failed:
       return server_unreachable();
   }
@@ -191,10 +191,18 @@ void Session::server_sent(std::span<const char> bytes) {
     case Sent::all:
       return;
     case Sent::queued:
-      return server_->pause(Pause::backpressure);
+      return client_lags();
     case Sent::failed:
       return client_unreachable();
   }
+}
+
+void Session::server_lags() {
+  client_.pause(Pause::backpressure);
+}
+
+void Session::client_lags() {
+  server_->pause(Pause::backpressure);
 }
 
 void Session::server_drained() {
@@ -220,6 +228,11 @@ void Session::by_break_of(Side side, int status) {
 void Session::client_ended(int status) {
   if (status != 0) {
     by_break_of(Side::client, status);
+    return end(Close::reset, Close::reset);
+  }
+  // A send that failed has taken the error away.
+  if (client_broken_) {
+    by(SessionEnd::client_lost);
     return end(Close::reset, Close::reset);
   }
   by(SessionEnd::client);
@@ -255,6 +268,7 @@ void Session::client_unreachable() {
     by(SessionEnd::client_lost);
     return end(Close::reset, Close::reset);
   }
+  client_broken_ = true;
   server_->pause(Pause::backpressure);
 }
 

@@ -68,6 +68,7 @@ class Session final : public Poller::Deletable, private HoldQueue::Held, private
   // From the client side.
   void client_sent(std::span<const char> bytes);
   void client_ended(int status);
+  void client_lags();
   void client_drained();
   void client_unreachable();
   void client_left();  // while held or waiting
@@ -78,6 +79,7 @@ class Session final : public Poller::Deletable, private HoldQueue::Held, private
   // ... and afterwards.
   void server_sent(std::span<const char> bytes);
   void server_ended(int status);
+  void server_lags();
   void server_drained();
   void server_unreachable();
   // Of the login, then of a connection that the server has closed.
@@ -113,6 +115,7 @@ class Session final : public Poller::Deletable, private HoldQueue::Held, private
   bool logging_in_ = false;  // greeted, and the server has not answered it yet
   std::optional<SessionEnd> ended_by_;
   bool ends_when_delivered_ = false;
+  bool client_broken_ = false;  // something could not be sent to it
 };
 
 }  // namespace pointsman::proxy

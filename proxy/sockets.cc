@@ -104,9 +104,16 @@ void tune(int fd) {
              static_cast<int>(std::chrono::milliseconds(user_timeout).count()));
 }
 
-void reset_on_close(int fd) {
-  const linger at_once{.l_onoff = 1, .l_linger = 0};
-  static_cast<void>(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once));
+void take_urgent_data(int fd) {
+  set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+}
+
+void reset(int fd) {
+  // A close would not do: whatever waits for the socket in the kernel keeps it alive.
+  const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
+  if (::connect(fd, &nobody, sizeof nobody) == 0) return;
+  // A Unix socket has no reset.
+  static_cast<void>(::shutdown(fd, SHUT_RDWR));
 }
 
 io::Address local_address(int fd) {

@@ -38,11 +38,15 @@ std::expected<int, std::string> bind_on(io::Address& address);
 // TCP_NODELAY, keepalive and TCP_USER_TIMEOUT. A failure of one is not worth a session and is ignored.
 void tune(int fd);
 
+// Urgent data is read like all other. Else a byte of it makes a socket readable that has nothing to read:
+// often enough, and io_uring leaves a thread of the kernel's waiting for it.
+void take_urgent_data(int fd);
+
 // What the system says to an errno.
 std::string system_says(int error);
 
-// The next close of `fd` sends a reset and discards what was not sent yet.
-void reset_on_close(int fd);
+// Sends a reset to the peer now, and discards what it has not got yet; `fd` is still to be closed.
+void reset(int fd);
 // Where the peer of `fd` connected to.
 io::Address local_address(int fd);
 // Bytes that the peer has not acknowledged yet.

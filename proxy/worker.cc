@@ -38,8 +38,9 @@ void say_and_close(int fd, std::string_view packet) {
 }  // namespace
 
 Worker::Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, TrustedNetworksPtr trusted,
-               io::Log* log, std::unique_ptr<io::Loop> loop, std::unique_ptr<Poller> poller)
+               bool io_uring, io::Log* log, std::unique_ptr<io::Loop> loop, std::unique_ptr<Poller> poller)
     : index_(index),
+      io_uring_(io_uring),
       shared_(shared),
       stats_(stats),
       log_(log),
@@ -48,7 +49,6 @@ Worker::Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr rout
       trusted_(std::move(trusted)),
       loop_(std::move(loop)),
       poller_(std::move(poller)),
-      read_buffer_(read_buffer_size),
       clock_(*poller_),
       holds_(*loop_, shared, stats.held),
       deadlines_(*loop_),
@@ -57,13 +57,14 @@ Worker::Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr rout
 
 std::expected<std::unique_ptr<Worker>, std::string> Worker::create(unsigned index, Shared& shared,
                                                                    WorkerStats& stats, RoutePtr route,
-                                                                   TrustedNetworksPtr trusted, io::Log* log) {
+                                                                   TrustedNetworksPtr trusted, bool io_uring,
+                                                                   io::Log* log) {
   auto loop = std::make_unique<io::Loop>();
   auto poller = Poller::create(*loop);
   if (!poller) return std::unexpected("cannot start a worker: " + poller.error());
-  std::unique_ptr<Worker> worker(new Worker(index, shared, stats, std::move(route), std::move(trusted), log,
-                                            std::move(loop), std::move(*poller)));
-  worker->env_ = std::make_unique<SessionEnv>(SessionEnv{.streams = {*worker->poller_, worker->read_buffer_},
+  std::unique_ptr<Worker> worker(new Worker(index, shared, stats, std::move(route), std::move(trusted),
+                                            io_uring, log, std::move(loop), std::move(*poller)));
+  worker->env_ = std::make_unique<SessionEnv>(SessionEnv{.streams = {*worker->poller_, {}},
                                                          .clock = worker->clock_,
                                                          .deadlines = worker->deadlines_,
                                                          .shared = shared,
@@ -96,11 +97,24 @@ void Worker::stop_listening(unsigned id) {
 }
 
 void Worker::run() {
-  thread_ = std::thread([this] {
-    block_signals();
-    pthread_setname_np(pthread_self(), ("worker-" + std::to_string(index_)).c_str());
-    poller_->run();
-  });
+  thread_ = std::thread([this] { work(); });
+}
+
+void Worker::work() {
+  block_signals();
+  pthread_setname_np(pthread_self(), ("worker-" + std::to_string(index_)).c_str());
+  if (io_uring_) {
+    if (auto ring = Ring::create()) {
+      poller_->use(std::move(*ring));
+    } else if (index_ == 0 && log_ != nullptr) {
+      log_->warn("no_io_uring", {{"why", ring.error()}, {"instead", "epoll"}});
+    }
+  }
+  if (poller_->ring() == nullptr) {
+    read_buffer_.resize(read_buffer_size);
+    env_->streams.read_buffer = read_buffer_;
+  }
+  poller_->run();
 }
 
 void Worker::stop() {
@@ -151,6 +165,7 @@ void Worker::grant() {
   if (wishes.route) {
     route_ = std::move(wishes.route);
     apply_route();
+    poller_->submit();  // whoever is told that it was acted on relies on the ends of those sessions
   }
   if (wishes.stop) shut_down();
 }

@@ -41,7 +41,8 @@ class Worker final : private SessionOwner, private Listener::Events, private Int
 
   static std::expected<std::unique_ptr<Worker>, std::string> create(unsigned index, Shared& shared,
                                                                     WorkerStats& stats, RoutePtr route,
-                                                                    TrustedNetworksPtr trusted, io::Log* log);
+                                                                    TrustedNetworksPtr trusted, bool io_uring,
+                                                                    io::Log* log);
   ~Worker();  // stops
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -83,8 +84,9 @@ class Worker final : private SessionOwner, private Listener::Events, private Int
   };
 
   Worker(unsigned index, Shared& shared, WorkerStats& stats, RoutePtr route, TrustedNetworksPtr trusted,
-         io::Log* log, std::unique_ptr<io::Loop> loop, std::unique_ptr<Poller> poller);
+         bool io_uring, io::Log* log, std::unique_ptr<io::Loop> loop, std::unique_ptr<Poller> poller);
 
+  void work();
   void wish(const std::function<void(Wishes&)>& change);
   void grant();
   void apply_route();
@@ -101,6 +103,7 @@ class Worker final : private SessionOwner, private Listener::Events, private Int
   void header_refused(const io::Address& peer, proxy_header::Fault fault) override;
 
   const unsigned index_;
+  const bool io_uring_;
   Shared& shared_;
   WorkerStats& stats_;
   io::Log* log_;
@@ -110,7 +113,7 @@ class Worker final : private SessionOwner, private Listener::Events, private Int
 
   std::unique_ptr<io::Loop> loop_;  // before everything that has handles on it
   std::unique_ptr<Poller> poller_;
-  std::vector<char> read_buffer_;
+  std::vector<char> read_buffer_;  // none: the streams go by a ring
   LoopClock clock_;
   PassThrough filter_;
   HoldQueue holds_;

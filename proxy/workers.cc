@@ -130,8 +130,8 @@ std::expected<void, std::string> Workers::Impl::bind(std::vector<ServiceSocket>&
     if (!found) return std::unexpected(found.error());
     sockets_ = std::move(*found);
     for (std::size_t i = 0; i < stats_.size(); ++i) {
-      auto worker =
-          Worker::create(static_cast<unsigned>(i), shared_, stats_[i], route_, trusted_, options_.log);
+      auto worker = Worker::create(static_cast<unsigned>(i), shared_, stats_[i], route_, trusted_,
+                                   options_.proxy.io_uring, options_.log);
       if (!worker) return std::unexpected(worker.error());
       workers_.push_back(std::move(*worker));
     }

@@ -84,6 +84,7 @@ TEST(Summary, OfTheOtherChoices) {
   config.proxy.hold_timeout = 0s;
   config.proxy.listen = {{"10.0.0.9", 3306}};
   config.proxy.listen_unix = {"/u.sock"};
+  config.proxy.io_uring = false;
   config.proxy.proxy_protocol = ProxyProtocol::v2;
   config.proxy.proxy_protocol_from = {"10.0.0.0/8"};
   config.failover.automatic = false;
@@ -96,6 +97,7 @@ TEST(Summary, OfTheOtherChoices) {
   const std::string text = summary(config);
   for (const char* part :
        {"get an error at once while no primary is routed",
+        ", not by io_uring; a server must accept",
         "their address is told to the servers (PROXY protocol v2), which must be MariaDB",
         "must begin with a PROXY protocol header from 10.0.0.0/8",
         "connect to 10.0.0.9:3306, /u.sock, at most", "dbserv1  10.0.0.1:3306  no agent\n",

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdlib>
 #include <fstream>
 #include <future>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,8 +36,15 @@ inline RoutePtr closed_route(std::string reason) {
   return route;
 }
 
+// The whole of these tests is run by io_uring and by epoll.
+inline bool by_io_uring() {
+  const char* by = std::getenv("POINTSMAN_TEST_RELAY_BY");
+  return by == nullptr || std::string_view(by) != "epoll";
+}
+
 inline conf::Proxy quick_options() {
   conf::Proxy options;
+  options.io_uring = by_io_uring();
   options.listen = {{"127.0.0.1", 0}};
   options.threads = 2;
   return options;

@@ -190,6 +190,32 @@ TEST(Relay, ResetByTheClient) {
   EXPECT_TRUE(proxy.eventually_active(0));
 }
 
+// The same when it has not read what the server pours: of the send that waits and the read that waits either
+// may learn of the reset, and then the other does not.
+TEST(Relay, ResetByAClientThatLags) {
+  for (unsigned i = 0; i < 20; ++i) {
+    std::atomic<std::size_t> poured = 0;
+    const TestServer server([&](Peer& peer) {
+      const std::string chunk = pattern(mib, 7);
+      while (peer.send_all(chunk)) poured += mib;
+    });
+    ProxyUnderTest proxy;
+    proxy.set_route(route_to(server.address()));
+    auto client = proxy.connect();
+    ASSERT_TRUE(client);
+    client->read_little_at_a_time();
+    std::size_t last = 0;
+    ASSERT_TRUE(eventually([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      const std::size_t now = poured;
+      return now == std::exchange(last, now) && now > 0;
+    }));
+    client->reset();
+    ASSERT_TRUE(proxy.eventually_active(0));
+    EXPECT_EQ(proxy.workers().counts().ended[index(SessionEnd::client_lost)], 1);
+  }
+}
+
 // The server breaks off an idle session: the client sees a reset.
 TEST(Relay, ResetByTheServer) {
   const TestServer server([](Peer& peer) {
@@ -227,7 +253,8 @@ TEST(Relay, LastWordsOfTheServerArrive) {
   EXPECT_TRUE(proxy.eventually_active(0));
 }
 
-// A read stops at urgent data though more bytes are there, of which the kernel does not tell again.
+// Urgent data is data. A read stops at it though more bytes are there, of which the kernel does not tell
+// again.
 TEST(Relay, UrgentDataHidesNothing) {
   std::promise<void> greet_now;
   const auto may_greet = greet_now.get_future().share();
@@ -235,7 +262,7 @@ TEST(Relay, UrgentDataHidesNothing) {
   const TestServer server([&](Peer& peer) {
     may_greet.wait();
     peer.send_all(greeting);
-    heard.set_value(peer.read(10));
+    heard.set_value(peer.read(11));
   });
   ProxyUnderTest proxy;
   proxy.set_route(route_to(server.address()));
@@ -246,7 +273,23 @@ TEST(Relay, UrgentDataHidesNothing) {
   EXPECT_EQ(::send(client->fd(), "!", 1, MSG_OOB), 1);
   EXPECT_TRUE(client->send_all("56789"));
   greet_now.set_value();
-  EXPECT_EQ(heard.get_future().get(), "0123456789");
+  EXPECT_EQ(heard.get_future().get(), "01234!56789");
+}
+
+// More of it than the ring tries a read that finds nothing.
+TEST(Relay, UrgentDataAndNothingElse) {
+  constexpr std::size_t many = 1000;
+  std::promise<std::string> heard;
+  const TestServer server([&](Peer& peer) {
+    peer.send_all(greeting);
+    heard.set_value(peer.read(many));
+  });
+  ProxyUnderTest proxy;
+  proxy.set_route(route_to(server.address()));
+  auto client = proxy.connect_greeted();
+  ASSERT_TRUE(client);
+  for (std::size_t i = 0; i < many; ++i) ASSERT_EQ(::send(client->fd(), "!", 1, MSG_OOB), 1);
+  EXPECT_EQ(heard.get_future().get(), std::string(many, '!'));
 }
 
 // A session that nothing happens on costs a few hundred bytes, whatever went through it.

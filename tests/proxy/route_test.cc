@@ -1,9 +1,13 @@
 #include <atomic>
+#include <cerrno>
+#include <cstddef>
 #include <future>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include "health/io/clock.h"
 #include "tests/proxy/peers.h"
@@ -34,6 +38,33 @@ TEST(RouteChange, ClosedEndsSessions) {
   EXPECT_EQ(client->read_to_end(), "");
   EXPECT_NE(client->end(), End::silent);
   EXPECT_EQ(server_saw.get_future().get(), End::reset);
+}
+
+// However many there are: when it is said that they have ended, each server has been told.
+TEST(RouteChange, ClosedHasEndedEverySession) {
+  constexpr std::size_t sessions = 500;
+  ReservedPort backend;
+  backend.listen(sessions);
+  auto options = quick_options();
+  options.threads = 1;
+  ProxyUnderTest proxy(options);
+  proxy.set_route(route_to(backend.address()));
+  std::vector<Peer> clients;
+  std::vector<Peer> servers;
+  for (std::size_t i = 0; i < sessions; ++i) {
+    auto client = proxy.connect();
+    auto server = backend.accept();
+    ASSERT_TRUE(client && server && server->send_all("hi") && client->read(2) == "hi") << i;
+    clients.push_back(std::move(*client));
+    servers.push_back(std::move(*server));
+  }
+  proxy.set_route(closed_route("fencing"));
+  for (std::size_t i = 0; i < sessions; ++i) {
+    char byte = 0;
+    ASSERT_EQ(::recv(servers[i].fd(), &byte, 1, MSG_DONTWAIT), -1) << i;
+    ASSERT_EQ(errno, ECONNRESET) << i;
+  }
+  for (auto& client : clients) ASSERT_EQ(client.read_to_end(), "");
 }
 
 // The route opens to another server: sessions of the old one end, sessions of the new one go on.

@@ -1,5 +1,7 @@
 #include <array>
 #include <atomic>
+#include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -11,9 +13,13 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <liburing.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -28,7 +34,7 @@
 // the test's own peers are in this process too.
 namespace {
 
-enum Call : std::size_t { recv_call, send_call, wait_call, control_call, call_count };
+enum Call : std::size_t { recv_call, send_call, wait_call, control_call, ring_call, call_count };
 std::array<std::atomic<std::uint64_t>, call_count> calls;
 
 void count(Call call) {
@@ -65,6 +71,24 @@ int __wrap_epoll_wait(int fd, epoll_event* events, int size, int timeout) {
 int __wrap_epoll_ctl(int fd, int operation, int of, epoll_event* event) {
   count(control_call);
   return __real_epoll_ctl(fd, operation, of, event);
+}
+int __real_io_uring_submit_and_wait(io_uring* ring, unsigned wanted);
+int __real_io_uring_submit_and_wait_timeout(io_uring* ring, io_uring_cqe** first, unsigned wanted,
+                                            __kernel_timespec* timeout, sigset_t* signals);
+int __real_io_uring_submit_and_get_events(io_uring* ring);
+
+int __wrap_io_uring_submit_and_wait(io_uring* ring, unsigned wanted) {
+  count(ring_call);
+  return __real_io_uring_submit_and_wait(ring, wanted);
+}
+int __wrap_io_uring_submit_and_wait_timeout(io_uring* ring, io_uring_cqe** first, unsigned wanted,
+                                            __kernel_timespec* timeout, sigset_t* signals) {
+  count(ring_call);
+  return __real_io_uring_submit_and_wait_timeout(ring, first, wanted, timeout, signals);
+}
+int __wrap_io_uring_submit_and_get_events(io_uring* ring) {
+  count(ring_call);
+  return __real_io_uring_submit_and_get_events(ring);
 }
 }
 // NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
@@ -123,8 +147,9 @@ class Scale : public testing::Test {
   std::optional<ProxyUnderTest> proxy_;
 };
 
-// A query and its answer take two reads, two writes and two waits, and nothing else, whether there are silent
-// sessions beside them or not: a try that finds nothing, or an entry that is made anew, would be seen here.
+// A query and its answer take two calls of the ring and nothing else; by epoll two reads, two writes and two
+// waits. Whether there are silent sessions beside them or not: a try that finds nothing, or an entry that is
+// made anew, would be seen here.
 TEST_F(Scale, CallsOfAQueryDoNotGrowWithSilentSessions) {
   constexpr std::uint64_t queries = 300;
   constexpr unsigned silent_sessions = 1000;
@@ -140,22 +165,25 @@ TEST_F(Scale, CallsOfAQueryDoNotGrowWithSilentSessions) {
       silent.push_back(std::move(*one));
     }
     const Counts took = calls_of(*busy, queries);
-    EXPECT_EQ(took[recv_call], 2 * queries) << wanted << " silent";
-    EXPECT_EQ(took[send_call], 2 * queries) << wanted << " silent";
+    const std::uint64_t transfers = by_io_uring() ? 0 : 2 * queries;
+    EXPECT_EQ(took[recv_call], transfers) << wanted << " silent";
+    EXPECT_EQ(took[send_call], transfers) << wanted << " silent";
     EXPECT_EQ(took[control_call], 0u) << wanted << " silent";
-    EXPECT_GE(took[wait_call], 2 * queries - wakes_for_nothing) << wanted << " silent";
-    EXPECT_LE(took[wait_call], 2 * queries + wakes_for_nothing) << wanted << " silent";
+    const std::uint64_t waits = took[by_io_uring() ? ring_call : wait_call];
+    EXPECT_GE(waits, 2 * queries - wakes_for_nothing) << wanted << " silent";
+    EXPECT_LE(waits, 2 * queries + wakes_for_nothing) << wanted << " silent";
+    EXPECT_LE(took[by_io_uring() ? wait_call : ring_call], wakes_for_nothing) << wanted << " silent";
   }
   EXPECT_EQ(proxy_->workers().counts().active, silent_sessions + 1u);
 }
 
-// Each login enters its two sockets once and takes them out once.
+// Each login enters its two sockets once and takes them out once; with a ring there is nothing to enter.
 TEST_F(Scale, ASessionIsEnteredOnce) {
   constexpr std::uint64_t sessions = 100;
   const Counts before = counted();
   for (std::uint64_t i = 0; i < sessions; ++i) ASSERT_TRUE(session());
   ASSERT_TRUE(proxy_->eventually_active(0));
-  EXPECT_EQ(counted()[control_call] - before[control_call], 4 * sessions);
+  EXPECT_EQ(counted()[control_call] - before[control_call], by_io_uring() ? 0 : 4 * sessions);
 }
 
 // The soft limit of open files is raised as far as the configuration needs.
@@ -203,6 +231,51 @@ TEST(FileLimit, TooLowIsReported) {
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   EXPECT_NE(text.find("file limit too small"), std::string::npos) << text;
   EXPECT_NE(text.find("wanted=2000512"), std::string::npos) << text;
+  std::filesystem::remove(path);
+}
+
+// As containers do: the call is there, but not for this thread and those that it starts.
+void forbid_io_uring() {
+  std::array<sock_filter, 4> program{{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  }};
+  const sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
+  ASSERT_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+  ASSERT_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+}
+
+// Clients are served all the same, and the log says by what and why.
+TEST(IoUring, ForbiddenIsReported) {
+  const auto path =
+      std::filesystem::path(testing::TempDir()) / ("io-uring-" + std::to_string(getpid()) + ".log");
+  const TestServer server(greet_and_echo);
+  auto options = quick_options();
+  options.io_uring = true;
+  {
+    conf::Log to_file;
+    to_file.file = path.string();
+    const auto log = io::Log::open(to_file);
+    ASSERT_TRUE(log) << log.error();
+    std::thread([&] {
+      forbid_io_uring();
+      Workers workers({.proxy = options, .log = log->get()});
+      ASSERT_TRUE(workers.start());
+      workers.set_route(route_to(server.address()));
+      const std::uint64_t waits = counted()[wait_call];
+      auto client = Peer::connect(*io::Address::numeric(workers.listening().at(0)));
+      ASSERT_TRUE(client);
+      EXPECT_EQ(client->read(greeting.size()), greeting);
+      EXPECT_GT(counted()[wait_call], waits);
+    }).join();
+  }
+  std::ifstream file(path);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_NE(text.find("no_io_uring why=\"io_uring: Operation not permitted\" instead=epoll"),
+            std::string::npos)
+      << text;
   std::filesystem::remove(path);
 }
 

@@ -75,7 +75,8 @@ TEST(ServiceSockets, GoFromOneOwnerToTheNext) {
   stop = true;
   for (auto& thread : storm) thread.join();
   EXPECT_EQ(refused, 0U);
-  EXPECT_GT(owner->counts().total, 100U);
+  // The last to be served since may still be a client of the former owner.
+  EXPECT_GE(owner->counts().total, 100U);
 }
 
 // What is bound for a start that may yet fail takes no client.
