@@ -42,6 +42,7 @@ TEST_F(Packages, NameVersionAndLibraries) {
     const std::string depends = field(name, "Depends");
     for (const char* library : {"libc6", "libssl3", "libuv1", "libstdc++6"})
       EXPECT_TRUE(has(depends, library)) << name << ": " << depends;
+    EXPECT_EQ(has(depends, "liburing2"), name == daemon_package) << name << ": " << depends;
     EXPECT_TRUE(has(depends, "libmariadb3") || has(depends, "libmysqlclient")) << name << ": " << depends;
   }
 }

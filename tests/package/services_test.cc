@@ -118,8 +118,8 @@ TEST_F(Services, StartWithAGoodConfigurationOnly) {
 }
 
 // Both work behind the walls of their units: the daemon reads the server and hears the agent, the agent sees
-// mysqld. The daemon is no root and may bind port 694, and nothing else; the agent has what it is said to
-// need.
+// mysqld. The daemon is no root and may bind port 694, and nothing else, and io_uring is not kept from it; the
+// agent has what it is said to need.
 TEST_F(Services, RunBehindTheirWalls) {
   const json status = start_all();
   EXPECT_EQ(status["backends"][0]["links"]["udp"]["state"], "alive") << status.dump(2);
@@ -130,6 +130,8 @@ TEST_F(Services, RunBehindTheirWalls) {
   EXPECT_TRUE(has(daemon, "\nUid:\t" + user.substr(0, user.size() - 1) + "\t")) << daemon;
   EXPECT_TRUE(has(daemon, "\nCapEff:\t0000000000000400\n")) << daemon;  // CAP_NET_BIND_SERVICE
   EXPECT_TRUE(has(daemon, "\nCapBnd:\t0000000000000400\n")) << daemon;
+  const std::string files = run("ls -l /proc/" + pid("pointsman") + "/fd");
+  EXPECT_TRUE(has(files, "[io_uring]")) << files;
   const std::string agent = run("cat /proc/" + pid("pointsman-agent") + "/status");
   // CAP_DAC_OVERRIDE, CAP_KILL, CAP_NET_BIND_SERVICE, CAP_IPC_LOCK, CAP_SYS_NICE.
   EXPECT_TRUE(has(agent, "\nCapEff:\t0000000000804422\n")) << agent;
