@@ -96,8 +96,7 @@ TEST(Summary, OfTheOtherChoices) {
   config.log = {LogLevel::debug, "/l", LogFormat::json};
   const std::string text = summary(config);
   for (const char* part :
-       {"get an error at once while no primary is routed",
-        ", not by io_uring; a server must accept",
+       {"get an error at once while no primary is routed", ", not by io_uring; a server must accept",
         "their address is told to the servers (PROXY protocol v2), which must be MariaDB",
         "must begin with a PROXY protocol header from 10.0.0.0/8",
         "connect to 10.0.0.9:3306, /u.sock, at most", "dbserv1  10.0.0.1:3306  no agent\n",

@@ -96,7 +96,7 @@ TEST_F(Operator, SwitchesAutomaticFailoverOff) {
   ASSERT_NO_FATAL_FAILURE(type_well({"automatic", "off"}));
   world_.daemon->kill();
   ASSERT_TRUE(testbed::done(world_.daemon->start()));
-  ASSERT_TRUE(world_.daemon->wait_steady(soon)) << world_.story();
+  world_.expect_settled();
   world_.db(0).kill();
   expect_warning("automatic failover is off");
   EXPECT_FALSE(writable(world_.db(1)));

@@ -7,6 +7,18 @@
 namespace pointsman::live {
 
 using namespace std::chrono_literals;
+
+namespace {
+
+// Commits wait for a replica; and each server has answered since the primary is known as such.
+bool is_settled(const nlohmann::json& status) {
+  return status["semi_sync"]["state"] == "on" && status["state"] == "steady" &&
+         std::ranges::all_of(status["backends"], [&](const auto& backend) {
+           return backend["probe"]["ok"] == true && backend["probe"]["age_ms"] < status["since_ms"];
+         });
+}
+
+}  // namespace
 using testbed::Server;
 
 World World::make(testbed::Cluster::Options options, Keys keys,
@@ -90,14 +102,12 @@ void World::expect_in_order(const std::string& primary, testbed::Millis timeout)
   ASSERT_EQ(wrong, "") << story();
 }
 
+void World::expect_settled(testbed::Millis timeout) {
+  const auto settled = daemon->wait_status(is_settled, timeout);
+  EXPECT_TRUE(settled) << settled.error() << story();
+}
+
 void World::expect_nothing_in_the_way(testbed::Millis timeout) {
-  // Commits wait for a replica; and each server has answered since the primary is known as such.
-  const auto is_settled = [](const nlohmann::json& status) {
-    return status["semi_sync"]["state"] == "on" && status["state"] == "steady" &&
-           std::ranges::all_of(status["backends"], [&](const auto& backend) {
-             return backend["probe"]["ok"] == true && backend["probe"]["age_ms"] < status["since_ms"];
-           });
-  };
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   std::string explained;
   do {

@@ -34,6 +34,8 @@ struct World {
   // Waits until the daemon is steady with `primary`, and every other server replicates from it, read-only,
   // both threads running, as the servers themselves say; exactly one server accepts writes.
   void expect_in_order(const std::string& primary, testbed::Millis timeout = testbed::Millis(60000));
+  // Until commits wait for a replica and every server has answered since the primary is known.
+  void expect_settled(testbed::Millis timeout = testbed::Millis(60000));
   // Until semi-sync is on and nothing but the primary's health stands against a failover: every replica was
   // seen to have caught up since it was started.
   void expect_nothing_in_the_way(testbed::Millis timeout = testbed::Millis(60000));

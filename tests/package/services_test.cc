@@ -118,8 +118,8 @@ TEST_F(Services, StartWithAGoodConfigurationOnly) {
 }
 
 // Both work behind the walls of their units: the daemon reads the server and hears the agent, the agent sees
-// mysqld. The daemon is no root and may bind port 694, and nothing else, and io_uring is not kept from it; the
-// agent has what it is said to need.
+// mysqld. The daemon is no root and may bind port 694, and nothing else, and io_uring is not kept from it;
+// the agent has what it is said to need.
 TEST_F(Services, RunBehindTheirWalls) {
   const json status = start_all();
   EXPECT_EQ(status["backends"][0]["links"]["udp"]["state"], "alive") << status.dump(2);
