@@ -36,9 +36,11 @@ constexpr const char* worker_name = "worker-";
 // What only a worker's thread runs.
 constexpr const char* worker_function = "pointsman::proxy::Poller::run";
 
-// Under callgrind everything takes fifty times as long, and none of that is a failure.
-const testbed::Keys patient_keys{{"monitor", {{"interval", "\"5s\""}, {"timeout", "\"20s\""}}},
-                                 {"heartbeat", {{"deadtime", "\"60s\""}}}};
+// Under callgrind everything takes fifty times as long, and none of that is a failure; and there is no
+// io_uring.
+const testbed::Keys keys_under_callgrind{{"monitor", {{"interval", "\"5s\""}, {"timeout", "\"20s\""}}},
+                                         {"heartbeat", {{"deadtime", "\"60s\""}}},
+                                         {"proxy", {{"io_uring", "false"}}}};
 
 }  // namespace
 
@@ -98,8 +100,7 @@ Outcome RelayCost::count_instructions(Stage& stage, const Sysbench& sysbench) {
   if (auto stopped = stage.daemon().stop(); !stopped) return std::unexpected(stopped.error());
   auto options = testbed::Daemon::options_for(stage.cluster());
   options.program = *program;
-  options.keys = testbed::merged(stage.options().daemon_keys, patient_keys);
-  options.keys["proxy"]["io_uring"] = "false";
+  options.keys = testbed::merged(stage.options().daemon_keys, keys_under_callgrind);
   const auto daemon = testbed::Daemon::create(std::move(options), steady_timeout);
   if (!daemon) return std::unexpected("under callgrind: " + daemon.error());
   auto haproxy =

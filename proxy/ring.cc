@@ -259,7 +259,8 @@ void Ring::enter(int timeout_ms) {
 
 void Ring::hand_out() {
   // Of later ones a failure may not be among these answers.
-  std::vector<Ticket> carried_out = std::exchange(carried_out_, {});
+  succeeded_.clear();
+  succeeded_.swap(carried_out_);
   answers_.clear();
   std::array<io_uring_cqe*, batch> completed{};
   while (const unsigned count = io_uring_peek_batch_cqe(&ring_, completed.data(), batch)) {
@@ -272,12 +273,12 @@ void Ring::hand_out() {
   for (Answer& answer : answers_) {
     if (answer.ticket == none || operations_[answer.ticket].kind != Kind::send) continue;
     const Ticket ticket = std::exchange(answer.ticket, none);  // which may be another's soon
-    std::erase(carried_out, ticket);
+    std::erase(succeeded_, ticket);
     std::erase(handing_, ticket);
     sent(finish(ticket), answer.result);
   }
   // No answer has come to these, and none will.
-  for (const Ticket ticket : carried_out) {
+  for (const Ticket ticket : succeeded_) {
     const Operation done = finish(ticket);
     sent(done, static_cast<int>(payloads_[done.at].bytes.size()));
   }

@@ -149,6 +149,7 @@ class Ring {
   std::vector<std::uint32_t> free_payloads_;
   std::vector<Ticket> handing_;      // sends that the next call into the kernel carries out
   std::vector<Ticket> carried_out_;  // those of the last one; of their failures it has told
+  std::vector<Ticket> succeeded_;    // of hand_out(); so is answers_
   std::vector<Answer> answers_;
   bool hurried_ = false;
 };

@@ -18,12 +18,11 @@ struct StreamEnv {
   std::span<char> read_buffer;
 };
 
-// One TCP stream: what the client side and the server side of a session have in common. Owned by its
-// end;
+// One TCP stream: what the client side and the server side of a session have in common. Owned by its end;
 // worker's thread.
 //
 // There are two of them: RingStream, by io_uring, and PolledStream, by epoll, where the kernel has no
-// io_uring for us. Nobody but make() can tell them apart.
+// io_uring for us. Sessions cannot tell them apart.
 //
 // Bytes go to the kernel as far as it takes them. The rest is copied and queued, and whoever feeds the stream
 // stops until on_drained(). So a stream without backlog has no buffer, and one with a backlog has at most two

@@ -106,8 +106,8 @@ void Worker::work() {
   if (io_uring_) {
     if (auto ring = Ring::create()) {
       poller_->use(std::move(*ring));
-    } else if (index_ == 0 && log_ != nullptr) {
-      log_->warn("no_io_uring", {{"why", ring.error()}, {"instead", "epoll"}});
+    } else if (log_ != nullptr) {
+      log_->warn("no_io_uring", {{"worker", index_}, {"why", ring.error()}, {"instead", "epoll"}});
     }
   }
   if (poller_->ring() == nullptr) {
