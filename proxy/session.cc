@@ -226,13 +226,8 @@ void Session::by_break_of(Side side, int status) {
 }
 
 void Session::client_ended(int status) {
-  if (status != 0) {
+  if (status != 0 || client_broken_) {
     by_break_of(Side::client, status);
-    return end(Close::reset, Close::reset);
-  }
-  // A send that failed has taken the error away.
-  if (client_broken_) {
-    by(SessionEnd::client_lost);
     return end(Close::reset, Close::reset);
   }
   by(SessionEnd::client);
@@ -241,7 +236,7 @@ void Session::client_ended(int status) {
 }
 
 void Session::server_ended(int status) {
-  if (status != 0) {
+  if (status != 0 || server_broken_) {
     by_break_of(Side::server, status);
     // What the server said last goes first: a reset would make the kernel throw it away.
     const bool delivered = client_.queued_bytes() == 0 && unacknowledged(client_.fd()) == 0;
@@ -274,7 +269,10 @@ void Session::client_unreachable() {
 
 void Session::server_unreachable() {
   // The server's last words may still be on their way, e.g. why it closed.
-  if (!server_->read_ended()) return client_.pause(Pause::backpressure);
+  if (!server_->read_ended()) {
+    server_broken_ = true;
+    return client_.pause(Pause::backpressure);
+  }
   server_->close();
   end_after_delivery();
 }

@@ -115,7 +115,9 @@ class Session final : public Poller::Deletable, private HoldQueue::Held, private
   bool logging_in_ = false;  // greeted, and the server has not answered it yet
   std::optional<SessionEnd> ended_by_;
   bool ends_when_delivered_ = false;
-  bool client_broken_ = false;  // something could not be sent to it
+  // Something could not be sent to it. The send took the error, so that the read may see an orderly end.
+  bool client_broken_ = false;
+  bool server_broken_ = false;
 };
 
 }  // namespace pointsman::proxy

@@ -215,6 +215,30 @@ TEST(Relay, ResetByAClientThatLags) {
   }
 }
 
+// The other way: the server closes on what a client goes on sending. The client has the server's last words
+// at once and does not keep its place until the limit for connections that are closed on one side.
+TEST(Relay, ServerThatClosesOnAClientThatGoesOn) {
+  for (unsigned i = 0; i < 20; ++i) {
+    const TestServer server([](Peer& peer) {
+      peer.send_all(greeting);
+      peer.read(1);
+      peer.send_all("goodbye");
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      peer.close();  // with something unread: a reset
+    });
+    ProxyUnderTest proxy;
+    proxy.set_route(route_to(server.address()));
+    auto client = proxy.connect_greeted();
+    ASSERT_TRUE(client);
+    for (unsigned sent = 0; sent < 200 && client->send_all("."); ++sent)
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    client->close();
+    const auto closed = std::chrono::steady_clock::now();
+    ASSERT_TRUE(proxy.eventually_active(0));
+    ASSERT_LT(std::chrono::steady_clock::now() - closed, std::chrono::seconds(15)) << "the limit is 30 s";
+  }
+}
+
 // The server breaks off an idle session: the client sees a reset.
 TEST(Relay, ResetByTheServer) {
   const TestServer server([](Peer& peer) {
