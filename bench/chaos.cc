@@ -18,9 +18,9 @@ using testbed::Product;
 // Rescued transactions and the history are there too, and a rescue wants 68 MiB to stay free.
 constexpr std::size_t disk_mebibytes = 256;
 // Each writer has committed so often before the first fault, and again when all is in order.
-constexpr std::uint64_t warm_up_commits = 10;
+constexpr std::uint64_t commits_before_chaos = 10;
 constexpr Millis commits_timeout{60000};
-constexpr Millis look_pause{50};
+constexpr Millis chaos_look_pause{50};
 constexpr std::size_t audit_all_every = 10;  // rounds
 constexpr std::size_t log_lines = 250;
 // In the reasons of quarantines; see Limits in the README.
@@ -141,7 +141,7 @@ std::expected<std::size_t, std::string> Chaos::wait_in_order() {
       why = primary.error();
     }
     decide_for_a_person();
-    std::this_thread::sleep_for(look_pause);
+    std::this_thread::sleep_for(chaos_look_pause);
   } while (Clock::now() < deadline);
   return std::unexpected("not in order " + std::to_string(settle_timeout(options_.product).count() / 1000) +
                          " s after all was mended: " + why);
@@ -169,13 +169,13 @@ void Chaos::decide_for_a_person() {
 Chaos::Outcome Chaos::wait_for_commits(const Writers& writers, const std::string& when) {
   const Moment deadline = Clock::now() + commits_timeout;
   std::vector<std::uint64_t> wanted;
-  for (const auto& writer : writers) wanted.push_back(writer->commits() + warm_up_commits);
+  for (const auto& writer : writers) wanted.push_back(writer->commits() + commits_before_chaos);
   for (;;) {
     bool all = true;
     for (std::size_t i = 0; i < writers.size(); ++i) all = all && writers[i]->commits() >= wanted[i];
     if (all) return {};
     if (Clock::now() >= deadline) break;
-    std::this_thread::sleep_for(look_pause);
+    std::this_thread::sleep_for(chaos_look_pause);
   }
   std::string text = "writers have no commits " + when + ":";
   for (std::size_t i = 0; i < writers.size(); ++i) {

@@ -6,7 +6,7 @@ namespace pointsman::bench {
 
 namespace {
 
-constexpr std::chrono::milliseconds look_pause{20};
+constexpr std::chrono::milliseconds keeper_look_pause{20};
 
 }  // namespace
 
@@ -29,7 +29,7 @@ void Keeper::keep() {
       // One that ends while it starts (a fence, a copy of the data) is tried again; why is in its log.
       if (!server_.running() && server_.start()) ++starts_;
     }
-    std::this_thread::sleep_for(look_pause);
+    std::this_thread::sleep_for(keeper_look_pause);
   }
 }
 

@@ -9,7 +9,7 @@ namespace pointsman::bench {
 
 namespace {
 
-constexpr std::chrono::milliseconds look_pause{20};
+constexpr std::chrono::milliseconds witness_look_pause{20};
 constexpr std::chrono::seconds answer_timeout{1};  // a frozen server does not answer
 constexpr std::size_t max_changes = 1000;
 
@@ -84,7 +84,7 @@ void Witness::watch(const std::stop_token& stop, std::size_t server) {
     look.answered = Clock::now();
     look.writable = state == accepts;
     note(server, look, state);
-    std::this_thread::sleep_for(look_pause);
+    std::this_thread::sleep_for(witness_look_pause);
   }
 }
 

@@ -16,7 +16,7 @@ using testbed::Millis;
 namespace {
 
 constexpr Millis tool_timeout{30000};
-constexpr Millis look_pause{5};
+constexpr Millis counter_look_pause{5};
 
 std::string text_of(const fs::path& path) {
   std::ifstream file(path);
@@ -63,7 +63,7 @@ std::expected<Strace, std::string> Strace::attach(const std::vector<pid_t>& thre
   while (threads.empty() || !std::ranges::all_of(threads, is_traced)) {
     if (threads.empty() || !strace.process_.running() || std::chrono::steady_clock::now() >= deadline)
       return std::unexpected("strace does not attach: " + testbed::read_tail(log, 4096));
-    std::this_thread::sleep_for(look_pause);
+    std::this_thread::sleep_for(counter_look_pause);
   }
   return strace;
 }

@@ -17,7 +17,7 @@ using Outcome = std::expected<void, std::string>;
 using Millis = std::chrono::milliseconds;
 
 constexpr Millis commits_timeout{60000};
-constexpr Millis look_pause{5};
+constexpr Millis demo_look_pause{5};
 constexpr Millis stay_pause{200};                 // between two looks while nothing is told
 constexpr std::chrono::seconds revive_after{10};  // a server that the user killed
 constexpr std::size_t zoom_columns = 48;
@@ -123,7 +123,7 @@ Outcome Demo::wait_for_end(std::size_t i) {
   const Moment deadline = Clock::now() + settle_timeout;
   while (server(i).running()) {
     if (Clock::now() >= deadline) return std::unexpected("the agent did not end " + name(i));
-    std::this_thread::sleep_for(look_pause);
+    std::this_thread::sleep_for(demo_look_pause);
   }
   return {};
 }
@@ -154,7 +154,7 @@ Outcome Demo::settle(std::size_t chapter, std::size_t returning) {
     }
     if (stop_.asked()) return {};
     if (Clock::now() - began >= settle_timeout) return settled;
-    std::this_thread::sleep_for(look_pause);
+    std::this_thread::sleep_for(demo_look_pause);
   }
   board_->note(chapter, "up after " + booted + ", in step with " + name(primary_) + " after " + seconds() +
                             "; nobody had to do anything");
@@ -167,7 +167,7 @@ Outcome Demo::wait_for_commits(Moment after) {
   while (!std::ranges::all_of(writers_, [after](const auto& w) { return w->committing_since() > after; })) {
     if (stop_.asked()) return {};
     if (Clock::now() >= deadline) return std::unexpected("the writers do not commit any more");
-    std::this_thread::sleep_for(look_pause);
+    std::this_thread::sleep_for(demo_look_pause);
   }
   return {};
 }

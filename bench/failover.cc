@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "bench/table.h"
 #include "bench/warm_up.h"
 
 namespace pointsman::bench {
@@ -18,19 +19,13 @@ using Millis = std::chrono::milliseconds;
 
 // Before the event each writer has committed so often on its connection, and then for timeline_before, so
 // that "before" is a steady state.
-constexpr std::uint64_t warm_up_commits = 50;
+constexpr std::uint64_t commits_before_run = 50;
 constexpr Millis commits_timeout{60000};
 constexpr Millis change_timeout{60000};
 constexpr Millis settle_timeout{60000};
-constexpr Millis look_pause{2};
+constexpr Millis run_look_pause{2};
 constexpr Millis after_change{
     200};  // what the writers still write on the new primary before the old one returns
-
-std::string format_ms(double ms) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.1f ms", ms);
-  return text.data();
-}
 
 // How long nothing may happen before and after a cut serial line: what a wrong verdict would need, and more.
 Millis calm_time(const Setup& setup) {
@@ -219,14 +214,14 @@ std::expected<FailoverBench::Writers, std::string> FailoverBench::start_writers(
   for (unsigned i = 0; i < options_.clients; ++i)
     writers.push_back(stage_->start_writer(number, i, options_.pace, schedule_));
   const auto deadline = Clock::now() + commits_timeout;
-  const std::uint64_t enough = schedule_ ? 1 : warm_up_commits;
+  const std::uint64_t enough = schedule_ ? 1 : commits_before_run;
   const auto warm = [enough](const auto& writer) { return writer->commits() >= enough; };
   while (!std::ranges::all_of(writers, warm)) {
     if (Clock::now() >= deadline) {
       return std::unexpected("the writers do not commit through the proxy; the daemon's log says:\n" +
                              stage_->daemon().log_tail());
     }
-    std::this_thread::sleep_for(look_pause);
+    std::this_thread::sleep_for(run_look_pause);
   }
   wait_until_on_schedule(writers, schedule_);
   std::this_thread::sleep_for(timeline_before);
@@ -244,7 +239,7 @@ Outcome FailoverBench::wait_for_commits(const Writers& writers, Moment after, co
                              "; status: " + (status ? status->dump(1) : status.error()) +
                              "\nthe daemon's log says:\n" + stage_->daemon().log_tail());
     }
-    std::this_thread::sleep_for(look_pause);
+    std::this_thread::sleep_for(run_look_pause);
   }
   return {};
 }
@@ -326,7 +321,7 @@ Outcome FailoverBench::bring_back(FailoverRun& run, std::size_t from, Moment eve
       return stage_->rebuild(from, to);
     }
     if (Clock::now() >= deadline) return settled;
-    std::this_thread::sleep_for(look_pause);
+    std::this_thread::sleep_for(run_look_pause);
   }
 }
 

@@ -16,7 +16,7 @@ namespace {
 using testbed::Millis;
 
 constexpr Millis start_timeout{60000};
-constexpr Millis look_pause{5};
+constexpr Millis haproxy_look_pause{5};
 
 // tests/install unpacks it into the cache where it is not installed, so that no service is started.
 std::string find_program() {
@@ -95,7 +95,7 @@ std::expected<std::unique_ptr<Haproxy>, std::string> Haproxy::start(const conf::
     if (!haproxy->process_.running() || std::chrono::steady_clock::now() >= deadline) {
       return std::unexpected("haproxy does not accept connections:\n" + testbed::read_tail(log, 4096));
     }
-    std::this_thread::sleep_for(look_pause);
+    std::this_thread::sleep_for(haproxy_look_pause);
   }
   return haproxy;
 }

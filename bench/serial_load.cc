@@ -10,7 +10,7 @@ namespace {
 
 using Side = testbed::SerialLine::Side;
 
-constexpr std::chrono::milliseconds look_pause{50};
+constexpr std::chrono::milliseconds load_look_pause{50};
 constexpr unsigned the_run = 1;
 
 struct Count {
@@ -60,7 +60,7 @@ std::expected<std::vector<LineLoad>, std::string> measure_serial_load(
     const Moment end = Clock::now() + options.time;
     while (Clock::now() < end) {
       if (stop()) return std::unexpected("interrupted");
-      std::this_thread::sleep_for(look_pause);
+      std::this_thread::sleep_for(load_look_pause);
     }
     std::size_t i = 0;
     each([&](std::size_t db, Side from) {

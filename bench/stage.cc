@@ -17,7 +17,8 @@ namespace {
 using Outcome = std::expected<void, std::string>;
 
 constexpr Stage::Millis start_timeout{30000};
-constexpr Stage::Millis look_pause{10};  // between two looks at the servers, which tell nobody of a change
+constexpr Stage::Millis stage_look_pause{
+    10};  // between two looks at the servers, which tell nobody of a change
 constexpr std::chrono::seconds catch_up_timeout{60};
 constexpr std::chrono::seconds rebuild_timeout{300};
 
@@ -214,7 +215,7 @@ Outcome Stage::wait_settled(std::size_t primary, Millis timeout) {
       return std::unexpected("not settled within " + std::to_string(timeout.count()) +
                              " ms: " + settled.error() + "\nthe daemon's log says:\n" + daemon().log_tail());
     }
-    std::this_thread::sleep_for(look_pause);
+    std::this_thread::sleep_for(stage_look_pause);
   }
 }
 

@@ -7,6 +7,8 @@
 
 #include <arpa/inet.h>
 
+#include "conf/characters.h"
+
 namespace pointsman::conf {
 namespace {
 
@@ -16,9 +18,6 @@ constexpr unsigned max_port = 65535;
 using Ipv6 = std::array<unsigned char, 16>;
 using Ipv4 = std::array<unsigned char, 4>;
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }

@@ -6,6 +6,8 @@
 #include <numeric>
 #include <span>
 
+#include "conf/characters.h"
+
 namespace pointsman::conf {
 namespace {
 
@@ -29,10 +31,6 @@ constexpr std::array size_units{
     Unit{"GiB", std::uint64_t{1} << 30U},
 };
 constexpr std::uint64_t max_value = std::numeric_limits<std::int64_t>::max();
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 std::string_view take_digits(std::string_view& text) {
   const auto end = std::ranges::find_if_not(text, is_digit);

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "health/io/system_text.h"
 #include "proxy/admin_protocol.h"
 
 namespace pointsman::proxy {
@@ -25,9 +26,7 @@ std::unexpected<AdminFailure> failure(Kind kind, std::string text) {
   return std::unexpected(AdminFailure{kind, std::move(text)});
 }
 
-std::string system_text(int error) {
-  return std::generic_category().message(error);
-}
+using io::system_text;
 
 AdminFailure connect_failure(const std::string& path, int error) {
   switch (error) {

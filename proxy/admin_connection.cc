@@ -6,11 +6,10 @@
 #include <poll.h>
 
 namespace pointsman::proxy {
-namespace {
 
-uv_stream_t* as_stream(uv_pipe_t* pipe) {
-  return reinterpret_cast<uv_stream_t*>(pipe);
-}
+using io::as_stream;
+
+namespace {
 
 // Owns its bytes until libuv calls back, which it does for a closed stream too.
 struct WriteRequest {

@@ -8,13 +8,12 @@
 #include "proxy/admin_connection.h"
 
 namespace pointsman::proxy {
+
+using io::as_stream;
+
 namespace {
 
 constexpr int backlog = 128;
-
-uv_stream_t* as_stream(uv_pipe_t* pipe) {
-  return reinterpret_cast<uv_stream_t*>(pipe);
-}
 
 std::chrono::milliseconds sweep_period(const AdminLimits& limits) {
   return std::clamp(limits.patience / 4, std::chrono::milliseconds(10), std::chrono::milliseconds(1000));

@@ -14,13 +14,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "health/io/system_text.h"
+
 namespace pointsman::proxy {
 namespace {
 
-std::string system_text(int error) {
-  return std::generic_category().message(error);
-}
-
+using io::system_text;
 using Use = SocketFile::Use;
 
 // "the admin socket /run/pointsman/admin.sock"

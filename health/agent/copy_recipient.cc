@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "health/agent/copy_facts.h"
+#include "health/agent/file_failure.h"
 #include "health/io/system_text.h"
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/concat.h"
@@ -34,16 +35,11 @@ using Outcome = std::expected<void, std::string>;
 namespace {
 
 constexpr core::Duration longest_stall = std::chrono::minutes(10);
-constexpr core::Duration answer_time = std::chrono::seconds(30);
+constexpr core::Duration peer_answer_time = std::chrono::seconds(30);
 // Between two steps `setup` asks both servers a few things.
 constexpr core::Duration decision_time = std::chrono::minutes(10);
 constexpr core::Duration between_words = std::chrono::seconds(2);
 constexpr std::array<const char*, 2> binlog_infos{"mariadb_backup_binlog_info", "xtrabackup_binlog_info"};
-
-std::unexpected<std::string> failure(std::string_view what, const fs::path& path) {
-  const int error = errno;
-  return std::unexpected(concat(what, " ", path.native(), ": ", io::system_text(error)));
-}
 
 std::string content_of(const fs::path& path) {
   std::ifstream file(path);
@@ -96,13 +92,13 @@ Outcome CopyRecipient::receive(Channel& channel, const Words& order) {
   }
   if (done) return done;
   // The other side may be gone, or may be writing still: then it hears of it when it looks.
-  (void)channel.send({.verb = "failed", .values = {{"why", done.error()}}}, answer_time);
+  (void)channel.send({.verb = "failed", .values = {{"why", done.error()}}}, peer_answer_time);
   const Outcome undone = undo();
   const Words last =
       undone ? Words{.verb = "undone"} : Words{.verb = "not_undone", .values = {{"why", undone.error()}}};
-  if (channel.send(last, answer_time)) {
+  if (channel.send(last, peer_answer_time)) {
     // Closed only when it has heard that: data that nobody reads would make the kernel drop our words.
-    while (channel.receive(answer_time)) {
+    while (channel.receive(peer_answer_time)) {
     }
   }
   if (undone) return done;
@@ -111,25 +107,25 @@ Outcome CopyRecipient::receive(Channel& channel, const Words& order) {
 
 Outcome CopyRecipient::steps(Channel& channel, const Words& order) {
   if (auto begun = begin(order); !begun) return begun;
-  if (auto sent = channel.send({.verb = "ready"}, answer_time); !sent) return sent;
+  if (auto sent = channel.send({.verb = "ready"}, peer_answer_time); !sent) return sent;
   if (auto filled = fill(channel); !filled) return filled;
   if (auto prepared = prepare(channel); !prepared) return prepared;
   const auto position = position_in(folders_.fresh());
   if (!position) return std::unexpected(position.error());
   const Words prepared{.verb = "prepared",
                        .values = {{"file", position->file}, {"position", position->position}}};
-  if (auto sent = channel.send(prepared, answer_time); !sent) return sent;
+  if (auto sent = channel.send(prepared, peer_answer_time); !sent) return sent;
   auto word = channel.receive_words(decision_time);
   if (!word) return std::unexpected(word.error());
   if (word->verb != "swap") return std::unexpected("setup gives up: " + word->value("why"));
   if (auto swapped = swap(); !swapped) return swapped;
-  if (auto sent = channel.send({.verb = "swapped"}, answer_time); !sent) return sent;
+  if (auto sent = channel.send({.verb = "swapped"}, peer_answer_time); !sent) return sent;
   word = channel.receive_words(decision_time);
   if (!word) return std::unexpected(word.error());
   if (word->verb != "keep") return std::unexpected("setup gives up: " + word->value("why"));
   if (auto kept = file_.save({CopyState::Stage::keeping, folders_.data()}); !kept) return kept;
   // From here on nothing is taken back, whoever goes away.
-  (void)channel.send({.verb = "kept"}, answer_time);
+  (void)channel.send({.verb = "kept"}, peer_answer_time);
   if (auto gone = recover(); !gone) return std::unexpected(gone.error());
   return {};
 }
@@ -145,7 +141,7 @@ Outcome CopyRecipient::begin(const Words& order) {
     return std::unexpected(why);
   folders_ = CopyFolders(server_.data);
   if (auto saved = file_.save({CopyState::Stage::filling, folders_.data()}); !saved) return saved;
-  if (::mkdir(folders_.fresh().c_str(), 0700) != 0) return failure("cannot make", folders_.fresh());
+  if (::mkdir(folders_.fresh().c_str(), 0700) != 0) return file_failure("cannot make", folders_.fresh());
   return {};
 }
 
@@ -210,11 +206,11 @@ Outcome CopyRecipient::run_program(Channel& channel, const Child::Program& progr
     child.listen();
     if (fds[3].revents != 0) return std::unexpected("the agent ends");
     if (fds[2].revents != 0 || channel.has_input()) {
-      const auto word = channel.receive_words(answer_time);
+      const auto word = channel.receive_words(peer_answer_time);
       return std::unexpected(word ? "setup gives up: " + word->value("why") : word.error());
     }
     if (ready > 0) continue;
-    if (auto sent = channel.send({.verb = "progress"}, answer_time); !sent) return sent;
+    if (auto sent = channel.send({.verb = "progress"}, peer_answer_time); !sent) return sent;
   }
   if (const std::string why = child.wait(); !why.empty()) return std::unexpected(why);
   return {};
@@ -250,10 +246,11 @@ Outcome CopyRecipient::mark_inside(Channel& channel) {
 // As the server makes its files; the folder itself is as the old one.
 Outcome CopyRecipient::give_to_owner() const {
   struct stat before{};
-  if (::stat(folders_.data().c_str(), &before) != 0) return failure("cannot look at", folders_.data());
+  if (::stat(folders_.data().c_str(), &before) != 0) return file_failure("cannot look at", folders_.data());
   const auto give = [&](const fs::path& path, mode_t mode) -> Outcome {
-    if (::lchown(path.c_str(), before.st_uid, before.st_gid) != 0) return failure("cannot give away", path);
-    if (::chmod(path.c_str(), mode) != 0) return failure("cannot set the mode of", path);
+    if (::lchown(path.c_str(), before.st_uid, before.st_gid) != 0)
+      return file_failure("cannot give away", path);
+    if (::chmod(path.c_str(), mode) != 0) return file_failure("cannot set the mode of", path);
     return {};
   };
   std::error_code error;
@@ -273,10 +270,10 @@ Outcome CopyRecipient::carry_over() const {
     if (!at->is_regular_file() || at->is_symlink() || !belongs_to_the_host(at->path())) continue;
     const fs::path target = folders_.fresh() / at->path().filename();
     struct stat owner{};
-    if (::stat(at->path().c_str(), &owner) != 0) return failure("cannot look at", at->path());
+    if (::stat(at->path().c_str(), &owner) != 0) return file_failure("cannot look at", at->path());
     fs::copy_file(at->path(), target, fs::copy_options::overwrite_existing, error);
     if (!error && ::lchown(target.c_str(), owner.st_uid, owner.st_gid) != 0)
-      return failure("cannot give away", target);
+      return file_failure("cannot give away", target);
   }
   if (error) return std::unexpected(concat("cannot carry files over: ", error.message()));
   return {};

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "health/agent/file_failure.h"
 #include "health/io/descriptor.h"
 #include "health/io/system_text.h"
 #include "health/mysql/concat.h"
@@ -30,11 +31,6 @@ constexpr std::array<std::pair<std::string_view, CopyState::Stage>, 3> stages{{
     {"keeping", CopyState::Stage::keeping},
 }};
 
-std::unexpected<std::string> failure(std::string_view what, const fs::path& path) {
-  const int error = errno;
-  return std::unexpected(concat(what, " ", path.native(), ": ", io::system_text(error)));
-}
-
 bool is_there(const fs::path& path) {
   struct stat found{};
   return ::lstat(path.c_str(), &found) == 0;
@@ -43,13 +39,13 @@ bool is_there(const fs::path& path) {
 // A rename is on disk when its folder is.
 Outcome sync_folder(const fs::path& folder) {
   const io::Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) != 0) return failure("cannot sync", folder);
+  if (!fd || ::fsync(fd.get()) != 0) return file_failure("cannot sync", folder);
   return {};
 }
 
 Outcome rename_durably(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0)
-    return failure(concat("cannot rename ", from.native(), " to"), to);
+    return file_failure(concat("cannot rename ", from.native(), " to"), to);
   return sync_folder(to.parent_path());
 }
 
@@ -93,11 +89,11 @@ std::expected<std::optional<CopyState>, std::string> CopyStateFile::load() const
   const io::Descriptor fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) {
     if (errno == ENOENT) return std::optional<CopyState>();
-    return failure("cannot open", path_);
+    return file_failure("cannot open", path_);
   }
   std::array<char, longest + 1> content{};
   const ssize_t got = ::read(fd.get(), content.data(), content.size());
-  if (got < 0) return failure("cannot read", path_);
+  if (got < 0) return file_failure("cannot read", path_);
   auto state = parse_copy_state({content.data(), static_cast<std::size_t>(got)});
   if (!state) return std::unexpected(concat(path_, ": ", state.error()));
   return std::optional(std::move(*state));
@@ -107,18 +103,18 @@ Outcome CopyStateFile::save(const CopyState& state) const {
   const std::string text = copy_state_text(state);
   if (!parse_copy_state(text)) return std::unexpected(concat("cannot note the folder ", state.data));
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST)
-    return failure("cannot create copy.state_dir", directory_);
+    return file_failure("cannot create copy.state_dir", directory_);
   const std::string next = path_ + ".new";
   const io::Descriptor fd(::open(next.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return failure("cannot create", next);
+  if (!fd) return file_failure("cannot create", next);
   const bool written = ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
                        ::fsync(fd.get()) == 0;
-  if (!written) return failure("cannot write", next);
+  if (!written) return file_failure("cannot write", next);
   return rename_durably(next, path_);
 }
 
 Outcome CopyStateFile::remove() const {
-  if (::unlink(path_.c_str()) != 0 && errno != ENOENT) return failure("cannot remove", path_);
+  if (::unlink(path_.c_str()) != 0 && errno != ENOENT) return file_failure("cannot remove", path_);
   return sync_folder(directory_);
 }
 

@@ -46,9 +46,9 @@ class Writer {
 };
 
 // Gives zeros beyond the end and remembers that it was asked to.
-class Reader {
+class FrameReader {
  public:
-  explicit Reader(std::span<const std::uint8_t> bytes) : rest_(bytes) {}
+  explicit FrameReader(std::span<const std::uint8_t> bytes) : rest_(bytes) {}
 
   template <std::unsigned_integral T>
   T take() {
@@ -121,7 +121,7 @@ void put_word(Writer& out, const AgentWord& word) {
   for (std::size_t i = 0; i < received; ++i) put(word.received[i], received_kinds);
 }
 
-std::optional<ProxyWord> take_proxy_word(Reader& in) {
+std::optional<ProxyWord> take_proxy_word(FrameReader& in) {
   const auto role = in.take<std::uint8_t>();
   const auto flags = in.take<std::uint8_t>();
   ProxyWord word;
@@ -132,7 +132,7 @@ std::optional<ProxyWord> take_proxy_word(Reader& in) {
   return word;
 }
 
-std::optional<FrameGtid> take_gtid(Reader& in, std::uint8_t kind) {
+std::optional<FrameGtid> take_gtid(FrameReader& in, std::uint8_t kind) {
   switch (kind) {
     case mariadb_kind: {
       MariaDbGtid gtid;
@@ -152,7 +152,7 @@ std::optional<FrameGtid> take_gtid(Reader& in, std::uint8_t kind) {
   }
 }
 
-std::optional<AgentWord> take_agent_word(Reader& in) {
+std::optional<AgentWord> take_agent_word(FrameReader& in) {
   const unsigned first = in.take<std::uint8_t>();
   const unsigned mysqld = first & ~killed_bit;
   const unsigned flags = in.take<std::uint8_t>();
@@ -184,7 +184,7 @@ std::optional<AgentWord> take_agent_word(Reader& in) {
   return word;
 }
 
-std::optional<Word> take_word(Reader& in, FrameType type) {
+std::optional<Word> take_word(FrameReader& in, FrameType type) {
   if (type == FrameType::proxy) return take_proxy_word(in);
   return take_agent_word(in);
 }
@@ -192,7 +192,7 @@ std::optional<Word> take_word(Reader& in, FrameType type) {
 // What was signed, all of it meaningful or nothing. `bytes` begins as every frame and holds the sender's
 // length.
 std::optional<Frame> parse(std::span<const std::uint8_t> bytes, FrameType type) {
-  Reader in(bytes.subspan(key_at));
+  FrameReader in(bytes.subspan(key_at));
   Frame frame;
   frame.key = in.take<std::uint8_t>();
   const auto link = in.take<std::uint8_t>();

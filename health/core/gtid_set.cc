@@ -7,6 +7,8 @@
 #include <optional>
 #include <tuple>
 
+#include "conf/characters.h"
+
 namespace pointsman::core {
 namespace {
 
@@ -25,20 +27,17 @@ constexpr std::uint64_t max_uint32 = std::numeric_limits<std::uint32_t>::max();
 bool is_space(char c) {
   return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 bool is_hex(char c) {
-  return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'f');
+  return conf::is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'f');
 }
 bool is_tag_start(char c) {
   return c == '_' || (lower(c) >= 'a' && lower(c) <= 'z');
 }
 bool is_tag(char c) {
-  return is_tag_start(c) || is_digit(c);
+  return is_tag_start(c) || conf::is_digit(c);
 }
 
 // The start of `rest`, fit for a log line: short, and nothing in it but printable ASCII.
@@ -74,9 +73,9 @@ void normalise(Intervals& intervals) {
 
 // Reads one set from text that nobody has vouched for. The first error ends it and is kept; afterwards every
 // method does nothing, so that callers need not check after each.
-class Reader {
+class GtidReader {
  public:
-  Reader(Flavour flavour, std::string_view text) : flavour_(flavour), text_(text) {}
+  GtidReader(Flavour flavour, std::string_view text) : flavour_(flavour), text_(text) {}
 
   std::expected<Origins, std::string> read() {
     skip_spaces();
@@ -321,7 +320,7 @@ std::expected<GtidSet, std::string> GtidSet::parse(Flavour flavour, std::string_
                            std::to_string(text.size()) + " bytes: at most " + std::to_string(max_text) +
                            " are read");
   }
-  auto origins = Reader(flavour, text).read();
+  auto origins = GtidReader(flavour, text).read();
   if (!origins) return std::unexpected(std::move(origins.error()));
   GtidSet set;
   set.flavour_ = flavour;

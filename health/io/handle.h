@@ -29,6 +29,9 @@ uv_handle_t* as_handle(H* handle) {
 inline uv_stream_t* as_stream(uv_tcp_t* handle) {
   return reinterpret_cast<uv_stream_t*>(handle);
 }
+inline uv_stream_t* as_stream(uv_pipe_t* handle) {
+  return reinterpret_cast<uv_stream_t*>(handle);
+}
 
 // Makes a handle with `init(H*)`, which returns libuv's status (0, or a negative error that is passed on).
 // `data` is what callbacks find in handle->data.

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "health/io/clock.h"
+#include "health/io/system_text.h"
 
 namespace pointsman::io {
 
@@ -30,10 +31,6 @@ constexpr std::array rates{
     Rate{19200, B19200},   Rate{38400, B38400},   Rate{57600, B57600},   Rate{115200, B115200},
     Rate{230400, B230400}, Rate{460800, B460800}, Rate{921600, B921600},
 };
-
-std::string system_text(int error) {
-  return std::error_code(error, std::generic_category()).message();
-}
 
 // Raw 8N1, modem lines ignored, no flow control of either kind.
 termios raw_8n1(termios mode, speed_t speed) {

@@ -13,14 +13,11 @@
 #include <unistd.h>
 
 #include "health/io/clock.h"
+#include "health/io/system_text.h"
 
 namespace pointsman::io {
 
 namespace {
-
-std::string system_text(int error) {
-  return std::error_code(error, std::generic_category()).message();
-}
 
 bool set_option(int fd, int level, int name, int value) {
   return ::setsockopt(fd, level, name, &value, sizeof value) == 0;

@@ -7,7 +7,7 @@
 namespace pointsman::mysql {
 namespace {
 
-constexpr core::Duration statement_timeout = std::chrono::seconds(5);
+constexpr core::Duration forget_timeout = std::chrono::seconds(5);
 constexpr core::Duration retry_interval = std::chrono::seconds(1);
 
 }  // namespace
@@ -33,10 +33,10 @@ void AfterPromotion::work(Session& session) {
 std::expected<void, core::Failure> AfterPromotion::forget(Session& session) {
   auto& dialect = session.dialect();
   if (!dialect.forgetting_is_slow()) return {};
-  const auto replica = dialect.replica_status(session.connection(), boot_now() + statement_timeout);
+  const auto replica = dialect.replica_status(session.connection(), boot_now() + forget_timeout);
   if (!replica) return std::unexpected(replica.error());
   if (!*replica) return {};
-  return run(session.connection(), dialect.forget_replication(), boot_now() + statement_timeout);
+  return run(session.connection(), dialect.forget_replication(), boot_now() + forget_timeout);
 }
 
 }  // namespace pointsman::mysql

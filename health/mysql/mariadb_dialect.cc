@@ -15,7 +15,7 @@ using core::Instant;
 using core::ServerReport;
 
 // 31 years. The variable's maximum overflows when the server adds it to the time of day.
-constexpr std::chrono::milliseconds no_semi_sync_timeout{1'000'000'000'000};
+constexpr std::chrono::milliseconds no_timeout_of_mariadb{1'000'000'000'000};
 
 class MariaDbDialect final : public Dialect {
  public:
@@ -71,14 +71,6 @@ constexpr std::string_view status =
 // How long a receiver that was told to end takes until it has turned to its source.
 constexpr core::Duration receiver_turn = std::chrono::milliseconds(5);
 
-// The server's own order in SHOW ALL SLAVES STATUS is not promised; ours is the connection without a name.
-std::size_t own_channel(const ResultTable& table) {
-  for (std::size_t row = 0; row < table.rows(); ++row) {
-    if (table.text(row, {"Connection_name"}).empty()) return row;
-  }
-  return 0;
-}
-
 std::expected<core::ReplicaStatus, Failure> parse_replica(const ResultTable& table, std::size_t row,
                                                           const Connection& connection) {
   auto replica = parse_common_replica(table, row);
@@ -125,7 +117,7 @@ std::expected<ServerReport, Failure> MariaDbDialect::report(Connection& connecti
 
   report.sources = static_cast<unsigned>(replicas->rows());
   if (!replicas->empty()) {
-    auto replica = parse_replica(*replicas, own_channel(*replicas), connection);
+    auto replica = parse_replica(*replicas, own_channel(*replicas, "Connection_name"), connection);
     if (!replica) return std::unexpected(replica.error());
     report.replica = std::move(*replica);
   }
@@ -169,7 +161,7 @@ std::expected<std::optional<core::ReplicaStatus>, Failure> MariaDbDialect::repli
   const auto table = connection.query("SHOW ALL SLAVES STATUS", deadline);
   if (!table) return std::unexpected(table.error());
   if (table->empty()) return std::optional<core::ReplicaStatus>();
-  auto replica = parse_replica(*table, own_channel(*table), connection);
+  auto replica = parse_replica(*table, own_channel(*table, "Connection_name"), connection);
   if (!replica) return std::unexpected(replica.error());
   return std::optional(std::move(*replica));
 }
@@ -188,7 +180,7 @@ std::string source_role(const core::SetSemiSyncSource& role) {
   return concat(
       "rpl_semi_sync_slave_enabled = OFF, rpl_semi_sync_master_wait_point = AFTER_SYNC, "
       "rpl_semi_sync_master_timeout = ",
-      (required ? no_semi_sync_timeout : preferred_semi_sync_timeout).count(),
+      (required ? no_timeout_of_mariadb : preferred_semi_sync_timeout).count(),
       ", rpl_semi_sync_master_wait_no_slave = ", required || role.replica_there ? "ON" : "OFF",
       ", rpl_semi_sync_master_enabled = ON");
 }

@@ -16,7 +16,7 @@ using core::Instant;
 using core::ServerReport;
 
 // The maximum of rpl_semi_sync_source_timeout, 49 days.
-constexpr std::chrono::milliseconds no_semi_sync_timeout{4294967295};
+constexpr std::chrono::milliseconds no_timeout_of_mysql{4294967295};
 
 constexpr unsigned unknown_variable_errno = 1193;
 
@@ -101,13 +101,6 @@ class MySqlDialect final : public Dialect {
   std::chrono::seconds uptime_{0};
   Instant uptime_read_{};
 };
-
-std::size_t own_channel(const ResultTable& table) {
-  for (std::size_t row = 0; row < table.rows(); ++row) {
-    if (table.text(row, {"Channel_Name"}).empty()) return row;
-  }
-  return 0;
-}
 
 Dialect::Outcome MySqlDialect::find_semi_sync(Connection& connection, Instant deadline) {
   const auto plugins = connection.query(
@@ -233,7 +226,7 @@ Dialect::Outcome MySqlDialect::add_semi_sync(ServerReport& report, const ResultT
 std::expected<core::ReplicaStatus, Failure> MySqlDialect::parse_replica(const ResultTable& table,
                                                                         Connection& connection,
                                                                         Instant deadline) {
-  const auto row = own_channel(table);
+  const auto row = own_channel(table, "Channel_Name");
   auto replica = parse_common_replica(table, row);
   replica.source_uuid = clean_text(table.text(row, {"Source_UUID", "Master_UUID"}));
   replica.by_gtid = table.flag(row, {"Auto_Position"});
@@ -327,8 +320,8 @@ std::string MySqlDialect::source_role(const core::SetSemiSyncSource& role) const
     const char* count =
         semi_sync_.no_replica == "no_slave" ? "_wait_for_slave_count = 1, " : "_wait_for_replica_count = 1, ";
     sql += concat(name, "_wait_point = AFTER_SYNC, ", name, count, name,
-                  "_timeout = ", (required ? no_semi_sync_timeout : preferred_semi_sync_timeout).count(),
-                  ", ", name, "_wait_", semi_sync_.no_replica, " = ",
+                  "_timeout = ", (required ? no_timeout_of_mysql : preferred_semi_sync_timeout).count(), ", ",
+                  name, "_wait_", semi_sync_.no_replica, " = ",
                   required || role.replica_there ? "ON, " : "OFF, ", name, "_enabled = ON, ");
   }
   if (!sql.empty()) sql.resize(sql.size() - 2);

@@ -54,6 +54,13 @@ core::ReplicaStatus parse_common_replica(const ResultTable& table, std::size_t r
   return replica;
 }
 
+std::size_t own_channel(const ResultTable& table, std::string_view column) {
+  for (std::size_t row = 0; row < table.rows(); ++row) {
+    if (table.text(row, {column}).empty()) return row;
+  }
+  return 0;
+}
+
 std::expected<core::GtidSet, core::Failure> parse_gtids(core::Flavour flavour, std::string_view text,
                                                         std::string_view what, const Connection& connection) {
   auto set = core::GtidSet::parse(flavour, text);

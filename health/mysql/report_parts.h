@@ -19,6 +19,10 @@ std::expected<void, core::Failure> run(Connection& connection, std::string_view 
 // names. Not: received, by_gtid, and the heartbeats in events_received.
 core::ReplicaStatus parse_common_replica(const ResultTable& table, std::size_t row);
 
+// The row whose `column` is empty: the connection without a name, or the channel. The servers promise no
+// order.
+std::size_t own_channel(const ResultTable& table, std::string_view column);
+
 // A GTID set that cannot be read is a failure of kind unsupported that names where it stood.
 std::expected<core::GtidSet, core::Failure> parse_gtids(core::Flavour flavour, std::string_view text,
                                                         std::string_view what, const Connection& connection);

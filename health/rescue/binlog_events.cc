@@ -7,13 +7,6 @@
 namespace pointsman::rescue {
 namespace {
 
-constexpr std::string_view magic(
-    "\xfe"
-    "bin",
-    4);
-constexpr std::size_t size_at = 9;
-constexpr std::size_t checksum_bytes = 4;
-
 // The first `bits` bits of a bitmap are all set.
 bool all_set(std::string_view bitmap, std::uint64_t bits) {
   for (std::uint64_t i = 0; i < bits; ++i) {
@@ -25,11 +18,10 @@ bool all_set(std::string_view bitmap, std::uint64_t bits) {
 
 // A format description ends with the kind of checksum of what follows, and has one itself in any case.
 std::optional<std::size_t> checksum_after(std::string_view format_description) {
-  if (format_description.size() < event_header_bytes + 2 + 50 + 4 + 1 + 1 + checksum_bytes)
-    return std::nullopt;
-  const char kind = format_description[format_description.size() - checksum_bytes - 1];
+  if (format_description.size() < format_created_at + 4 + 1 + 1 + event_checksum_bytes) return std::nullopt;
+  const char kind = format_description[format_description.size() - event_checksum_bytes - 1];
   if (kind == 0) return 0;
-  if (kind == 1) return checksum_bytes;
+  if (kind == 1) return event_checksum_bytes;
   return std::nullopt;
 }
 
@@ -39,13 +31,14 @@ std::expected<void, std::string> BinlogReader::feed(std::string_view bytes, cons
   pending_.append(bytes);
   std::string_view rest = pending_;
   if (!begun_) {
-    if (rest.size() < magic.size()) return {};
-    if (!rest.starts_with(magic)) return std::unexpected("this is no binary log: it does not begin like one");
-    rest.remove_prefix(magic.size());
+    if (rest.size() < binlog_magic.size()) return {};
+    if (!rest.starts_with(binlog_magic))
+      return std::unexpected("this is no binary log: it does not begin like one");
+    rest.remove_prefix(binlog_magic.size());
     begun_ = true;
   }
   while (rest.size() >= event_header_bytes) {
-    const auto size = static_cast<std::uint32_t>(ByteReader(rest.substr(size_at)).number(4));
+    const auto size = static_cast<std::uint32_t>(ByteReader(rest.substr(event_size_at)).number(4));
     if (size < event_header_bytes || size > max_event_bytes) {
       return std::unexpected("an event of " + std::to_string(size) + " bytes in the binary log");
     }
@@ -69,7 +62,7 @@ std::expected<void, std::string> BinlogReader::one(std::string_view bytes, const
     const auto told = checksum_after(bytes);
     if (!told) return std::unexpected("a format description that cannot be understood in the binary log");
     checksum_ = *told;
-    checksum = checksum_bytes;
+    checksum = event_checksum_bytes;
   }
   if (bytes.size() < event_header_bytes + checksum) return std::unexpected("an event without its checksum");
   event.body = bytes.substr(event_header_bytes, bytes.size() - event_header_bytes - checksum);

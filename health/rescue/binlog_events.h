@@ -43,7 +43,13 @@ enum class EventType : std::uint8_t {
   start_encryption = 164,
 };
 
+// What a file of a binary log begins with.
+inline constexpr std::string_view binlog_magic("\xfe\x62in", 4);
 inline constexpr std::size_t event_header_bytes = 19;
+inline constexpr std::size_t event_size_at = 9;  // the length of all of it, 4 bytes
+inline constexpr std::size_t event_checksum_bytes = 4;
+// In a format description: after the version of the format and that of the server, 4 bytes of time.
+inline constexpr std::size_t format_created_at = event_header_bytes + 2 + 50;
 
 // One event; the views are valid during the call that hands it out.
 struct Event {

@@ -7,22 +7,17 @@
 namespace pointsman::rescue {
 namespace {
 
-constexpr std::string_view magic(
-    "\xfe"
-    "bin",
-    4);
 constexpr std::size_t flags_at = 17;
 constexpr char in_use_flag = 1;  // LOG_EVENT_BINLOG_IN_USE_F; not covered by the checksum
-constexpr std::size_t created_at = 19 + 2 + 50;
 constexpr std::size_t max_shown = 80;
 
 // In a server's files only the times and positions of format descriptions differ as long as it keeps its
 // version and its checksum.
 bool same_format(std::string_view a, std::string_view b) {
-  if (a.size() != b.size() || a.size() < created_at + 4 + 4) return false;
+  if (a.size() != b.size() || a.size() < format_created_at + 4 + 4) return false;
   const auto told = [](std::string_view event) { return event.substr(19, 52); };
   const auto lengths = [](std::string_view event) {
-    return event.substr(created_at + 4, event.size() - created_at - 4 - 4);
+    return event.substr(format_created_at + 4, event.size() - format_created_at - 4 - 4);
   };
   return told(a) == told(b) && lengths(a) == lengths(b);
 }
@@ -30,8 +25,8 @@ bool same_format(std::string_view a, std::string_view b) {
 // "created" is the time of the server's start in the first file that it begins, 0 in those that follow by
 // rotation.
 bool begins_run(std::string_view format) {
-  if (format.size() < created_at + 4) return true;
-  const auto created = format.substr(created_at, 4);
+  if (format.size() < format_created_at + 4) return true;
+  const auto created = format.substr(format_created_at, 4);
   return std::ranges::any_of(created, [](char byte) { return byte != 0; });
 }
 
@@ -139,7 +134,7 @@ std::expected<void, std::string> BinlogPicker::begin_group(const Event& event) {
 std::expected<void, std::string> BinlogPicker::keep(const Event& event) {
   if (!same_format(format_, written_format_)) {
     if (format_.empty()) return std::unexpected("a binary log without a format description");
-    const std::string begin = written_format_.empty() ? std::string(magic) + format_ : format_;
+    const std::string begin = written_format_.empty() ? std::string(binlog_magic) + format_ : format_;
     if (auto done = write_(begin); !done) return done;
     bytes_ += begin.size();
     written_format_ = format_;

@@ -8,9 +8,6 @@ namespace pointsman::rescue {
 namespace {
 
 constexpr std::size_t type_at = 4;
-constexpr std::size_t size_at = 9;
-constexpr std::size_t checksum_bytes = 4;
-constexpr std::size_t created_at = event_header_bytes + 2 + 50;
 constexpr std::size_t created_bytes = 4;
 
 void append(std::string& text, std::uint64_t value, int bytes) {
@@ -29,7 +26,7 @@ std::string without_checksum(const Event& event) {
   out += event.body;
   std::string size;
   append(size, out.size(), 4);
-  out.replace(size_at, size.size(), size);
+  out.replace(event_size_at, size.size(), size);
   return out;
 }
 
@@ -109,14 +106,15 @@ std::expected<void, std::string> RowInverse::add(const Event& event) {
 
 // Told without checksums, and without the time of a start, which would have a server drop temporary tables.
 std::expected<void, std::string> RowInverse::on_format(const Event& event) {
-  if (event.bytes.size() < created_at + created_bytes + 1 + 1 + checksum_bytes)
+  if (event.bytes.size() < format_created_at + created_bytes + 1 + 1 + event_checksum_bytes)
     return std::unexpected("a format description that cannot be understood in the binary log");
   std::string format(event.bytes);
   format.replace(0, type_at, type_at, '\0');
-  format.replace(created_at, created_bytes, created_bytes, '\0');
-  format.replace(format.size() - checksum_bytes - 1, checksum_bytes + 1, checksum_bytes + 1, '\0');
+  format.replace(format_created_at, created_bytes, created_bytes, '\0');
+  format.replace(format.size() - event_checksum_bytes - 1, event_checksum_bytes + 1, event_checksum_bytes + 1,
+                 '\0');
   // The place and the position in its file, which are not the same after each rotation.
-  format.replace(size_at + 4, 4, 4, '\0');
+  format.replace(event_size_at + 4, 4, 4, '\0');
   tables_.clear();
   if (!format_.empty() && format != format_)
     return std::unexpected("they were written by two versions of the server");
@@ -147,7 +145,7 @@ std::expected<void, std::string> RowInverse::on_rows(const Event& event, const R
   out += *inverse;
   std::string size;
   append(size, out.size(), 4);
-  out.replace(size_at, size.size(), size);
+  out.replace(event_size_at, size.size(), size);
   changes_.push_back(table->second.map + out);
   return {};
 }

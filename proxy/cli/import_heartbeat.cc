@@ -10,16 +10,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "health/io/system_text.h"
+
 namespace pointsman::proxy::cli {
 namespace {
 
 namespace fs = std::filesystem;
+using io::system_text;
 
 constexpr mode_t readable_by_all = 0644;  // no secret is in these files
-
-std::string system_text(int error) {
-  return std::error_code(error, std::generic_category()).message();
-}
 
 std::expected<void, conf::Problem> write_all_of(int fd, const std::string& path, std::string_view text) {
   while (!text.empty()) {

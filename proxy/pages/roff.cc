@@ -44,7 +44,7 @@ std::string escape(std::string_view line, bool& bold) {
   return out;
 }
 
-std::string quoted(std::string_view text) {
+std::string roff_quoted(std::string_view text) {
   std::string out = "\"";
   bool bold = false;
   for (const char c : escape(text, bold)) {
@@ -66,19 +66,19 @@ std::string escaped(std::string_view line) {
 }
 
 Roff::Roff(std::string_view title, int section, std::string_view version) {
-  macro(".TH " + quoted(title) + " " + std::to_string(section) + R"( "" )" +
-        quoted("Pointsman " + std::string(version)) + R"( "Pointsman")");
+  macro(".TH " + roff_quoted(title) + " " + std::to_string(section) + R"( "" )" +
+        roff_quoted("Pointsman " + std::string(version)) + R"( "Pointsman")");
   // No hyphens where there are none, and no wide gaps: commands and keys are read and copied.
   macro(".nh");
   macro(".ad l");
 }
 
 void Roff::section(std::string_view name) {
-  macro(".SH " + quoted(name));
+  macro(".SH " + roff_quoted(name));
 }
 
 void Roff::subsection(std::string_view name) {
-  macro(".SS " + quoted(name));
+  macro(".SS " + roff_quoted(name));
 }
 
 void Roff::paragraphs(std::string_view text) {

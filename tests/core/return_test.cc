@@ -8,12 +8,6 @@ namespace {
 
 using namespace core;
 
-WorldOptions servers(std::size_t n) {
-  WorldOptions options;
-  options.servers = n;
-  return options;
-}
-
 void fail_over(Scenario& world) {
   world.crash(0);
   ASSERT_TRUE(world.run_until([&] { return world.routed() == 1U && world.core().change() == nullptr; }, 10s));

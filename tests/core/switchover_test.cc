@@ -9,12 +9,6 @@ namespace {
 
 using namespace core;
 
-WorldOptions servers(std::size_t n) {
-  WorldOptions options;
-  options.servers = n;
-  return options;
-}
-
 // The usual case: writes stop for a moment only, nothing is lost, the old primary follows, and the answer
 // says what was done.
 TEST(Switchover, Succeeds) {

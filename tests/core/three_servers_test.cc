@@ -10,13 +10,6 @@ namespace {
 
 using namespace core;
 
-WorldOptions servers(std::size_t n, std::function<void(conf::Config&)> configure = {}) {
-  WorldOptions options;
-  options.servers = n;
-  options.configure = std::move(configure);
-  return options;
-}
-
 // What the failover that ran last said of its choice.
 std::string choice_of(const Scenario& world) {
   for (const auto& step : world.last("failover").steps) {

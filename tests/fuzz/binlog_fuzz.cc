@@ -11,11 +11,6 @@ namespace {
 
 using namespace pointsman::rescue;
 
-constexpr std::string_view magic(
-    "\xfe"
-    "bin",
-    4);
-
 void require(bool law) {
   if (!law) std::abort();
 }
@@ -35,7 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   RowInverse twice;
   RowInverse thrice;
   const auto joined = [](const RowInverse& inverse) {
-    std::string bytes = std::string(magic) + inverse.format();
+    std::string bytes = std::string(binlog_magic) + inverse.format();
     for (const auto& change : inverse.changes()) bytes += change;
     return bytes;
   };

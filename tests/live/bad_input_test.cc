@@ -20,9 +20,7 @@ namespace {
 using namespace std::chrono_literals;
 using testbed::Millis;
 
-constexpr auto soon = 20s;
-
-bool has(const nlohmann::json& value, const std::string& text) {
+bool json_has(const nlohmann::json& value, const std::string& text) {
   return value.dump().find(text) != std::string::npos;
 }
 
@@ -82,8 +80,8 @@ TEST(BadInput, WrongMonitorPassword) {
       Millis(soon));
   ASSERT_TRUE(status.has_value()) << status.error();
   EXPECT_EQ((*status)["state"], "no_primary");
-  EXPECT_TRUE(has((*status)["backends"][0], "Access denied")) << status->dump();
-  EXPECT_TRUE(has((*status)["warnings"], "Access denied")) << status->dump();
+  EXPECT_TRUE(json_has((*status)["backends"][0], "Access denied")) << status->dump();
+  EXPECT_TRUE(json_has((*status)["warnings"], "Access denied")) << status->dump();
 
   // The right one is taken by a reload, without a restart.
   std::ofstream((*daemon)->directory() / "monitor.password")
@@ -127,7 +125,7 @@ TEST(BadInput, PrivilegeIsGrantedLater) {
   ASSERT_TRUE(root->execute("KILL USER pointsman").has_value());
   const auto lacks = world.daemon->wait_status(
       [](const auto& s) {
-        return s["backends"][0]["verdict"] == "degraded" && has(s["backends"][0], "1227");
+        return s["backends"][0]["verdict"] == "degraded" && json_has(s["backends"][0], "1227");
       },
       Millis(soon));
   EXPECT_TRUE(lacks.has_value()) << lacks.error() << world.story();
@@ -195,10 +193,10 @@ TEST(BadInput, BothWritable) {
   world.daemon = std::move(*daemon);
   ASSERT_TRUE(world.daemon->start().has_value());
   const auto status = world.daemon->wait_status(
-      [](const auto& s) { return has(s["reason"], "all accept writes"); }, Millis(soon));
+      [](const auto& s) { return json_has(s["reason"], "all accept writes"); }, Millis(soon));
   ASSERT_TRUE(status.has_value()) << status.error();
   EXPECT_TRUE((*status)["primary"].is_null());
-  EXPECT_TRUE(has((*status)["reason"], "pointsman failover --to")) << status->dump();
+  EXPECT_TRUE(json_has((*status)["reason"], "pointsman failover --to")) << status->dump();
 
   // The operator decides; the other one is stopped from writing and, having a transaction of its own,
   // quarantined.
@@ -225,9 +223,9 @@ TEST(BadInput, BothReadOnly) {
   world.daemon = std::move(*daemon);
   ASSERT_TRUE(world.daemon->start().has_value());
   const auto status = world.daemon->wait_status(
-      [](const auto& s) { return has(s["reason"], "no server accepts writes"); }, Millis(soon));
+      [](const auto& s) { return json_has(s["reason"], "no server accepts writes"); }, Millis(soon));
   ASSERT_TRUE(status.has_value()) << status.error();
-  EXPECT_TRUE(has((*status)["reason"], "pointsman failover --to db1 --force")) << status->dump();
+  EXPECT_TRUE(json_has((*status)["reason"], "pointsman failover --to db1 --force")) << status->dump();
   const auto done = world.daemon->command({"failover", "--to", "db1", "--force"});
   ASSERT_TRUE(done.has_value() && done->code == 0) << (done ? done->err : done.error()) << world.story();
   world.expect_in_order("db1");
@@ -258,11 +256,12 @@ TEST(BadInput, ReplicaWithBrokenApplier) {
     ASSERT_TRUE(client->execute("INSERT INTO `rows` VALUES (1, 0)").has_value());
   }
   const auto broken =
-      world.daemon->wait_status([](const auto& s) { return has(s["warnings"], "1062"); }, Millis(soon));
+      world.daemon->wait_status([](const auto& s) { return json_has(s["warnings"], "1062"); }, Millis(soon));
   ASSERT_TRUE(broken.has_value()) << broken.error();
   world.db(0).kill();
   const auto refused = world.daemon->wait_status(
-      [](const auto& s) { return s["state"] == "no_primary" && has(s["reason"], "1062"); }, Millis(soon));
+      [](const auto& s) { return s["state"] == "no_primary" && json_has(s["reason"], "1062"); },
+      Millis(soon));
   ASSERT_TRUE(refused.has_value()) << refused.error() << world.story();
   EXPECT_FALSE(writable(world.db(1)));
   ASSERT_TRUE(world.db(0).start().has_value());
@@ -286,12 +285,12 @@ TEST(BadInput, ReplicaFarBehind) {
   }
   const std::string position = world.ask(world.db(0), "SELECT @@gtid_binlog_pos");
   const auto seen = world.daemon->wait_status(
-      [&](const auto& s) { return has(s["backends"][0]["executed"], position); }, Millis(soon));
+      [&](const auto& s) { return json_has(s["backends"][0]["executed"], position); }, Millis(soon));
   ASSERT_TRUE(seen.has_value()) << seen.error();
   std::this_thread::sleep_for(400ms);  // two probes, so that the position is no longer "just in flight"
   world.db(0).kill();
   const auto refused = world.daemon->wait_status(
-      [](const auto& s) { return s["state"] == "no_primary" && has(s["reason"], "transactions"); },
+      [](const auto& s) { return s["state"] == "no_primary" && json_has(s["reason"], "transactions"); },
       Millis(soon));
   ASSERT_TRUE(refused.has_value()) << refused.error() << world.story();
   EXPECT_FALSE(writable(world.db(1)));
@@ -354,16 +353,16 @@ TEST(BadInput, StateDirectoryFull) {
   ASSERT_TRUE(world.daemon->stop().has_value());
   ASSERT_TRUE(testbed::done(world.daemon->start()));
   const auto warned = world.daemon->wait_status(
-      [](const auto& s) { return s["state"] == "steady" && has(s["warnings"], "cannot be stored"); },
+      [](const auto& s) { return s["state"] == "steady" && json_has(s["warnings"], "cannot be stored"); },
       Millis(soon));
   ASSERT_TRUE(warned.has_value()) << warned.error() << world.story();
   EXPECT_TRUE(world.daemon->connect(world.cluster->accounts().application, "app").has_value());
   world.db(0).kill();
   const auto refused = world.daemon->wait_status(
-      [](const auto& s) { return s["state"] == "no_primary" && has(s["warnings"], "cannot be stored"); },
+      [](const auto& s) { return s["state"] == "no_primary" && json_has(s["warnings"], "cannot be stored"); },
       Millis(soon));
   ASSERT_TRUE(refused.has_value()) << refused.error() << world.story();
-  EXPECT_TRUE(has((*refused)["warnings"], "No space left on device")) << refused->dump();
+  EXPECT_TRUE(json_has((*refused)["warnings"], "No space left on device")) << refused->dump();
   EXPECT_FALSE(writable(world.db(1)));
   std::filesystem::remove(state / "filler");
   const auto replaced =

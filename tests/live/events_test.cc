@@ -13,17 +13,8 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-constexpr auto soon = 20s;
-
 // MariaDB's wait for a position does not notice one that is set, as when the daemon sets the replica's role
 // anew.
-bool caught_up(World& world) {
-  for (int i = 0; i < 10; ++i) {
-    if (world.cluster->wait_caught_up(world.db(1), world.db(0), 2s)) return true;
-  }
-  return false;
-}
-
 class Events : public LiveTest {
  protected:
   // An event that leaves a row with the number of the server that ran it, each second.
@@ -37,7 +28,7 @@ class Events : public LiveTest {
       const auto granted = root->execute("GRANT " + grant + " ON *.* TO pointsman@'%'");
       ASSERT_TRUE(granted) << granted.error().text;
       ASSERT_TRUE(world_.daemon->stop());  // privileges are read at the login
-      ASSERT_TRUE(caught_up(world_));
+      ASSERT_TRUE(world_.replica_catches_up());
       ASSERT_TRUE(testbed::done(world_.daemon->start()));
       ASSERT_TRUE(world_.daemon->wait_steady(testbed::Millis(soon)));
     }
@@ -152,7 +143,7 @@ TEST(EventsMariaDb, SchedulerThatWeMayNotStart) {
   ASSERT_TRUE(root);
   ASSERT_TRUE(root->execute_all(
       {"SET GLOBAL event_scheduler = ON", "CREATE EVENT app.tick ON SCHEDULE EVERY 1 DAY DO DO 1"}));
-  ASSERT_TRUE(caught_up(world));
+  ASSERT_TRUE(world.replica_catches_up());
   for (const bool dry : {true, false}) {
     std::vector<std::string> command = {"switchover"};
     if (dry) command.emplace_back("--dry-run");

@@ -10,7 +10,6 @@ using namespace std::chrono_literals;
 using testbed::Millis;
 
 // Generous: the machines are noisy, and figures come from the benchmark.
-constexpr auto soon = 20s;
 
 using Failover = LiveTest;
 INSTANTIATE_TEST_SUITE_P(Each, Failover, testing::Values(Product::mariadb, Product::mysql), product_name);

@@ -19,8 +19,6 @@ using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 using testbed::Millis;
 
-constexpr auto soon = 20s;
-
 bool eventually(const std::function<bool()>& holds) {
   const auto until = Clock::now() + soon;
   while (!holds() && Clock::now() < until) std::this_thread::sleep_for(10ms);

@@ -22,12 +22,6 @@ using Clock = std::chrono::steady_clock;
 using testbed::Millis;
 using testbed::Sql;
 
-constexpr auto soon = 30s;
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 class KilledInSwitchover : public LiveTest {
  protected:
   void start() {

@@ -23,21 +23,8 @@ using testbed::Finished;
 using testbed::Product;
 using testbed::Sql;
 
-constexpr auto soon = 20s;
-
 // MariaDB's wait for a position does not notice one that is set, as when the daemon sets the replica's role
 // anew.
-bool caught_up(World& world) {
-  for (int i = 0; i < 10; ++i) {
-    if (world.cluster->wait_caught_up(world.db(1), world.db(0), 2s)) return true;
-  }
-  return false;
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // Lets a server tell who holds locks: MySQL as it does by default, which the testbed switches off; MariaDB,
 // which then tells how much room there is, too, by plugins that tests/install has unpacked.
 std::vector<std::string> telling(Product product) {
@@ -59,7 +46,7 @@ class Obstacles : public LiveTest {
     ASSERT_NE(world_.daemon, nullptr);
     ASSERT_TRUE(root(0).execute_all({"CREATE TABLE app.held (id INT PRIMARY KEY, v INT) ENGINE=InnoDB",
                                      "INSERT INTO app.held VALUES (1, 0), (2, 0)"}));
-    ASSERT_TRUE(caught_up(world_));
+    ASSERT_TRUE(world_.replica_catches_up());
     writer_ = std::make_unique<Writer>(*world_.daemon, *world_.cluster);
     ASSERT_TRUE(writer_->wait_for(20, soon)) << writer_->last_error();
   }
@@ -256,7 +243,7 @@ TEST(ObstaclesMariaDb, FullDiskOfTheTarget) {
   ASSERT_NE(world.daemon, nullptr);
   auto root = world.db(0).root();
   ASSERT_TRUE(root && root->execute("GRANT FILE ON *.* TO pointsman@'%'"));
-  ASSERT_TRUE(caught_up(world));
+  ASSERT_TRUE(world.replica_catches_up());
   ASSERT_TRUE(world.daemon->stop());  // privileges are read at the login
   ASSERT_TRUE(testbed::done(world.daemon->start()));
   ASSERT_TRUE(world.daemon->wait_steady(testbed::Millis(soon)));
@@ -338,7 +325,7 @@ TEST_P(Obstacles, TargetThatDoesNotApplyIsFoundOutBefore) {
   const auto began = Clock::now();
   expect_refused(type({"switchover", "--max-wait", "1s"}), began, {"db2 "});
   must(holder, "ROLLBACK");
-  ASSERT_TRUE(caught_up(world_));
+  ASSERT_TRUE(world_.replica_catches_up());
   EXPECT_EQ(type({"switchover"}).code, 0) << world_.story();
   world_.expect_in_order("db2");
 }

@@ -18,12 +18,6 @@ using namespace std::chrono_literals;
 using testbed::Finished;
 using testbed::Millis;
 
-constexpr auto soon = 20s;
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 class Operator : public testing::Test {
  protected:
   void start(Keys keys = {}, Product product = Product::mariadb) {

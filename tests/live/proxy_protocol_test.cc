@@ -18,7 +18,6 @@ using testbed::Millis;
 using testbed::Sql;
 using testbed::SqlError;
 
-constexpr auto soon = 20s;
 constexpr const char* takes_headers = "proxy_protocol_networks = 127.0.0.1";
 
 const char* const accounts[] = {

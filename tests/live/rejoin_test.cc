@@ -20,7 +20,7 @@ using namespace std::chrono_literals;
 using testbed::Millis;
 using testbed::Server;
 
-constexpr auto soon = 90s;
+constexpr auto long_enough = 90s;
 
 class Rejoin : public LiveTest {
  protected:
@@ -37,7 +37,7 @@ class Rejoin : public LiveTest {
   bool mariadb() const { return GetParam() == Product::mariadb; }
   void write(std::size_t rows) {
     Writer writer(*world.daemon, *world.cluster, writers_++, 1000);
-    ASSERT_TRUE(writer.wait_for(rows, soon)) << world.story();
+    ASSERT_TRUE(writer.wait_for(rows, long_enough)) << world.story();
     writer.stop();
   }
   void expect_ok(Server& server, const std::string& sql) {
@@ -49,13 +49,14 @@ class Rejoin : public LiveTest {
   // Until the status of the whole has this text somewhere.
   nlohmann::json wait_for_text(const std::string& text) {
     const auto seen = world.daemon->wait_status(
-        [&](const auto& status) { return status.dump().find(text) != std::string::npos; }, Millis(soon));
+        [&](const auto& status) { return status.dump().find(text) != std::string::npos; },
+        Millis(long_enough));
     EXPECT_TRUE(seen.has_value()) << "no '" << text << "' in " << seen.error() << world.story();
     return seen ? *seen : nlohmann::json();
   }
   void expect_same_rows() {
     const char* sum = "SELECT CONCAT(COUNT(*), ' ', SUM(CRC32(CONCAT_WS(',', id, writer)))) FROM app.`rows`";
-    const auto deadline = std::chrono::steady_clock::now() + soon;
+    const auto deadline = std::chrono::steady_clock::now() + long_enough;
     while (world.ask(world.db(0), sum) != world.ask(world.db(1), sum) &&
            std::chrono::steady_clock::now() < deadline)
       std::this_thread::sleep_for(50ms);
@@ -64,14 +65,14 @@ class Rejoin : public LiveTest {
   // db1 replicates from nobody.
   void wait_for_no_source() {
     const auto seen = world.daemon->wait_status(
-        [](const auto& s) { return s["backends"][0]["replication"].is_null(); }, Millis(soon));
+        [](const auto& s) { return s["backends"][0]["replication"].is_null(); }, Millis(long_enough));
     EXPECT_TRUE(seen.has_value()) << seen.error() << world.story();
   }
   void fail_over() {
     ASSERT_NO_FATAL_FAILURE(world.expect_nothing_in_the_way());
     world.db(0).kill();
     const auto moved = world.daemon->wait_status(
-        [](const auto& s) { return s["state"] == "steady" && s["primary"] == "db2"; }, Millis(soon));
+        [](const auto& s) { return s["state"] == "steady" && s["primary"] == "db2"; }, Millis(long_enough));
     ASSERT_TRUE(moved.has_value()) << moved.error() << world.story();
     write(10);
   }
@@ -142,7 +143,7 @@ class WithoutTheSourcesBinaryLogs : public Rejoin {
   void lose_touch(const std::function<void(Server&)>& spoil) {
     world.db(1).kill();
     const auto alone = world.daemon->wait_status(
-        [](const auto& s) { return s["backends"][1]["verdict"] != "up"; }, Millis(soon));
+        [](const auto& s) { return s["backends"][1]["verdict"] != "up"; }, Millis(long_enough));
     ASSERT_TRUE(alone.has_value()) << alone.error();
     write(10);
     expect_ok(world.db(0), "FLUSH BINARY LOGS");
@@ -153,7 +154,7 @@ class WithoutTheSourcesBinaryLogs : public Rejoin {
     const testbed::Supervisor supervisor(world.db(1));
     wait_for_text("cannot go on as a replica of db1");
     const auto quarantined = world.daemon->wait_status(
-        [](const auto& s) { return s["backends"][1]["role"] == "quarantined"; }, Millis(soon));
+        [](const auto& s) { return s["backends"][1]["role"] == "quarantined"; }, Millis(long_enough));
     EXPECT_TRUE(quarantined.has_value()) << quarantined.error() << world.story();
     EXPECT_NE(world.last_event("quarantine")["message"].get<std::string>().find("error 1"),
               std::string::npos);
@@ -199,7 +200,7 @@ INSTANTIATE_TEST_SUITE_P(Products, WithoutTheSourcesBinaryLogs,
 TEST_P(WithoutTheSourcesBinaryLogs, WhichArePurged) {
   run([this](Server& source) {
     // A server keeps one that its crash recovery may still need, for a moment.
-    const auto deadline = std::chrono::steady_clock::now() + soon;
+    const auto deadline = std::chrono::steady_clock::now() + long_enough;
     while (logs(source).size() > 1 && std::chrono::steady_clock::now() < deadline) {
       expect_ok(source, "PURGE BINARY LOGS TO '" + logs(source).back() + "'");
       std::this_thread::sleep_for(20ms);
@@ -238,7 +239,7 @@ TEST_P(Rejoin, WhenEachReplicatesFromTheOther) {
   const auto followed = world.cluster->follow(world.db(0), world.db(1));
   ASSERT_TRUE(followed) << followed.error();
   ASSERT_TRUE(world.cluster->set_writable(world.db(0), true));
-  const auto deadline = std::chrono::steady_clock::now() + soon;
+  const auto deadline = std::chrono::steady_clock::now() + long_enough;
   while (world.last_event("trouble").is_null() && std::chrono::steady_clock::now() < deadline)
     std::this_thread::sleep_for(50ms);
   const auto told = world.last_event("trouble");

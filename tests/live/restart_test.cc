@@ -12,8 +12,6 @@ namespace {
 using namespace std::chrono_literals;
 using testbed::Millis;
 
-constexpr auto soon = 30s;
-
 Keys required() {
   return {{"replication", {{"semi_sync", "\"required\""}}}, {"failover", {{"max_in_window", "1000"}}}};
 }

@@ -18,7 +18,7 @@ using testbed::Millis;
 using testbed::Server;
 using testbed::Supervisor;
 
-constexpr auto soon = 60s;
+constexpr auto long_enough = 60s;
 constexpr int writers = 8;
 
 Keys with(const std::string& semi_sync, const std::string& discard = "unacknowledged") {
@@ -38,7 +38,7 @@ class Load {
   }
   bool wait_for(std::size_t more) {
     for (auto& writer : writers_) {
-      if (!writer->wait_for(more, soon)) return false;
+      if (!writer->wait_for(more, long_enough)) return false;
     }
     return true;
   }
@@ -61,7 +61,7 @@ std::string checksum(World& world, std::size_t server) {
 }
 
 void expect_the_same_rows(World& world) {
-  const auto deadline = std::chrono::steady_clock::now() + soon;
+  const auto deadline = std::chrono::steady_clock::now() + long_enough;
   while (checksum(world, 0) != checksum(world, 1) && std::chrono::steady_clock::now() < deadline)
     std::this_thread::sleep_for(50ms);
   EXPECT_EQ(checksum(world, 0), checksum(world, 1)) << world.story();
@@ -70,7 +70,7 @@ void expect_the_same_rows(World& world) {
 // Until commits have waited for the replica for a while.
 void expect_semi_sync(World& world, Load& load) {
   const auto caught_up = world.daemon->wait_status(
-      [](const auto& status) { return status["semi_sync"]["state"] == "on"; }, Millis(soon));
+      [](const auto& status) { return status["semi_sync"]["state"] == "on"; }, Millis(long_enough));
   ASSERT_TRUE(caught_up.has_value()) << caught_up.error() << world.story();
   // As far as the ledger looks back.
   const auto known = std::chrono::steady_clock::now() + core::PrimaryLedger::span + 500ms;
@@ -110,7 +110,7 @@ TEST_P(Return, ATailThatNobodyWasToldOfIsTakenBack) {
     Server& server = *world.cluster->find(victim);
     server.kill();
     const auto moved = world.daemon->wait_status(
-        [&](const auto& s) { return s["state"] == "steady" && s["primary"] == heir; }, Millis(soon));
+        [&](const auto& s) { return s["state"] == "steady" && s["primary"] == heir; }, Millis(long_enough));
     ASSERT_TRUE(moved.has_value()) << moved.error() << world.story();
     const auto before = world.last_event("discard");
     const Supervisor supervisor(server);
@@ -140,7 +140,7 @@ TEST_P(Return, ATailThatNobodyWasToldOfIsTakenBack) {
   EXPECT_GT(tails, 0U) << "no kill left a tail" << world.story();
   load.stop();
   const auto primary =
-      world.daemon->wait_status([](const auto& s) { return s["state"] == "steady"; }, Millis(soon));
+      world.daemon->wait_status([](const auto& s) { return s["state"] == "steady"; }, Millis(long_enough));
   ASSERT_TRUE(primary.has_value());
   const auto missing =
       world.missing(*world.cluster->find((*primary)["primary"].get<std::string>()), load.acknowledged());
@@ -161,7 +161,7 @@ TEST_P(Return, WhatADirectClientWroteIsKeptUntilTheOperatorDecides) {
   ASSERT_NO_FATAL_FAILURE(world.expect_nothing_in_the_way());
   world.db(0).kill();
   const auto moved = world.daemon->wait_status(
-      [](const auto& s) { return s["state"] == "steady" && s["primary"] == "db2"; }, Millis(soon));
+      [](const auto& s) { return s["state"] == "steady" && s["primary"] == "db2"; }, Millis(long_enough));
   ASSERT_TRUE(moved.has_value()) << moved.error() << world.story();
   world.daemon->kill();
   ASSERT_TRUE(world.db(0).start().has_value());
@@ -175,7 +175,7 @@ TEST_P(Return, WhatADirectClientWroteIsKeptUntilTheOperatorDecides) {
   ASSERT_TRUE(world.cluster->set_writable(world.db(0), false));
   ASSERT_TRUE(world.daemon->start().has_value());
   const auto quarantined = world.daemon->wait_status(
-      [](const auto& s) { return s["backends"][0]["role"] == "quarantined"; }, Millis(soon));
+      [](const auto& s) { return s["backends"][0]["role"] == "quarantined"; }, Millis(long_enough));
   ASSERT_TRUE(quarantined.has_value()) << quarantined.error() << world.story();
   EXPECT_EQ(world.ask(world.db(0), "SELECT COUNT(*) FROM app.`rows` WHERE id = 1000001"), "1");
 
@@ -198,7 +198,7 @@ TEST(ReturnFrozen, ShedsItsTail) {
   expect_semi_sync(world, load);
   ASSERT_TRUE(world.db(0).freeze());
   const auto moved =
-      world.daemon->wait_status([](const auto& s) { return s["primary"] == "db2"; }, Millis(soon));
+      world.daemon->wait_status([](const auto& s) { return s["primary"] == "db2"; }, Millis(long_enough));
   ASSERT_TRUE(moved.has_value()) << moved.error() << world.story();
   ASSERT_TRUE(world.db(0).thaw());
   const Supervisor supervisor(world.db(0));
@@ -217,11 +217,11 @@ TEST(ReturnDiscard, NeverMeansNever) {
   expect_semi_sync(world, load);
   ASSERT_TRUE(world.db(0).freeze());
   const auto moved =
-      world.daemon->wait_status([](const auto& s) { return s["primary"] == "db2"; }, Millis(soon));
+      world.daemon->wait_status([](const auto& s) { return s["primary"] == "db2"; }, Millis(long_enough));
   ASSERT_TRUE(moved.has_value()) << moved.error() << world.story();
   ASSERT_TRUE(world.db(0).thaw());
   const auto quarantined = world.daemon->wait_status(
-      [](const auto& s) { return s["backends"][0]["role"] == "quarantined"; }, Millis(soon));
+      [](const auto& s) { return s["backends"][0]["role"] == "quarantined"; }, Millis(long_enough));
   ASSERT_TRUE(quarantined.has_value()) << quarantined.error() << world.story();
   EXPECT_NE(world.last_event("quarantine")["message"].get<std::string>().find("failover.discard is never"),
             std::string::npos);

@@ -12,12 +12,12 @@ namespace {
 using namespace std::chrono_literals;
 using testbed::Millis;
 
-constexpr auto soon = 60s;
+constexpr auto long_enough = 60s;
 
 class Degraded : public LiveTest {
  protected:
   nlohmann::json wait(World& world, const std::function<bool(const nlohmann::json&)>& wanted) {
-    const auto status = world.daemon->wait_status(wanted, Millis(soon));
+    const auto status = world.daemon->wait_status(wanted, Millis(long_enough));
     EXPECT_TRUE(status.has_value()) << status.error() << world.story();
     return status.value_or(nlohmann::json());
   }
@@ -47,12 +47,12 @@ TEST_P(Degraded, IsRememberedCountedAndEnds) {
   wait(world,
        [](const auto& s) { return s["semi_sync"]["state"] == "on" && s["semi_sync"]["at_stake"] == 0; });
   Writer writer(*world.daemon, *world.cluster);
-  ASSERT_TRUE(writer.wait_for(20, soon)) << world.story();
+  ASSERT_TRUE(writer.wait_for(20, long_enough)) << world.story();
   EXPECT_EQ(events(world, "degraded"), 0U) << world.story();
 
   receiver(world, "STOP");
   auto status = wait(world, [](const auto& s) { return s["semi_sync"]["state"] == "degraded"; });
-  ASSERT_TRUE(writer.wait_for(50, soon)) << world.story();
+  ASSERT_TRUE(writer.wait_for(50, long_enough)) << world.story();
   writer.stop();
   status = wait(world, [](const auto& s) { return s["semi_sync"]["at_stake"] >= 50; });
   if (HasFailure()) return;
@@ -125,21 +125,21 @@ TEST_P(LostAcknowledgement, IsGotByAnotherCommit) {
   World world = World::make({.product = GetParam(), .semi_sync = true},
                             {{"replication", {{"semi_sync", "\"required\""}}}});
   ASSERT_NE(world.daemon, nullptr);
-  const auto on =
-      world.daemon->wait_status([](const auto& s) { return s["semi_sync"]["state"] == "on"; }, Millis(soon));
+  const auto on = world.daemon->wait_status([](const auto& s) { return s["semi_sync"]["state"] == "on"; },
+                                            Millis(long_enough));
   ASSERT_TRUE(on.has_value()) << on.error();
   Writer writer(*world.daemon, *world.cluster);
-  ASSERT_TRUE(writer.wait_for(20, soon)) << world.story();
+  ASSERT_TRUE(writer.wait_for(20, long_enough)) << world.story();
   // Or the daemon would set the role right at once.
   ASSERT_EQ(world.daemon->command({"maintenance", "db2", "on"})->code, 0);
   connect_again(world, false);
-  const auto deadline = std::chrono::steady_clock::now() + soon;
+  const auto deadline = std::chrono::steady_clock::now() + long_enough;
   while (writer.wait_for(1, 1s) && std::chrono::steady_clock::now() < deadline) {
   }
   ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "commits do not wait" << world.story();
   connect_again(world, true);
   ASSERT_EQ(world.daemon->command({"maintenance", "db2", "off"})->code, 0);
-  EXPECT_TRUE(writer.wait_for(20, soon)) << world.story();
+  EXPECT_TRUE(writer.wait_for(20, long_enough)) << world.story();
   EXPECT_EQ(writer.errors(), 0U) << writer.last_error();
   writer.stop();
   world.expect_in_order("db1");

@@ -31,8 +31,6 @@ using namespace std::chrono_literals;
 using testbed::Millis;
 using testbed::Sql;
 
-constexpr auto soon = 20s;
-
 // A client that comes, asks and leaves, again and again; in several threads.
 class Storm {
  public:

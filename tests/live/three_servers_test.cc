@@ -14,8 +14,6 @@ namespace {
 using namespace std::chrono_literals;
 using testbed::Millis;
 
-constexpr auto soon = 20s;
-
 class ThreeServers : public LiveTest {
  protected:
   void start(const Keys& keys, const std::vector<std::map<std::string, std::string>>& of_backends) {

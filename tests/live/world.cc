@@ -132,6 +132,13 @@ nlohmann::json World::last_event(const std::string& kind) const {
   return found != events->rend() ? *found : nlohmann::json();
 }
 
+bool World::replica_catches_up() {
+  for (int i = 0; i < 10; ++i) {
+    if (cluster->wait_caught_up(db(1), db(0), std::chrono::seconds(2))) return true;
+  }
+  return false;
+}
+
 std::string World::story() const {
   return daemon ? "\n--- daemon\n" + daemon->log_tail(80) : "no daemon";
 }

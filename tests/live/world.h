@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,6 +16,13 @@ namespace pointsman::live {
 
 using testbed::Product;
 using Keys = std::map<std::string, std::map<std::string, std::string>>;
+
+// For what happens at once on a machine that has time: a bound for those that have not.
+inline constexpr std::chrono::seconds soon(30);
+
+inline bool has(const std::string& text, const std::string& part) {
+  return text.contains(part);
+}
 
 struct World {
   // Shared, as they may be part of something larger.
@@ -41,6 +49,8 @@ struct World {
   void expect_nothing_in_the_way(testbed::Millis timeout = testbed::Millis(60000));
   // The newest event of this kind; null when there is none.
   nlohmann::json last_event(const std::string& kind) const;
+  // The first replica has what the primary has; false after 20 s.
+  bool replica_catches_up();
   // Everything that helps to understand a failure.
   std::string story() const;
 

@@ -10,7 +10,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr testbed::Millis look_again{100};
+constexpr testbed::Millis site_look_again{100};
 
 fs::path package_file(const std::string& name) {
   for (const fs::directory_entry& entry : fs::directory_iterator(PACKAGES))
@@ -109,7 +109,7 @@ bool comes_true(const Machine& machine, const std::string& script, testbed::Mill
   const auto until = std::chrono::steady_clock::now() + timeout;
   do {
     if (machine.sh(script).code == 0) return true;
-    std::this_thread::sleep_for(look_again);
+    std::this_thread::sleep_for(site_look_again);
   } while (std::chrono::steady_clock::now() < until);
   return false;
 }
@@ -121,7 +121,7 @@ nlohmann::json await_status(const Machine& machine,
   do {
     status = nlohmann::json::parse(machine.sh("pointsman status --json").out, nullptr, false);
     if (status.is_object() && wanted(status)) return status;
-    std::this_thread::sleep_for(look_again);
+    std::this_thread::sleep_for(site_look_again);
   } while (std::chrono::steady_clock::now() < until);
   ADD_FAILURE() << "the status never became what was waited for: " << status.dump(2)
                 << machine.sh("journalctl -b --no-pager -n 60").out;

@@ -15,8 +15,8 @@ constexpr unsigned gtids_every = 10;
 constexpr Duration look_period = 3ms;
 constexpr Duration search_period = 10ms;
 constexpr Duration order_patience = 1s;
-constexpr Duration look_again = 5ms;
-constexpr Duration refusal_time = 100us;
+constexpr Duration agent_look_again = 5ms;
+constexpr Duration agent_refusal_time = 100us;
 
 AgentWord without_flux(AgentWord word) {
   word.silent_ms = 0;
@@ -134,7 +134,8 @@ void Agent::process_is_gone() {
   // Its connections end with it, and all that was in its sockets.
   std::erase_if(orders_, [](const Running& order) { return order.taken; });
   if (!guard_) return;
-  for (const auto& order : orders_) after(refusal_time, [this, id = order.id] { order_ends(id, false); });
+  for (const auto& order : orders_)
+    after(agent_refusal_time, [this, id = order.id] { order_ends(id, false); });
   after(1us * random_.below(to_ms(look_period) * 1000), [this, ended = local()] {
     const bool of_it = found_at_ <= ended && (process_ == Process::runs || process_ == Process::dying);
     if (of_it) watch(Process::exited, false);
@@ -172,7 +173,7 @@ void Agent::probe() {
   probe_asked_ = local();
   const std::uint64_t serial = ++probe_serial_;
   if (!is_there(host_.server())) {
-    return after(refusal_time, [this, serial] { probe_ends(serial, std::nullopt); });
+    return after(agent_refusal_time, [this, serial] { probe_ends(serial, std::nullopt); });
   }
   std::optional<ServerReport> early;
   if (host_.server().answers() && random_.one_in(2)) early = host_.report();
@@ -231,13 +232,13 @@ void Agent::order_takes_effect(std::uint64_t id) {
   const auto found = std::ranges::find(orders_, id, &Running::id);
   if (found == orders_.end()) return;
   if (!is_there(host_.server())) {
-    if (guard_ && !found->taken) return after(refusal_time, [this, id] { order_ends(id, false); });
+    if (guard_ && !found->taken) return after(agent_refusal_time, [this, id] { order_ends(id, false); });
     orders_.erase(found);
     return;
   }
   if (!host_.server().answers()) return;  // it stays in the server's socket
   if (!host_.make_read_only()) {
-    time_.after(look_again, [this, id] { order_takes_effect(id); });
+    time_.after(agent_look_again, [this, id] { order_takes_effect(id); });
     return;
   }
   if (found->taken || !guard_) {

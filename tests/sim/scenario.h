@@ -58,6 +58,13 @@ class Scenario : public World {
   std::size_t forget_setup_ = 0;
 };
 
+inline WorldOptions servers(std::size_t n, std::function<void(conf::Config&)> configure = {}) {
+  WorldOptions options;
+  options.servers = n;
+  options.configure = std::move(configure);
+  return options;
+}
+
 // Rows come to it from the primary: directly, or by way of others where an operator chained it.
 inline bool gets_rows(const World& world, std::size_t i, std::size_t primary) {
   std::size_t at = i;

@@ -13,10 +13,6 @@ namespace {
 
 constexpr Millis log_pause{3};
 
-std::string millis(Millis time) {
-  return toml_string(std::to_string(time.count()) + "ms");
-}
-
 }  // namespace
 
 std::string authkeys_text(const std::string& secret) {
@@ -74,7 +70,7 @@ std::expected<void, std::string> Agent::write_files() const {
   auto& heartbeat = sections["heartbeat"];
   heartbeat = {{"node", toml_string(options_.node)},
                {"listen", toml_string(conf::to_string(options_.listen))},
-               {"keepalive", millis(options_.keepalive)},
+               {"keepalive", toml_time(options_.keepalive)},
                {"authkeys", toml_string(authkeys.string())}};
   std::string proxies;
   for (const conf::HostPort& proxy : options_.proxies)
@@ -87,7 +83,7 @@ std::expected<void, std::string> Agent::write_files() const {
   sections["mysql"] = {{"socket", toml_string(options_.socket.string())},
                        {"user", toml_string(options_.monitor.user)},
                        {"password_file", toml_string(password.string())},
-                       {"ping_timeout", millis(options_.ping_timeout)}};
+                       {"ping_timeout", toml_time(options_.ping_timeout)}};
   sections["fence"] = {{"state_dir", toml_string(state_directory().string())}};
   return write_file(configuration(), to_toml(merged(std::move(sections), options_.keys)));
 }

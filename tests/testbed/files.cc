@@ -16,15 +16,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "health/io/system_text.h"
+
 namespace pointsman::testbed {
+
+using io::system_text;
 
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string system_text(int error) {
-  return std::error_code(error, std::generic_category()).message();
-}
 
 fs::path temporary_root() {
   const char* configured = std::getenv("TMPDIR");

@@ -10,10 +10,6 @@ namespace {
 constexpr const char* proxy_host = "proxy";
 constexpr std::uint16_t heartbeat_port = 694;
 
-std::string millis(Millis time) {
-  return toml_string(std::to_string(time.count()) + "ms");
-}
-
 const char* to_string(conf::SemiSync mode) {
   switch (mode) {
     case conf::SemiSync::required:
@@ -142,14 +138,14 @@ Hosts::Done Hosts::build_daemon() {
   options.network_namespace = namespace_of(proxy_host);
   options.keep = options_.keep;
   Keys keys{{"replication", {{"semi_sync", toml_string(to_string(options_.semi_sync))}}},
-            {"heartbeat", {{"deadtime", millis(options_.times.deadtime)}}}};
+            {"heartbeat", {{"deadtime", toml_time(options_.times.deadtime)}}}};
   if (has_links()) {
     options.authkeys = authkeys();
     keys["heartbeat"].insert({{"node", toml_string("proxy1")},
                               {"listen", toml_string(conf::to_string(heartbeat_))},
-                              {"keepalive", millis(options_.times.keepalive)},
-                              {"warntime", millis(options_.times.warntime)},
-                              {"lease", millis(options_.times.lease)}});
+                              {"keepalive", toml_time(options_.times.keepalive)},
+                              {"warntime", toml_time(options_.times.warntime)},
+                              {"lease", toml_time(options_.times.lease)}});
     for (std::size_t i = 0; i < size(); ++i) {
       auto& backend = options.backends[i].keys;
       if (options_.udp) backend["udp"] = toml_string(conf::to_string(agent(i).listen()));

@@ -12,19 +12,18 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "health/io/system_text.h"
 #include "tests/testbed/process.h"
 
 namespace pointsman::testbed {
+
+using io::system_text;
 
 namespace {
 
 constexpr Millis tool_timeout{20000};
 constexpr std::size_t max_hosts = 250;
 constexpr std::size_t max_name = 12;  // "sw-" and this are an interface's name
-
-std::string system_text(int error) {
-  return std::error_code(error, std::generic_category()).message();
-}
 
 std::filesystem::path path_of(int fd) {
   // Not /proc/self: other programs use it too.

@@ -22,15 +22,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "health/io/system_text.h"
+
 namespace pointsman::testbed {
+
+using io::system_text;
 
 namespace {
 
 constexpr std::size_t max_output = std::size_t{16} << 20;
-
-std::string system_text(int error) {
-  return std::error_code(error, std::generic_category()).message();
-}
 
 class Fd {
  public:

@@ -11,6 +11,10 @@ std::string toml_string(const std::string& text) {
   return quoted + "\"";
 }
 
+std::string toml_time(std::chrono::milliseconds time) {
+  return toml_string(std::to_string(time.count()) + "ms");
+}
+
 Keys merged(Keys keys, const Keys& over) {
   for (const auto& [section, values] : over) {
     for (const auto& [key, value] : values) keys[section][key] = value;

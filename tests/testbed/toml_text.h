@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <string>
 
@@ -10,6 +11,7 @@ namespace pointsman::testbed {
 using Keys = std::map<std::string, std::map<std::string, std::string>>;
 
 std::string toml_string(const std::string& text);
+std::string toml_time(std::chrono::milliseconds time);  // "20ms"
 // What `over` has wins.
 Keys merged(Keys keys, const Keys& over);
 std::string to_toml(const Keys& keys);
