@@ -16,7 +16,6 @@ namespace {
 
 using Millis = std::chrono::milliseconds;
 
-constexpr std::uint64_t warm_up_commits = 50;
 constexpr Millis look_pause{2};
 constexpr Millis ask_pause{250};  // between two questions to the endpoint during an outage
 constexpr Millis connect_pause{100};

@@ -1,7 +1,6 @@
 #include "bench/failover.h"
 
 #include <algorithm>
-#include <array>
 #include <csignal>
 #include <cstdio>
 #include <thread>
@@ -17,9 +16,6 @@ namespace {
 using Outcome = std::expected<void, std::string>;
 using Millis = std::chrono::milliseconds;
 
-// Before the event each writer has committed so often on its connection, and then for timeline_before, so
-// that "before" is a steady state.
-constexpr std::uint64_t commits_before_run = 50;
 constexpr Millis commits_timeout{60000};
 constexpr Millis change_timeout{60000};
 constexpr Millis settle_timeout{60000};
@@ -214,7 +210,7 @@ std::expected<FailoverBench::Writers, std::string> FailoverBench::start_writers(
   for (unsigned i = 0; i < options_.clients; ++i)
     writers.push_back(stage_->start_writer(number, i, options_.pace, schedule_));
   const auto deadline = Clock::now() + commits_timeout;
-  const std::uint64_t enough = schedule_ ? 1 : commits_before_run;
+  const std::uint64_t enough = schedule_ ? 1 : warm_up_commits;
   const auto warm = [enough](const auto& writer) { return writer->commits() >= enough; };
   while (!std::ranges::all_of(writers, warm)) {
     if (Clock::now() >= deadline) {

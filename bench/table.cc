@@ -100,7 +100,7 @@ std::string format_number(double value, int digits) {
   const std::size_t first = text.starts_with('-') ? 1 : 0;
   while (point > first + 3) {
     point -= 3;
-    text.insert(point, ",");
+    text.insert(point, 1, ',');
   }
   return text;
 }

@@ -44,7 +44,10 @@ enum class EventType : std::uint8_t {
 };
 
 // What a file of a binary log begins with.
-inline constexpr std::string_view binlog_magic("\xfe\x62in", 4);
+inline constexpr std::string_view binlog_magic(
+    "\xfe"
+    "bin",
+    4);
 inline constexpr std::size_t event_header_bytes = 19;
 inline constexpr std::size_t event_size_at = 9;  // the length of all of it, 4 bytes
 inline constexpr std::size_t event_checksum_bytes = 4;

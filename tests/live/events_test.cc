@@ -13,8 +13,6 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-// MariaDB's wait for a position does not notice one that is set, as when the daemon sets the replica's role
-// anew.
 class Events : public LiveTest {
  protected:
   // An event that leaves a row with the number of the server that ran it, each second.

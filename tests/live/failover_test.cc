@@ -9,8 +9,6 @@ namespace {
 using namespace std::chrono_literals;
 using testbed::Millis;
 
-// Generous: the machines are noisy, and figures come from the benchmark.
-
 using Failover = LiveTest;
 INSTANTIATE_TEST_SUITE_P(Each, Failover, testing::Values(Product::mariadb, Product::mysql), product_name);
 

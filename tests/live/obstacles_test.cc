@@ -23,8 +23,6 @@ using testbed::Finished;
 using testbed::Product;
 using testbed::Sql;
 
-// MariaDB's wait for a position does not notice one that is set, as when the daemon sets the replica's role
-// anew.
 // Lets a server tell who holds locks: MySQL as it does by default, which the testbed switches off; MariaDB,
 // which then tells how much room there is, too, by plugins that tests/install has unpacked.
 std::vector<std::string> telling(Product product) {

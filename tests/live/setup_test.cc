@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/live/setup_world.h"
+#include "tests/live/world.h"
 #include "tests/testbed/done.h"
 
 // From bare servers to replication, by the operator's command.
@@ -13,10 +14,6 @@ namespace {
 using namespace std::chrono_literals;
 using testbed::Finished;
 using testbed::Millis;
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::string story(const Finished& done) {
   return "--- status " + std::to_string(done.code) + "\n" + done.out + done.err;

@@ -133,6 +133,8 @@ nlohmann::json World::last_event(const std::string& kind) const {
 }
 
 bool World::replica_catches_up() {
+  // In short waits: MariaDB's wait for a position does not notice one that is set, as when the daemon sets
+  // the replica's role anew.
   for (int i = 0; i < 10; ++i) {
     if (cluster->wait_caught_up(db(1), db(0), std::chrono::seconds(2))) return true;
   }

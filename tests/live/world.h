@@ -17,7 +17,7 @@ namespace pointsman::live {
 using testbed::Product;
 using Keys = std::map<std::string, std::map<std::string, std::string>>;
 
-// For what happens at once on a machine that has time: a bound for those that have not.
+// For what happens at once. Generous: the machines are noisy, and figures come from the benchmark.
 inline constexpr std::chrono::seconds soon(30);
 
 inline bool has(const std::string& text, const std::string& part) {
