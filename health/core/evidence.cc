@@ -28,7 +28,12 @@ void Evidence::take_report(const ServerReport& fresh, Instant started, Instant n
   const bool both_replicate = report_from && report.replica && fresh.replica;
   if (both_replicate && report.replica->events_received != fresh.replica->events_received)
     received_change_at = now;
-  if (!fresh.replica) received_change_at.reset();
+  if (!fresh.replica) {
+    replicates_since.reset();
+    received_change_at.reset();
+  } else if (!replicates_since) {
+    replicates_since = now;
+  }
   note_start(fresh, started, now);
   if (fresh.semi_sync.source_waiting == 0 || fresh.executed != report.executed) jammed = false;
   report = fresh;
@@ -131,7 +136,8 @@ Instant Evidence::last_contact() const {
 
 void Evidence::forgive(Duration stall) {
   watched_since += stall;
-  for (auto* sign : {&last_ok, &last_traffic, &alive_at, &failed_at, &refused_since, &received_change_at}) {
+  for (auto* sign : {&last_ok, &last_traffic, &alive_at, &failed_at, &refused_since, &replicates_since,
+                     &received_change_at}) {
     if (*sign) **sign += stall;
   }
   for (auto& sign : agent.heard) {

@@ -90,6 +90,7 @@ struct Evidence {
   AgentEvidence agent;
 
   // The replica's receiver, while this server replicates.
+  std::optional<Instant> replicates_since;    // first seen to
   std::optional<Instant> received_change_at;  // events_received was last seen to grow
 
   void on_probe_ok(const ServerReport& fresh, Instant started, Instant finished, Duration probe_latency);

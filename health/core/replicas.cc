@@ -22,7 +22,9 @@ constexpr Duration silence_is_odd = 35s;
 // MariaDB ends the stream at a binary log that it cannot read, and its replica, which has no error, waits on.
 std::string why_nothing_comes(const Server& server, const Server& primary, Instant now) {
   if (server.replica()->io != ReplicaStatus::Io::yes) return "";
-  const Duration silent = now - server.evidence.received_change_at.value_or(server.evidence.watched_since);
+  const Evidence& evidence = server.evidence;
+  const Instant heard = evidence.received_change_at.value_or(evidence.replicates_since.value_or(now));
+  const Duration silent = now - heard;
   const GtidSet missing = primary.report().executed.minus(holdings(server));
   if (silent < silence_is_odd || missing.empty()) return "";
   return "is connected but has received nothing for " + std::to_string(to_ms(silent) / 1000) +

@@ -176,6 +176,21 @@ TEST(Return, NothingComesAnyMore) {
   EXPECT_FALSE(any_contains(world.core().warnings(), "has received nothing"));
 }
 
+// A primary that is a replica for a moment only has not waited for as long as it was watched.
+TEST(Return, FormerPrimaryHasNotWaitedForLong) {
+  WorldOptions options;
+  options.configure = [](conf::Config& c) { c.replication.semi_sync = conf::SemiSync::off; };
+  Scenario world(options);
+  world.run_for(60s);
+  const auto request = world.switchover(1);
+  ASSERT_TRUE(world.run_until([&] { return world.answered_ok(request); }, 10s));
+  world.cut_replication(0);
+  world.run_for(20s);
+  EXPECT_FALSE(any_contains(world.core().warnings(), "has received nothing"));
+  world.run_for(20s);
+  EXPECT_TRUE(any_contains(world.core().warnings(), "db1: is connected but has received nothing for "));
+}
+
 // The same of a replica of a replica: it is left where it is, and told.
 TEST(Return, BinaryLogsOfAChainedReplicasSourceArePurged) {
   WorldOptions options = servers(3);
