@@ -54,7 +54,7 @@ std::string why_unfit(const Server& server, const ReplicaStatus& replica) {
   if (server.report().sources > 1) return "replicates from several sources, which is not supported";
   if (!server.report().gtid_on || !replica.by_gtid)
     return "does not replicate by GTID, so what it received is not known";
-  if (replica.sql_errno != 0) {
+  if (replica.sql_errno != 0 && !replica.interrupted()) {  // that one is started to catch up
     return "its SQL thread stopped with error " + std::to_string(replica.sql_errno) + ": " +
            replica.sql_error;
   }

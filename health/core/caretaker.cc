@@ -307,6 +307,7 @@ void Caretaker::reconsider() {
   refused_.clear();
   unread_.clear();
   next_semi_sync_.clear();
+  next_applier_.clear();
   for (auto& errand : errands_) errand.outdated = true;
 }
 

@@ -88,6 +88,7 @@ class Caretaker {
   void care_for_stray(Server& server, const Server& primary, Instant now);
   void watch_replica(Server& server, const Server& primary, Instant now);
   bool stopped_by_restart(const Server& server, const Server& primary) const;
+  bool restart_applier(Server& server, Instant now);
   void make_exact(Server& server, const Server& primary);
   void care_for_diverged(Server& server, const Server& primary, Instant now);
   // Its receiver stopped as the primary cannot read its binary logs for it.
@@ -133,6 +134,7 @@ class Caretaker {
   std::map<BackendId, Unread> unread_;
   std::map<BackendId, Instant> replicated_at_;   // when it was last seen to
   std::map<BackendId, Instant> next_semi_sync_;  // when a replica may be asked again
+  std::map<BackendId, Instant> next_applier_;    // when its applier may be started again
   std::map<BackendId, Instant> asked_after_;     // the end of the report that was too old to decide by
   // The primary had committed no more than this and was waiting for a replica, at all reports since.
   struct Standstill {

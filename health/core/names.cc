@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <iterator>
 
 #include "health/core/command.h"
@@ -15,6 +17,13 @@ std::string why_no_proxy_header(const ServerReport& report) {
   return report.flavour == Flavour::mariadb
              ? std::string(wish) + "set its proxy_protocol_networks to the address of this host"
              : std::string(wish) + "MySQL has no PROXY protocol";
+}
+
+bool ReplicaStatus::interrupted() const {
+  // Of both products: a lock that was not got in time, a deadlock, an interrupted statement. MySQL: stopped
+  // in the middle of a transaction. MariaDB: killed.
+  static constexpr std::array<unsigned, 5> numbers = {1205, 1213, 1317, 1756, 1927};
+  return !sql && std::ranges::find(numbers, sql_errno) != numbers.end();
 }
 
 const char* to_string(FailureKind kind) {

@@ -12,6 +12,8 @@ namespace {
 
 // Should a server not keep its semi-sync role, it is not asked again and again.
 constexpr Duration semi_sync_pause = 15s;
+// Nor is an applier started again and again that is ended each time.
+constexpr Duration applier_pause = 15s;
 // Whoever receives for so long has got what it asked its source for.
 constexpr Duration read_for_certain = 5s;
 
@@ -34,14 +36,16 @@ std::string why_nothing_comes(const Server& server, const Server& primary, Insta
          "` gives this server a fresh copy";
 }
 
+std::string why_applier_stopped(const ReplicaStatus& replica) {
+  return "its SQL thread stopped with error " + std::to_string(replica.sql_errno) + ": " + replica.sql_error;
+}
+
 // A sentence; empty: nothing.
 std::string why_not_well(const Cluster& cluster, const Server& server, const Server& primary, Instant now) {
   const ReplicaStatus& replica = *server.replica();
   if (!server.errant.empty())
     return "has transactions that " + primary.name() + " does not have: " + server.errant.to_string();
-  if (replica.sql_errno != 0)
-    return "its SQL thread stopped with error " + std::to_string(replica.sql_errno) + ": " +
-           replica.sql_error;
+  if (replica.sql_errno != 0) return why_applier_stopped(replica);
   const bool direct = cluster.follows(server, primary);
   if (!direct) {
     const std::string lost = why_source_is_lost(cluster, server);
@@ -83,6 +87,19 @@ bool Caretaker::stopped_by_restart(const Server& server, const Server& primary) 
          cluster_.follows(server, primary) && primary.report().executed.contains(holdings(server));
 }
 
+// Only beside a receiver that runs: where somebody stopped that, he may want both to stand.
+bool Caretaker::restart_applier(Server& server, Instant now) {
+  const ReplicaStatus& replica = *server.replica();
+  if (replica.io == ReplicaStatus::Io::no || !replica.interrupted()) return false;
+  Instant& next = next_applier_[server.id];
+  if (now < next) return false;
+  next = now + applier_pause;
+  outbox_.record(about("trouble", cluster_, server,
+                       server.name() + ": " + why_applier_stopped(replica) + "; it is started again"));
+  start(Duty::resume, server, ResumeReceiving{}, 10s, now);
+  return true;
+}
+
 void Caretaker::watch_replica(Server& server, const Server& primary, Instant now) {
   if (server.replica()->io == ReplicaStatus::Io::yes) {
     server.fenced = server.heir = false;
@@ -97,6 +114,7 @@ void Caretaker::watch_replica(Server& server, const Server& primary, Instant now
   server.trouble = why_not_well(cluster_, server, primary, now);
   if (stopped_by_restart(server, primary))
     return start(Duty::follow, server, order_to_follow(cluster_, server, primary), 20s, now);
+  if (restart_applier(server, now)) return;
   // A source that is a replica itself waits for nobody.
   if (server.trouble.empty() && cluster_.follows(server, primary) && has_wrong_role(cluster_, server)) {
     Instant& next = next_semi_sync_[server.id];

@@ -31,6 +31,10 @@ struct ReplicaStatus {
   std::uint64_t events_received =
       0;  // grows with each heartbeat or event from the source; only its change means something
   bool by_gtid = false;
+
+  // The applier stands with an error that says that it was ended, or that it got no lock, and not that what
+  // it was to apply does not fit the data: started again it goes on.
+  bool interrupted() const;
 };
 
 struct SemiSyncStatus {

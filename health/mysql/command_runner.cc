@@ -135,9 +135,23 @@ CommandResult CommandRunner::operator()(const core::ResumeReceiving&) {
   return report();
 }
 
-// Not one that stopped with an error.
+// Not one that stopped with an error, unless it was only interrupted and has something to do: beside a source
+// that is gone it would begin what was received in part, and be hard to stop again.
 CommandRunner::Outcome CommandRunner::start_stopped_applier(const core::ReplicaStatus& replica) {
-  return replica.sql || replica.sql_errno != 0 ? Outcome() : execute(session_.dialect().start_applier());
+  if (replica.sql || (replica.sql_errno != 0 && !replica.interrupted())) return {};
+  if (replica.interrupted() && replica.io != Io::yes) {
+    const auto now = report();
+    if (!now) return std::unexpected(now.error());
+    if (now->executed.contains(replica.received)) return {};
+  }
+  return execute(session_.dialect().start_applier());
+}
+
+// Of a replica whose receiver stands.
+CommandRunner::Outcome CommandRunner::stop_replication() {
+  auto& dialect = session_.dialect();
+  if (auto done = dialect.loosen_applier(session_.connection(), soon()); !done) return done;
+  return execute(dialect.stop_replication());
 }
 
 CommandResult CommandRunner::operator()(const core::WaitApplied& command) {
@@ -176,7 +190,7 @@ CommandResult CommandRunner::operator()(const core::WaitApplied& command) {
 
 CommandResult CommandRunner::operator()(const core::Promote& command) {
   auto& dialect = session_.dialect();
-  if (auto done = execute(dialect.stop_replication()); !done) return std::unexpected(done.error());
+  if (auto done = stop_replication(); !done) return std::unexpected(done.error());
   const bool forget_later = dialect.forgetting_is_slow();
   if (!forget_later) {
     if (auto done = execute(dialect.forget_replication()); !done) return std::unexpected(done.error());
@@ -267,7 +281,10 @@ CommandResult CommandRunner::operator()(const core::Follow& command) {
   if (before->replica && before->replica->sql && dialect.start_forgets_received()) {
     if (auto done = apply_what_is_received(); !done) return std::unexpected(done.error());
   }
-  if (auto done = execute(dialect.stop_replication()); !done) return std::unexpected(done.error());
+  if (before->replica && before->replica->io != Io::no) {
+    if (auto done = execute(dialect.stop_receiver()); !done) return std::unexpected(done.error());
+  }
+  if (auto done = stop_replication(); !done) return std::unexpected(done.error());
   if (auto done = dialect.become_replica(session_.connection(), command.semi_sync, soon()); !done) {
     return std::unexpected(done.error());
   }
@@ -315,7 +332,8 @@ CommandRunner::Outcome CommandRunner::start_following(const core::Follow& comman
 
 CommandResult CommandRunner::operator()(const core::EndReplication&) {
   auto& dialect = session_.dialect();
-  if (auto done = execute(dialect.stop_replication()); !done) return std::unexpected(done.error());
+  if (auto done = execute(dialect.stop_receiver()); !done) return std::unexpected(done.error());
+  if (auto done = stop_replication(); !done) return std::unexpected(done.error());
   if (auto done = execute(dialect.forget_replication()); !done) return std::unexpected(done.error());
   return report();
 }

@@ -52,6 +52,7 @@ class CommandRunner {
   Outcome execute(std::string_view sql, std::string_view shown = {});
   core::CommandResult report();
   Outcome start_stopped_applier(const core::ReplicaStatus& replica);
+  Outcome stop_replication();
   Outcome apply_what_is_received();
   Outcome wait_until_connected();
   bool follows_already(const core::ServerReport& report, const core::Follow& command) const;

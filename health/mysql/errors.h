@@ -22,6 +22,9 @@ bool is_server_error(unsigned code);
 // long).
 bool ends_session(unsigned code);
 
+// KILL of a session that has ended meanwhile.
+inline constexpr unsigned no_such_thread_errno = 1094;
+
 // The errno that the libraries put at the end of a message: "... (111)", "... system error: 104".
 std::optional<int> system_errno(std::string_view text);
 

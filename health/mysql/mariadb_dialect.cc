@@ -3,6 +3,7 @@
 
 #include "health/mysql/concat.h"
 #include "health/mysql/dialect.h"
+#include "health/mysql/errors.h"
 #include "health/mysql/quote.h"
 #include "health/mysql/report_parts.h"
 
@@ -150,7 +151,7 @@ Dialect::Outcome MariaDbDialect::loosen_receiver(Connection& connection, Instant
   if (!receivers) return std::unexpected(receivers.error());
   for (std::size_t row = 0; row < receivers->rows(); ++row) {
     auto killed = run(connection, concat("KILL ", std::to_string(receivers->number(row, {"id"}))), deadline);
-    if (!killed && killed.error().server_errno != 1094) return killed;  // 1094: it has ended meanwhile
+    if (!killed && killed.error().server_errno != no_such_thread_errno) return killed;
   }
   (void)connection.pause(receiver_turn);
   return {};

@@ -4,6 +4,7 @@
 #include "health/mysql/clean_text.h"
 #include "health/mysql/concat.h"
 #include "health/mysql/dialect.h"
+#include "health/mysql/errors.h"
 #include "health/mysql/quote.h"
 #include "health/mysql/report_parts.h"
 
@@ -19,6 +20,11 @@ using core::ServerReport;
 constexpr std::chrono::milliseconds no_timeout_of_mysql{4294967295};
 
 constexpr unsigned unknown_variable_errno = 1193;
+
+// How long an applier may need to come to what was received last, when all before is applied; and how often
+// it is looked at.
+constexpr core::Duration applier_turn = std::chrono::milliseconds(50);
+constexpr core::Duration applier_pause = std::chrono::milliseconds(1);
 
 // MySQL renamed everything in 8.0.22 to 8.0.26, and dropped the old statements in 8.4.
 constexpr unsigned has_replica_words = 80022;
@@ -47,6 +53,7 @@ class MySqlDialect final : public Dialect {
   std::string start_applier() const override {
     return concat("START ", replica_, " SQL_THREAD FOR CHANNEL ''");
   }
+  Outcome loosen_applier(Connection& connection, Instant deadline) override;
   std::string stop_replication() const override { return concat("STOP ", replica_, " FOR CHANNEL ''"); }
   std::string start_replication() const override { return concat("START ", replica_, " FOR CHANNEL ''"); }
   std::string forget_replication() const override {
@@ -265,6 +272,36 @@ std::expected<std::optional<core::ReplicaStatus>, Failure> MySqlDialect::replica
 std::string MySqlDialect::wait_applied(const GtidSet& target, std::chrono::milliseconds slice) const {
   return concat("SELECT WAIT_FOR_EXECUTED_GTID_SET(", quote(target.to_string()), ", ", seconds_text(slice),
                 ")");
+}
+
+// The coordinator goes on reading to the end of a transaction that it has begun to hand out, also when it is
+// to stop; of one that was received in part no end comes, and only after a minute it gives up
+// (sql_slave_killed() in sql/rpl_replica.cc). Killed it gives up at once, unless it was told to stop before:
+// so that comes when it has ended. Its workers roll back.
+Dialect::Outcome MySqlDialect::loosen_applier(Connection& connection, Instant deadline) {
+  auto enough = std::min(deadline, boot_now() + applier_turn);
+  for (bool killed = false;;) {
+    const auto half = connection.query(
+        "SELECT t.PROCESSLIST_ID, a.PROCESSING_TRANSACTION = c.QUEUEING_TRANSACTION"
+        " FROM performance_schema.replication_connection_status c"
+        " JOIN performance_schema.replication_applier_status_by_coordinator a USING (CHANNEL_NAME)"
+        " JOIN performance_schema.threads t ON t.THREAD_ID = a.THREAD_ID"
+        " WHERE c.CHANNEL_NAME = '' AND c.QUEUEING_TRANSACTION <> ''",
+        deadline);
+    // Not allowed, or a server that does not know these columns: it is stopped as it is.
+    if (!half) return connection.is_open() ? Outcome() : std::unexpected(half.error());
+    if (half->empty()) return {};
+    if (!killed && half->at(0, 1) == "1") {
+      const auto done =
+          run(connection, concat("KILL ", half->at(0, 0).value_or(std::string_view())), deadline);
+      // Without SYSTEM_USER the minute passes.
+      if (!done && done.error().server_errno != no_such_thread_errno)
+        return connection.is_open() ? Outcome() : done;
+      killed = true;
+      enough = deadline;
+    }
+    if (boot_now() >= enough || !connection.pause(applier_pause)) return {};
+  }
 }
 
 // Loading a plugin writes to mysql.plugin, so super_read_only must be off for a moment; read_only stays as it

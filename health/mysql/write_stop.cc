@@ -6,6 +6,7 @@
 
 #include "health/mysql/boot_clock.h"
 #include "health/mysql/concat.h"
+#include "health/mysql/errors.h"
 #include "health/mysql/report_parts.h"
 #include "health/mysql/scheduled_events.h"
 
@@ -17,7 +18,6 @@ using core::FailureKind;
 constexpr core::Duration look_pause = std::chrono::milliseconds(5);
 constexpr unsigned max_looks = 10;
 constexpr unsigned lock_wait_timeout_errno = 1205;
-constexpr unsigned no_such_thread_errno = 1094;
 constexpr unsigned not_owner_errno = 1095;
 
 core::Instant soon() {

@@ -16,6 +16,7 @@ using mysql::quote;
 
 constexpr unsigned has_any_definer = 80200;
 constexpr unsigned has_clone = 80017;
+constexpr unsigned has_system_user = 80016;
 
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
@@ -96,6 +97,7 @@ Privileges monitor_privileges(core::Flavour flavour, unsigned version) {
                                "CONNECTION_ADMIN", "PROCESS", "RELOAD", "EVENT", "BINLOG_ADMIN",
                                version >= has_any_definer ? "SET_ANY_DEFINER" : "SET_USER_ID"},
                     .narrow = {on_table_stats, {"`performance_schema`.*", {"SELECT"}}}};
+  if (version >= has_system_user) wanted.global.emplace_back("SYSTEM_USER");
   if (can_clone(version)) wanted.global.emplace_back("CLONE_ADMIN");
   return wanted;
 }

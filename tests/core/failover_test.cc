@@ -355,6 +355,18 @@ TEST(Failover, CatchesUpBeforeItIsPromoted) {
   EXPECT_TRUE(world.missing_on(1, world.acknowledged_by_replica()).empty());
 }
 
+// Its applier was killed just before: nothing is wrong with its data, so it is started and catches up.
+TEST(Failover, AnInterruptedApplierIsStartedToCatchUp) {
+  Scenario world;
+  world.run_for(2s);
+  world.server(1).interrupt_applier();
+  ASSERT_TRUE(world.run_until([&] { return !world.server(1).replication->relay.empty(); }, 1s));
+  ASSERT_EQ(world.commands_sent(1, "resume_receiving"), 0U);
+  world.crash(0);
+  ASSERT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 5s)) << world.core().reason();
+  EXPECT_TRUE(world.missing_on(1, world.acknowledged_by_replica()).empty());
+}
+
 // It does not catch up in time: the failover fails, the replica goes on receiving, and it is tried again with
 // growing pauses.
 TEST(Failover, CatchUpTimesOutAndIsTriedAgain) {

@@ -635,6 +635,34 @@ TEST(Rejoin, IsAlwaysAnswered) {
   }
 }
 
+// An applier that was killed is started again, once in a while when that happens each time; one that an error
+// in the data stopped is not, nor one beside a receiver that somebody stopped.
+TEST(Replica, IsHelpedOnWhenItsApplierWasInterrupted) {
+  Scenario world;
+  world.run_for(2s);
+  world.server(1).interrupt_applier();
+  ASSERT_TRUE(world.run_until([&] { return serviceable(world); }, 5s));
+  EXPECT_EQ(world.commands_sent(1, "resume_receiving"), 1U);
+  EXPECT_TRUE(contains(world.last("trouble").message, "SQL thread stopped with error 1756"));
+  for (int i = 0; i < 100; ++i) {
+    world.server(1).interrupt_applier();
+    world.run_for(100ms);
+  }
+  EXPECT_EQ(world.commands_sent(1, "resume_receiving"), 1U);
+  ASSERT_TRUE(world.run_until([&] { return serviceable(world); }, 15s));
+  EXPECT_EQ(world.commands_sent(1, "resume_receiving"), 2U);
+}
+
+TEST(Replica, IsLeftAloneWhenItsReceiverWasStoppedToo) {
+  Scenario world;
+  world.run_for(2s);
+  world.server(1).interrupt_applier();
+  world.server(1).replication->receiver_wanted = world.server(1).replication->connected = false;
+  world.run_for(30s);
+  EXPECT_EQ(world.commands_sent(1, "resume_receiving"), 0U);
+  EXPECT_TRUE(contains(world.view(1).trouble, "1756")) << world.view(1).trouble;
+}
+
 // The server, or the primary, dies while rejoin waits.
 TEST(Rejoin, IsAnsweredThoughAServerDies) {
   for (const std::size_t dies : {0U, 1U}) {

@@ -112,7 +112,7 @@ core::ServerReport ModelServer::report(core::Instant now, unsigned semi_sync_cli
   report.sources = (replication ? 1 : 0) + extra_channels;
   if (!replication) return report;
 
-  core::ReplicaStatus status;
+  core::ReplicaStatus status = report_of_applier();
   status.source = replication->source;
   status.source_server_id = replication->source_server_id;
   status.io = !replication->receiver_wanted || replication->io_errno == 1236 ? core::ReplicaStatus::Io::no
@@ -120,9 +120,6 @@ core::ServerReport ModelServer::report(core::Instant now, unsigned semi_sync_cli
                                        : core::ReplicaStatus::Io::connecting;
   status.io_errno = replication->io_errno;
   if (status.io_errno != 0) status.io_error = "model error " + std::to_string(status.io_errno);
-  status.sql = replication->applier_wanted && replication->sql_errno == 0;
-  status.sql_errno = replication->sql_errno;
-  if (status.sql_errno != 0) status.sql_error = "model error " + std::to_string(status.sql_errno);
   status.received = received();
   if (status.sql) status.lag = std::chrono::seconds(replication->relay.empty() ? 0 : 1);
   status.events_received = replication->events;
@@ -149,7 +146,8 @@ void ModelServer::start(core::Instant now) {
   unacknowledged.clear();
   own_at_starts.push_back(log.count_of(number));
   if (!replication) return;
-  replication->receiver_wanted = replication->applier_wanted = true;
+  replication->receiver_wanted = true;
+  start_applier();
   replication->connected = false;
   replication->io_errno = 0;
   // relay_log_recovery; it asks its source for it again.
@@ -160,11 +158,32 @@ void ModelServer::stop_receiving() {
   if (!replication) return;
   replication->receiver_wanted = replication->connected = false;
   replication->io_errno = 0;
-  replication->applier_wanted = replication->applier_wanted || replication->sql_errno == 0;
+  start_applier();
 }
 
 void ModelServer::resume_receiving() {
-  if (replication) replication->receiver_wanted = true;
+  if (!replication) return;
+  start_applier();
+  replication->receiver_wanted = true;
+}
+
+void ModelServer::interrupt_applier() {
+  constexpr unsigned killed_in_a_transaction = 1756;
+  if (replication && replication->applier_wanted && replication->sql_errno == 0)
+    replication->sql_errno = killed_in_a_transaction;
+}
+
+void ModelServer::start_applier() {
+  if (report_of_applier().interrupted()) replication->sql_errno = 0;
+  replication->applier_wanted = replication->applier_wanted || replication->sql_errno == 0;
+}
+
+core::ReplicaStatus ModelServer::report_of_applier() const {
+  core::ReplicaStatus status;
+  status.sql = replication->applier_wanted && replication->sql_errno == 0;
+  status.sql_errno = replication->sql_errno;
+  if (status.sql_errno != 0) status.sql_error = "model error " + std::to_string(status.sql_errno);
+  return status;
 }
 
 void ModelServer::stop_replication() {

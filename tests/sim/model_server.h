@@ -130,6 +130,7 @@ class ModelServer {
 
   void stop(Power how);
   void start(core::Instant now);
+  void interrupt_applier();  // which somebody killed
 
   // Effects of the core's commands.
   void stop_receiving();
@@ -143,6 +144,10 @@ class ModelServer {
   void make_read_only();
   core::SurveyResult survey() const;
   void follow(const conf::HostPort& source, conf::SemiSync mode);
+
+ private:
+  void start_applier();
+  core::ReplicaStatus report_of_applier() const;  // the rest is not told
 };
 
 }  // namespace pointsman::sim

@@ -199,7 +199,8 @@ void Trial::do_harm() {
     case 13:
       return random_.one_in(2) ? world_.cut_replication(i) : world_.mend_replication(i);
     case 14:
-      return random_.one_in(2) ? world_.stop_applying(i, true) : world_.stop_applying(i, false);
+      if (random_.one_in(3)) return server.interrupt_applier();
+      return world_.stop_applying(i, random_.one_in(2));
     default:
       return operate(i);
   }
@@ -234,6 +235,7 @@ void Trial::do_harm_to_hosts() {
     case 12:
       return harm_daemon();
     case 13:
+      if (random_.one_in(5)) return world_.server(i).interrupt_applier();
       return random_.one_in(2) ? world_.cut_replication(i) : world_.mend_replication(i);
     case 14:
       return spoil(i);

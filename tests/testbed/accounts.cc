@@ -52,6 +52,7 @@ const std::vector<std::string_view>& monitor_privileges(Product product) {
       "EVENT",                    // ALTER EVENT ... ENABLE on the new primary
       "SET_ANY_DEFINER",          // and leave the event its definer; SET_USER_ID before MySQL 8.2
       "BINLOG_ADMIN",             // to undo a returned primary's own transactions
+      "SYSTEM_USER",  // KILL of an applier, and of clients that have it (root); since MySQL 8.0.16
   };
   return product == Product::mariadb ? mariadb : mysql;
 }

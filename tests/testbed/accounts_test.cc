@@ -7,8 +7,8 @@
 namespace pointsman::testbed {
 namespace {
 
-// Everything that Pointsman says to a server, in an order in which it can be said again; $ is the connection
-// of a client.
+// Everything that Pointsman says to a server, in an order in which it can be said again; $client and $root
+// are connections of an application and of root.
 std::vector<std::string> statements(Product product) {
   if (product == Product::mariadb) {
     return {
@@ -19,7 +19,8 @@ std::vector<std::string> statements(Product product) {
         "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%'",
         "SELECT @@gtid_binlog_pos, @@gtid_slave_pos, @@gtid_current_pos, @@gtid_binlog_state",
         "SELECT 1/COUNT(*), SUM(id) FROM information_schema.processlist WHERE user = 'app'",
-        "KILL $",
+        "KILL $client",
+        "KILL $root",
         "STOP ALL SLAVES",
         "RESET SLAVE ALL",
         "SET GLOBAL gtid_slave_pos = @@gtid_binlog_pos",
@@ -42,7 +43,8 @@ std::vector<std::string> statements(Product product) {
   return {"SHOW REPLICA STATUS", "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%'",
           "SELECT @@gtid_executed, @@server_uuid",
           "SELECT * FROM performance_schema.replication_connection_status",
-          "SELECT 1/COUNT(*) FROM performance_schema.processlist WHERE user = 'app'", "KILL $",
+          "SELECT 1/COUNT(*) FROM performance_schema.processlist WHERE user = 'app'", "KILL $client",
+          "KILL $root",
           "INSERT INTO mysql.innodb_table_stats (database_name, table_name, n_rows, clustered_index_size, "
           "sum_of_other_index_sizes) VALUES ('pointsman', 'prompt', 0, 0, 0)",
           "DELETE FROM mysql.innodb_table_stats WHERE database_name = 'pointsman'", "STOP REPLICA",
@@ -85,10 +87,12 @@ class AccountsTest : public testing::TestWithParam<Product> {
     std::vector<std::string> found;
     const Accounts& accounts = cluster->accounts();
     const auto client = server().connect(accounts.application);
+    const auto root = server().root();
     auto monitor = server().connect(accounts.monitor);
-    if (!client || !monitor) return {"cannot connect"};
+    if (!client || !root || !monitor) return {"cannot connect"};
     for (std::string statement : statements(GetParam())) {
-      if (statement == "KILL $") statement = "KILL " + std::to_string(client->connection_id());
+      if (statement == "KILL $client") statement = "KILL " + std::to_string(client->connection_id());
+      if (statement == "KILL $root") statement = "KILL " + std::to_string(root->connection_id());
       const auto result = monitor->query(statement);
       const bool unseen = result && statement.starts_with("SELECT 1/") && result->scalar().empty();
       if (!result) found.push_back(statement + ": " + result.error().text);
