@@ -199,16 +199,19 @@ TEST(CopyByTheMonitor, NeedsWhatItIsGiven) {
            {"CLONE_ADMIN", "pointsman@'%'"}, {"BACKUP_ADMIN", "replica@'%'"}}) {
     world.tell(0, {"REVOKE " + privilege + " ON *.* FROM " + account});
     world.tell(1, {"SET GLOBAL super_read_only = OFF", "SET SESSION sql_log_bin = 0"});
-    auto root = world.db(1).root();
-    ASSERT_TRUE(root && root->execute("SET SESSION sql_log_bin = 0"));
-    (void)root->execute("REVOKE " + privilege + " ON *.* FROM " + account);
+    {
+      auto root = world.db(1).root();
+      ASSERT_TRUE(root && root->execute("SET SESSION sql_log_bin = 0"));
+      (void)root->execute("REVOKE " + privilege + " ON *.* FROM " + account);
+    }
     const auto refused = setup::copy_data(order, cancel, {});
     ASSERT_FALSE(refused) << privilege;
     EXPECT_EQ(refused.error().left, CopyFailure::Left::untouched) << privilege;
     EXPECT_NE(refused.error().cause.text.find(privilege), std::string::npos) << refused.error().cause.text;
     world.tell(0, {"GRANT " + privilege + " ON *.* TO " + account});
-    ASSERT_TRUE(root->execute("SET GLOBAL super_read_only = OFF") &&
-                root->execute("GRANT " + privilege + " ON *.* TO " + account));
+    auto root = world.db(1).root();  // a new one, as the copy ends all sessions
+    ASSERT_TRUE(root && root->execute_all({"SET SESSION sql_log_bin = 0", "SET GLOBAL super_read_only = OFF",
+                                           "GRANT " + privilege + " ON *.* TO " + account}));
   }
   const auto copied = setup::copy_data(order, cancel, {});
   ASSERT_TRUE(copied) << copied.error().cause.text;

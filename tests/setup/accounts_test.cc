@@ -16,9 +16,8 @@ TEST(Accounts, FindsWhatIsMissing) {
   const auto wanted = monitor_privileges(Flavour::mysql, 90700);
   const std::vector<std::string> grants{
       "GRANT RELOAD, PROCESS, REPLICATION CLIENT, EVENT ON *.* TO `pointsman`@`%`",
-      "GRANT BINLOG_ADMIN,CONNECTION_ADMIN,REPLICATION_SLAVE_ADMIN,SET_ANY_DEFINER,SYSTEM_VARIABLES_ADMIN ON "
-      "*.* TO "
-      "`pointsman`@`%`",
+      "GRANT BINLOG_ADMIN,CONNECTION_ADMIN,REPLICATION_SLAVE_ADMIN,SET_ANY_DEFINER,SYSTEM_USER,"
+      "SYSTEM_VARIABLES_ADMIN ON *.* TO `pointsman`@`%`",
       "GRANT SELECT ON `performance_schema`.* TO `pointsman`@`%`",
       "GRANT SELECT, INSERT, DELETE ON `mysql`.`innodb_table_stats` TO `pointsman`@`%`"};
   EXPECT_EQ(missing_privileges(grants, wanted).global, std::vector<std::string>{"CLONE_ADMIN"});
@@ -76,7 +75,8 @@ TEST(Accounts, ReadsTheNameOfADefiner) {
   EXPECT_TRUE(AccountName::parse("role").role);
 }
 
-// Before MySQL 8.2 the privilege has another name, before 8.0.17 nobody can clone.
+// Before MySQL 8.2 the privilege has another name, before 8.0.17 nobody can clone, before 8.0.16 no account
+// is a system's.
 TEST(Accounts, KnowsTheNamesOfTheVersion) {
   const auto has = [](const Privileges& privileges, const std::string& name) {
     return std::ranges::find(privileges.global, name) != privileges.global.end();
@@ -84,6 +84,8 @@ TEST(Accounts, KnowsTheNamesOfTheVersion) {
   EXPECT_TRUE(has(monitor_privileges(Flavour::mysql, 80036), "SET_USER_ID"));
   EXPECT_TRUE(has(monitor_privileges(Flavour::mysql, 80400), "SET_ANY_DEFINER"));
   EXPECT_FALSE(has(monitor_privileges(Flavour::mysql, 80016), "CLONE_ADMIN"));
+  EXPECT_TRUE(has(monitor_privileges(Flavour::mysql, 80016), "SYSTEM_USER"));
+  EXPECT_FALSE(has(monitor_privileges(Flavour::mysql, 80015), "SYSTEM_USER"));
 }
 
 }  // namespace
