@@ -55,12 +55,12 @@ struct Scene {
            writable.front() == of_record;
   }
   bool follows_somebody(const Server& server) const { return server.replica() != nullptr; }
-  // A promotion stops both threads first, and what it stopped may be forgotten later than writes are allowed
-  // (Dialect::forgetting_is_slow in health/mysql).
+  // A promotion stops both threads first, kills the applier where it must, and what it stopped may be
+  // forgotten later than writes are allowed (Dialect::loosen_applier, forgetting_is_slow in health/mysql).
   bool stopped(const Server& server) const {
     const ReplicaStatus* replica = server.replica();
     return replica != nullptr && replica->io == ReplicaStatus::Io::no && !replica->sql &&
-           replica->sql_errno == 0;
+           (replica->sql_errno == 0 || replica->killed_midway());
   }
   // One of the two that does not run is what a promotion left behind.
   bool ring(const Server& server) const {

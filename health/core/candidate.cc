@@ -54,11 +54,10 @@ std::string why_unfit(const Server& server, const ReplicaStatus& replica) {
   if (server.report().sources > 1) return "replicates from several sources, which is not supported";
   if (!server.report().gtid_on || !replica.by_gtid)
     return "does not replicate by GTID, so what it received is not known";
-  if (replica.sql_errno != 0 && !replica.interrupted()) {  // that one is started to catch up
-    return "its SQL thread stopped with error " + std::to_string(replica.sql_errno) + ": " +
-           replica.sql_error;
-  }
-  return "";
+  // One that was ended midway a failover starts. One that got no lock may get none again; where that is told,
+  // another may be better.
+  const bool broken = replica.sql_errno != 0 && !replica.killed_midway();
+  return broken ? why_applier_stopped(replica) : "";
 }
 
 // Empty: eligible.

@@ -172,6 +172,9 @@ void Caretaker::on(const CommandFinished& event, Instant now) {
       patience_.erase(errand.backend);
       server.receiver_stopped_by_us = false;
       return;
+    case Duty::start_applier:
+      patience_.erase(errand.backend);
+      return restarted_applier(server);
     case Duty::make_read_only:
       patience_.erase(errand.backend);
       outbox_.record(about("fenced", cluster_, server,
@@ -307,7 +310,7 @@ void Caretaker::reconsider() {
   refused_.clear();
   unread_.clear();
   next_semi_sync_.clear();
-  next_applier_.clear();
+  restarts_.clear();
   for (auto& errand : errands_) errand.outdated = true;
 }
 

@@ -42,6 +42,7 @@ class Caretaker {
   enum class Duty {
     make_read_only,
     resume,
+    start_applier,
     follow,
     reinstate,
     end_ring,
@@ -89,6 +90,7 @@ class Caretaker {
   void watch_replica(Server& server, const Server& primary, Instant now);
   bool stopped_by_restart(const Server& server, const Server& primary) const;
   bool restart_applier(Server& server, Instant now);
+  void restarted_applier(const Server& server);
   void make_exact(Server& server, const Server& primary);
   void care_for_diverged(Server& server, const Server& primary, Instant now);
   // Its receiver stopped as the primary cannot read its binary logs for it.
@@ -134,8 +136,14 @@ class Caretaker {
   std::map<BackendId, Unread> unread_;
   std::map<BackendId, Instant> replicated_at_;   // when it was last seen to
   std::map<BackendId, Instant> next_semi_sync_;  // when a replica may be asked again
-  std::map<BackendId, Instant> next_applier_;    // when its applier may be started again
   std::map<BackendId, Instant> asked_after_;     // the end of the report that was too old to decide by
+  // Of appliers that had to be started again.
+  struct Restart {
+    Instant not_before = Instant::min();  // the next time
+    std::string why;
+    std::string recorded;  // the same words are not repeated in the history until it runs for a while
+  };
+  std::map<BackendId, Restart> restarts_;
   // The primary had committed no more than this and was waiting for a replica, at all reports since.
   struct Standstill {
     GtidSet executed;

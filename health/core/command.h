@@ -16,8 +16,9 @@ namespace pointsman::core {
 
 // Stop receiving from the source, once what the source has already sent has been read: until the receiver is
 // seen to disconnect, as a dead source ends the stream by itself, or has got nothing new for `quiet`, bounded
-// by `drain`. Starts a stopped applier that has no error, unless what was received would be lost by that;
-// fails when some of it is lost. The report's `replica->received` is final afterwards.
+// by `drain`. Starts a stopped applier that has no error, or was killed midway and has something to apply,
+// unless what was received would be lost by that; fails when some of it is lost. The report's
+// `replica->received` is final afterwards.
 struct StopReceiving {
   std::chrono::milliseconds drain{50};
   std::chrono::milliseconds quiet{50};
@@ -25,6 +26,9 @@ struct StopReceiving {
 
 // Undo of StopReceiving.
 struct ResumeReceiving {};
+
+// Start an applier that stands, whatever its error, beside a receiver that is connected; else do nothing.
+struct StartApplier {};
 
 // Wait until `target` is applied. Waits inside the server for the event, never by polling. Fails with kind
 // timeout.
@@ -101,9 +105,9 @@ struct EnableEvents {
   bool scheduler = false;
 };
 
-using Command = std::variant<StopReceiving, ResumeReceiving, WaitApplied, Promote, MakeReadOnly, MakeWritable,
-                             SetSemiSyncSource, PromptReplicas, Follow, EndReplication, Inspect, Survey,
-                             EndOccupants, EnableEvents>;
+using Command = std::variant<StopReceiving, ResumeReceiving, StartApplier, WaitApplied, Promote, MakeReadOnly,
+                             MakeWritable, SetSemiSyncSource, PromptReplicas, Follow, EndReplication, Inspect,
+                             Survey, EndOccupants, EnableEvents>;
 const char* name_of(const Command& command);
 
 using CommandResult = std::expected<ServerReport, Failure>;

@@ -19,11 +19,16 @@ std::string why_no_proxy_header(const ServerReport& report) {
              : std::string(wish) + "MySQL has no PROXY protocol";
 }
 
+bool ReplicaStatus::killed_midway() const {
+  constexpr unsigned inconsistent_data_errno = 1756;
+  return !sql && sql_errno == inconsistent_data_errno;
+}
+
 bool ReplicaStatus::interrupted() const {
-  // Of both products: a lock that was not got in time, a deadlock, an interrupted statement. MySQL: stopped
-  // in the middle of a transaction. MariaDB: killed.
-  static constexpr std::array<unsigned, 5> numbers = {1205, 1213, 1317, 1756, 1927};
-  return !sql && std::ranges::find(numbers, sql_errno) != numbers.end();
+  // A lock that was not got in time, a deadlock; MariaDB: killed. Not 1317, an interrupted statement: it can
+  // be that of the primary, which is in the binary log for good.
+  static constexpr std::array<unsigned, 3> numbers = {1205, 1213, 1927};
+  return killed_midway() || (!sql && std::ranges::find(numbers, sql_errno) != numbers.end());
 }
 
 const char* to_string(FailureKind kind) {
@@ -66,20 +71,11 @@ bool proves_life(FailureKind kind) {
 }
 
 const char* name_of(const Command& command) {
-  static constexpr const char* names[] = {"stop_receiving",
-                                          "resume_receiving",
-                                          "wait_applied",
-                                          "promote",
-                                          "make_read_only",
-                                          "make_writable",
-                                          "set_semi_sync_source",
-                                          "prompt_replicas",
-                                          "follow",
-                                          "end_replication",
-                                          "inspect",
-                                          "survey",
-                                          "end_occupants",
-                                          "enable_events"};
+  static constexpr const char* names[] = {
+      "stop_receiving",  "resume_receiving", "start_applier",   "wait_applied",
+      "promote",         "make_read_only",   "make_writable",   "set_semi_sync_source",
+      "prompt_replicas", "follow",           "end_replication", "inspect",
+      "survey",          "end_occupants",    "enable_events"};
   static_assert(std::size(names) == std::variant_size_v<Command>);
   return names[command.index()];
 }

@@ -36,10 +36,6 @@ std::string why_nothing_comes(const Server& server, const Server& primary, Insta
          "` gives this server a fresh copy";
 }
 
-std::string why_applier_stopped(const ReplicaStatus& replica) {
-  return "its SQL thread stopped with error " + std::to_string(replica.sql_errno) + ": " + replica.sql_error;
-}
-
 // A sentence; empty: nothing.
 std::string why_not_well(const Cluster& cluster, const Server& server, const Server& primary, Instant now) {
   const ReplicaStatus& replica = *server.replica();
@@ -87,17 +83,26 @@ bool Caretaker::stopped_by_restart(const Server& server, const Server& primary) 
          cluster_.follows(server, primary) && primary.report().executed.contains(holdings(server));
 }
 
-// Only beside a receiver that runs: where somebody stopped that, he may want both to stand.
+// Only beside a receiver that is connected: where somebody stopped that, he may want both to stand, and an
+// applier without a source might begin what was received in part.
 bool Caretaker::restart_applier(Server& server, Instant now) {
   const ReplicaStatus& replica = *server.replica();
-  if (replica.io == ReplicaStatus::Io::no || !replica.interrupted()) return false;
-  Instant& next = next_applier_[server.id];
-  if (now < next) return false;
-  next = now + applier_pause;
-  outbox_.record(about("trouble", cluster_, server,
-                       server.name() + ": " + why_applier_stopped(replica) + "; it is started again"));
-  start(Duty::resume, server, ResumeReceiving{}, 10s, now);
+  Restart& restart = restarts_[server.id];
+  if (replica.sql && now >= restart.not_before) restart.recorded.clear();
+  if (replica.io != ReplicaStatus::Io::yes || !replica.interrupted() || now < restart.not_before)
+    return false;
+  restart.not_before = now + applier_pause;
+  restart.why = why_applier_stopped(replica);
+  start(Duty::start_applier, server, StartApplier{}, 10s, now);
   return true;
+}
+
+void Caretaker::restarted_applier(const Server& server) {
+  Restart& restart = restarts_[server.id];
+  if (restart.recorded == restart.why) return;
+  restart.recorded = restart.why;
+  outbox_.record(
+      about("trouble", cluster_, server, server.name() + ": " + restart.why + "; it was started again"));
 }
 
 void Caretaker::watch_replica(Server& server, const Server& primary, Instant now) {

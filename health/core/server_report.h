@@ -32,9 +32,11 @@ struct ReplicaStatus {
       0;  // grows with each heartbeat or event from the source; only its change means something
   bool by_gtid = false;
 
-  // The applier stands with an error that says that it was ended, or that it got no lock, and not that what
-  // it was to apply does not fit the data: started again it goes on.
+  // The applier stands with an error that does not speak of its data, so that it goes on when it is started
+  // again: it got no lock, or was ended.
   bool interrupted() const;
+  // MySQL's: ended in the middle of a transaction, of which it may not have the rest.
+  bool killed_midway() const;
 };
 
 struct SemiSyncStatus {

@@ -135,11 +135,21 @@ CommandResult CommandRunner::operator()(const core::ResumeReceiving&) {
   return report();
 }
 
-// Not one that stopped with an error, unless it was only interrupted and has something to do: beside a source
-// that is gone it would begin what was received in part, and be hard to stop again.
+CommandResult CommandRunner::operator()(const core::StartApplier&) {
+  auto& dialect = session_.dialect();
+  const auto replica = dialect.replica_status(session_.connection(), soon());
+  if (!replica) return std::unexpected(replica.error());
+  if (*replica && (*replica)->io == Io::yes && !(*replica)->sql) {
+    if (auto done = execute(dialect.start_applier()); !done) return std::unexpected(done.error());
+  }
+  return report();
+}
+
+// Not one that stopped with an error, unless that was in the middle of a transaction and it has something to
+// do: beside a source that is gone it would begin what was received in part, and be hard to stop again.
 CommandRunner::Outcome CommandRunner::start_stopped_applier(const core::ReplicaStatus& replica) {
-  if (replica.sql || (replica.sql_errno != 0 && !replica.interrupted())) return {};
-  if (replica.interrupted() && replica.io != Io::yes) {
+  if (replica.sql || (replica.sql_errno != 0 && !replica.killed_midway())) return {};
+  if (replica.killed_midway() && replica.io != Io::yes) {
     const auto now = report();
     if (!now) return std::unexpected(now.error());
     if (now->executed.contains(replica.received)) return {};
@@ -147,10 +157,15 @@ CommandRunner::Outcome CommandRunner::start_stopped_applier(const core::ReplicaS
   return execute(session_.dialect().start_applier());
 }
 
-// Of a replica whose receiver stands.
-CommandRunner::Outcome CommandRunner::stop_replication() {
+// From a source that lives the rest of a transaction comes while the applier is being stopped.
+CommandRunner::Outcome CommandRunner::stop_replication(const std::optional<core::ReplicaStatus>& replica) {
   auto& dialect = session_.dialect();
-  if (auto done = dialect.loosen_applier(session_.connection(), soon()); !done) return done;
+  if (replica && replica->io == Io::connecting) {
+    if (auto done = execute(dialect.stop_receiver()); !done) return done;
+  }
+  if (replica && replica->io != Io::yes) {
+    if (auto done = dialect.loosen_applier(session_.connection(), soon()); !done) return done;
+  }
   return execute(dialect.stop_replication());
 }
 
@@ -190,7 +205,10 @@ CommandResult CommandRunner::operator()(const core::WaitApplied& command) {
 
 CommandResult CommandRunner::operator()(const core::Promote& command) {
   auto& dialect = session_.dialect();
-  if (auto done = stop_replication(); !done) return std::unexpected(done.error());
+  // Its receiver stands, or has nothing more to get of a source that is read-only.
+  if (auto done = dialect.loosen_applier(session_.connection(), soon()); !done)
+    return std::unexpected(done.error());
+  if (auto done = execute(dialect.stop_replication()); !done) return std::unexpected(done.error());
   const bool forget_later = dialect.forgetting_is_slow();
   if (!forget_later) {
     if (auto done = execute(dialect.forget_replication()); !done) return std::unexpected(done.error());
@@ -281,10 +299,7 @@ CommandResult CommandRunner::operator()(const core::Follow& command) {
   if (before->replica && before->replica->sql && dialect.start_forgets_received()) {
     if (auto done = apply_what_is_received(); !done) return std::unexpected(done.error());
   }
-  if (before->replica && before->replica->io != Io::no) {
-    if (auto done = execute(dialect.stop_receiver()); !done) return std::unexpected(done.error());
-  }
-  if (auto done = stop_replication(); !done) return std::unexpected(done.error());
+  if (auto done = stop_replication(before->replica); !done) return std::unexpected(done.error());
   if (auto done = dialect.become_replica(session_.connection(), command.semi_sync, soon()); !done) {
     return std::unexpected(done.error());
   }
@@ -332,8 +347,9 @@ CommandRunner::Outcome CommandRunner::start_following(const core::Follow& comman
 
 CommandResult CommandRunner::operator()(const core::EndReplication&) {
   auto& dialect = session_.dialect();
-  if (auto done = execute(dialect.stop_receiver()); !done) return std::unexpected(done.error());
-  if (auto done = stop_replication(); !done) return std::unexpected(done.error());
+  const auto replica = dialect.replica_status(session_.connection(), soon());
+  if (!replica) return std::unexpected(replica.error());
+  if (auto done = stop_replication(*replica); !done) return std::unexpected(done.error());
   if (auto done = execute(dialect.forget_replication()); !done) return std::unexpected(done.error());
   return report();
 }

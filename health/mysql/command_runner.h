@@ -27,6 +27,7 @@ class CommandRunner {
 
   core::CommandResult operator()(const core::StopReceiving& command);
   core::CommandResult operator()(const core::ResumeReceiving& command);
+  core::CommandResult operator()(const core::StartApplier& command);
   core::CommandResult operator()(const core::WaitApplied& command);
   core::CommandResult operator()(const core::Promote& command);
   core::CommandResult operator()(const core::MakeReadOnly& command);
@@ -52,7 +53,7 @@ class CommandRunner {
   Outcome execute(std::string_view sql, std::string_view shown = {});
   core::CommandResult report();
   Outcome start_stopped_applier(const core::ReplicaStatus& replica);
-  Outcome stop_replication();
+  Outcome stop_replication(const std::optional<core::ReplicaStatus>& replica);
   Outcome apply_what_is_received();
   Outcome wait_until_connected();
   bool follows_already(const core::ServerReport& report, const core::Follow& command) const;

@@ -52,8 +52,8 @@ class Dialect {
   virtual std::string start_applier() const = 0;
   // Starting one of the two while both stand still throws away what was received and not applied.
   virtual bool start_forgets_received() const { return false; }
-  // Before stop_replication(), when the receiver stands: ends an applier that would not stop for long as it
-  // waits for the rest of a transaction that was received in part.
+  // Before stop_replication(), when nothing more is received: ends an applier that would not stop for long as
+  // it waits for the rest of a transaction that was received in part.
   virtual Outcome loosen_applier(Connection&, core::Instant) { return {}; }
   virtual std::string stop_replication() const = 0;
   virtual std::string start_replication() const = 0;

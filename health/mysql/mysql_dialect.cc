@@ -21,8 +21,8 @@ constexpr std::chrono::milliseconds no_timeout_of_mysql{4294967295};
 
 constexpr unsigned unknown_variable_errno = 1193;
 
-// How long an applier may need to come to what was received last, when all before is applied; and how often
-// it is looked at.
+// How long an applier is waited for that has not come to what was received last; and how often it is looked
+// at. Where all before is applied, it has come there.
 constexpr core::Duration applier_turn = std::chrono::milliseconds(50);
 constexpr core::Duration applier_pause = std::chrono::milliseconds(1);
 

@@ -31,8 +31,8 @@ class WriteStop {
   // Ends the sessions of everybody but replication and us. Those that end by themselves meanwhile do not
   // matter.
   Outcome end_clients();
-  // Gone by itself meanwhile is as good; and so is an account above ours (MySQL's SYSTEM_USER), which
-  // super_read_only stops all the same.
+  // Gone by itself meanwhile is as good; and so is an account above ours (MySQL's SYSTEM_USER, where we were
+  // not given it), which super_read_only stops all the same.
   Outcome end_session(std::uint64_t thread);
 
   static constexpr std::size_t max_rounds = 3;  // of ending clients and trying again

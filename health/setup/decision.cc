@@ -175,7 +175,7 @@ std::optional<Assignment> Decider::assign_replica(std::size_t at, const Survey& 
                    : "STOP REPLICA; CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION = 1; START REPLICA"));
     return std::nullopt;
   }
-  if (replica.sql_errno != 0) {
+  if (replica.sql_errno != 0 && !replica.interrupted()) {
     refuse(concat(server.name, " has stopped applying: ", replica.sql_errno, " ", replica.sql_error, remedy));
     return std::nullopt;
   }

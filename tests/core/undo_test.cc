@@ -189,7 +189,7 @@ TEST(Undo, EventsAreRunOnceWhateverIsKilled) {
         WorldOptions options;
         options.set = [forgets_late](std::vector<ModelServer>& servers) {
           servers[0].events_exist = servers[0].events_enabled = servers[0].event_scheduler = true;
-          for (auto& server : servers) server.forgets_late = forgets_late;
+          for (auto& server : servers) server.forgets_late = server.kills_applier = forgets_late;
         };
         Scenario world(options);
         world.run_for(1s);

@@ -99,8 +99,7 @@ TEST_P(Events, FollowThePrimary) {
 // our account may, it is stopped on the old primary before that is read-only, and started on the new one.
 TEST_P(Events, SchedulerFollowsToo) {
   const bool mysql = GetParam() == Product::mysql;
-  ASSERT_NO_FATAL_FAILURE(
-      start("root@localhost", {"event_scheduler = OFF"}, mysql ? "SYSTEM_USER" : "SUPER"));
+  ASSERT_NO_FATAL_FAILURE(start("root@localhost", {"event_scheduler = OFF"}, mysql ? "" : "SUPER"));
   ASSERT_EQ(world_.ask(world_.db(0), "SET GLOBAL event_scheduler = ON"), "");
   const auto seen = [&] { return world_.daemon->status().has_value(); };
   ASSERT_TRUE(seen());

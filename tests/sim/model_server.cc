@@ -193,6 +193,7 @@ void ModelServer::stop_replication() {
 
 void ModelServer::become_primary(conf::SemiSync mode) {
   if (forgets_late) {
+    if (kills_applier) interrupt_applier();
     stop_replication();
   } else {
     replication.reset();

@@ -114,6 +114,8 @@ class ModelServer {
   bool scheduler_settable = true;
   // What a promotion leaves behind is forgotten a moment later (MySQL).
   bool forgets_late = false;
+  // And it had to kill the applier, which shows until then.
+  bool kills_applier = false;
 
   // An error that it answers every connection with, instead of serving it.
   std::optional<core::Failure> sick;
@@ -135,6 +137,7 @@ class ModelServer {
   // Effects of the core's commands.
   void stop_receiving();
   void resume_receiving();
+  void start_applier();
   void stop_replication();  // the first statement of Promote
   void become_primary(conf::SemiSync mode);
   void make_writable(conf::SemiSync mode);
@@ -146,7 +149,6 @@ class ModelServer {
   void follow(const conf::HostPort& source, conf::SemiSync mode);
 
  private:
-  void start_applier();
   core::ReplicaStatus report_of_applier() const;  // the rest is not told
 };
 

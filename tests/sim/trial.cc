@@ -58,11 +58,13 @@ WorldOptions without_agents(std::uint64_t seed, bool trace) {
   // from there.
   const bool sheds = semi_sync == conf::SemiSync::required && read_only_at_boot && random.one_in(2);
   const bool forgets_late = random.one_in(2);
+  const bool kills_applier = random.one_in(2);
   options.set = [=](std::vector<ModelServer>& servers) {
     for (auto& server : servers) {
       server.read_only_at_boot = read_only_at_boot;
       server.sheds = sheds;
       server.forgets_late = forgets_late;
+      server.kills_applier = kills_applier;
     }
   };
   rank_servers(random, options);
@@ -114,11 +116,13 @@ WorldOptions with_agents(std::uint64_t seed, bool story) {
     config.failover.catchup_timeout = 5s;
   };
   const bool forgets_late = random.one_in(2);
+  const bool kills_applier = random.one_in(2);
   options.set = [=](std::vector<ModelServer>& servers) {
     for (auto& server : servers) {
       server.read_only_at_boot = read_only_at_boot;
       server.sheds = sheds;
       server.forgets_late = forgets_late;
+      server.kills_applier = kills_applier;
     }
   };
   rank_servers(random, options);
@@ -302,8 +306,9 @@ void Trial::harm_daemon() {
 }
 
 void Trial::spoil(std::size_t i) {
-  static constexpr const char* commands[] = {"stop_receiving", "resume_receiving", "wait_applied", "promote",
-                                             "make_read_only", "make_writable",    "follow"};
+  static constexpr const char* commands[] = {
+      "stop_receiving", "resume_receiving", "start_applier", "wait_applied",
+      "promote",        "make_read_only",   "make_writable", "follow"};
   static constexpr Mishap mishaps[] = {Mishap::refused, Mishap::half, Mishap::deaf, Mishap::hangs};
   const char* command = commands[random_.below(std::size(commands))];
   const Mishap how = mishaps[random_.below(std::size(mishaps))];

@@ -334,6 +334,9 @@ bool World::apply(std::size_t i, const Command& command, std::optional<Failure>&
   } else if (std::holds_alternative<ResumeReceiving>(command)) {
     server.resume_receiving();
     replicate(i);
+  } else if (std::holds_alternative<StartApplier>(command)) {
+    if (server.replication && server.replication->connected) server.start_applier();
+    schedule_apply(i);
   } else if (const auto* wait = std::get_if<WaitApplied>(&command)) {
     if (server.log.set().contains(wait->target)) return true;
     schedule_apply(i);

@@ -21,12 +21,9 @@ std::string account(const Login& login) {
 
 // Each is needed: accounts_test.cc takes every one away in turn and sees something refused.
 //
-// Not in the lists, as few need it and it is a lot to give:
-//   MariaDB SUPER: only for SET GLOBAL event_scheduler; have event_scheduler=ON in my.cnf of every server
-//   instead, as
-//     replicated events stay disabled on a replica until they are enabled one by one, which EVENT allows.
-//   MySQL SYSTEM_USER: to end clients of, and to enable events defined by, accounts that have SYSTEM_USER,
-//   like root.
+// Not in the lists, as few need it and it is a lot to give: MariaDB's SUPER, only for SET GLOBAL
+// event_scheduler; have event_scheduler=ON in my.cnf of every server instead, as replicated events stay
+// disabled on a replica until they are enabled one by one, which EVENT allows.
 const std::vector<std::string_view>& monitor_privileges(Product product) {
   static const std::vector<std::string_view> mariadb{
       "SLAVE MONITOR",             // SHOW ALL SLAVES STATUS

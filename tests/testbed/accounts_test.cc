@@ -43,6 +43,8 @@ std::vector<std::string> statements(Product product) {
   return {"SHOW REPLICA STATUS", "SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%'",
           "SELECT @@gtid_executed, @@server_uuid",
           "SELECT * FROM performance_schema.replication_connection_status",
+          "SELECT * FROM performance_schema.replication_applier_status_by_coordinator JOIN "
+          "performance_schema.threads USING (THREAD_ID)",
           "SELECT 1/COUNT(*) FROM performance_schema.processlist WHERE user = 'app'", "KILL $client",
           "KILL $root",
           "INSERT INTO mysql.innodb_table_stats (database_name, table_name, n_rows, clustered_index_size, "
@@ -72,7 +74,6 @@ class AccountsTest : public testing::TestWithParam<Product> {
     ASSERT_TRUE(root);
     for (const std::string& statement :
          {std::string("CREATE TABLE app.t (id INT)"),
-          // Defined by the application's account, as a root's needs more (see accounts.cc).
           std::string("CREATE DEFINER = 'app'@'%' EVENT app.nightly ON SCHEDULE EVERY 1 DAY DO INSERT INTO "
                       "app.t VALUES (1)")}) {
       const auto done = root->execute(statement);
