@@ -642,6 +642,7 @@ TEST(Replica, IsHelpedOnWhenItsApplierWasInterrupted) {
   world.run_for(2s);
   world.server(1).interrupt_applier();
   ASSERT_TRUE(world.run_until([&] { return serviceable(world); }, 5s));
+  world.run_for(10ms);
   EXPECT_EQ(world.commands_sent(1, "start_applier"), 1U);
   const auto told = [&] {
     return std::ranges::count_if(world.records("trouble"), [](const HistoryRecord& record) {
@@ -656,11 +657,13 @@ TEST(Replica, IsHelpedOnWhenItsApplierWasInterrupted) {
   }
   EXPECT_EQ(world.commands_sent(1, "start_applier"), 1U);
   ASSERT_TRUE(world.run_until([&] { return serviceable(world); }, 15s));
+  world.run_for(10ms);
   EXPECT_EQ(world.commands_sent(1, "start_applier"), 2U);
   EXPECT_EQ(told(), 1) << "the same again";
   world.run_for(20s);
   world.server(1).interrupt_applier();
   ASSERT_TRUE(world.run_until([&] { return serviceable(world); }, 5s));
+  world.run_for(10ms);
   EXPECT_EQ(told(), 2) << "another time";
 }
 
