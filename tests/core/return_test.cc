@@ -667,6 +667,15 @@ TEST(Replica, IsHelpedOnWhenItsApplierWasInterrupted) {
   EXPECT_EQ(told(), 2) << "another time";
 }
 
+TEST(Replica, IsLeftAloneWhenItsDataAreWrong) {
+  Scenario world;
+  world.run_for(2s);
+  world.server(1).replication->sql_errno = 1062;
+  world.run_for(30s);
+  EXPECT_EQ(world.commands_sent(1, "start_applier"), 0U);
+  EXPECT_TRUE(contains(world.view(1).trouble, "1062")) << world.view(1).trouble;
+}
+
 TEST(Replica, IsLeftAloneWhenItsReceiverWasStoppedToo) {
   Scenario world;
   world.run_for(2s);
