@@ -98,6 +98,11 @@ std::optional<core::CommandResult> Commands::result_of(core::CommandId id) {
   return std::move(node.mapped());
 }
 
+bool Commands::is_answered(core::CommandId id) {
+  const std::lock_guard lock(mutex_);
+  return results_.contains(id);
+}
+
 core::CommandResult Commands::operator()(core::Command command) {
   auto result = result_of(submit(std::move(command)));
   if (result) return std::move(*result);

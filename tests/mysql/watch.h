@@ -65,6 +65,7 @@ class Commands {
   // Without waiting, and the wait.
   core::CommandId submit(core::Command command);
   std::optional<core::CommandResult> result_of(core::CommandId id);
+  bool is_answered(core::CommandId id);
 
   Commander& commander() { return *commander_; }
   std::vector<std::string> warnings();
