@@ -3,7 +3,10 @@
 #include <cctype>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
+#include <mutex>
 #include <system_error>
+#include <utility>
 
 #include <unistd.h>
 
@@ -81,6 +84,29 @@ std::expected<void, std::string> run_or_fail(const std::vector<std::string>& arg
                          last_lines(finished->out + finished->err, 20));
 }
 
+std::expected<void, std::string> copy(const fs::path& from, const fs::path& to, const char* sparse) {
+  return run_or_fail({"cp", "-a", "--reflink=auto", sparse, from.string(), to.string()}, copy_timeout);
+}
+
+// What `--version` says. Asked once a process: it loads the whole program, which takes longer than to copy
+// the data of a server.
+std::expected<std::string, std::string> version_of(const Installation& installation) {
+  static std::mutex mutex;
+  static std::map<std::vector<std::string>, std::string> known;
+  const std::lock_guard lock(mutex);
+  if (const auto found = known.find(installation.command); found != known.end()) return found->second;
+  std::vector<std::string> argv = installation.command;
+  argv.insert(argv.end(), {"--no-defaults", "--version"});
+  const auto told = run({.argv = argv}, Millis(20000));
+  if (!told) return std::unexpected(told.error());
+  if (told->code != 0) return std::unexpected(last_lines(told->err, 3));
+  const std::size_t begin = told->out.find("Ver ");
+  if (begin == std::string::npos) return std::unexpected("cannot read the version out of: " + told->out);
+  std::string version = told->out.substr(begin + 4, told->out.find(' ', begin + 4) - begin - 4);
+  known.emplace(installation.command, version);
+  return version;
+}
+
 // mariadb-install-db gives root accounts for TCP too, without a password; a server of ours runs as root and
 // is reachable by every user of this machine on 127.0.0.1.
 constexpr const char* mariadb_extra_sql =
@@ -91,17 +117,12 @@ constexpr const char* mariadb_extra_sql =
 std::expected<Installation, std::string> Installation::find(Product product) {
   auto found = product == Product::mariadb ? find_mariadb() : find_mysql();
   if (!found) return found;
-  std::vector<std::string> argv = found->command;
-  argv.insert(argv.end(), {"--no-defaults", "--version"});
-  const auto told = run({.argv = argv}, Millis(20000));
-  if (!told || told->code != 0) {
-    return std::unexpected(std::string(to_string(product)) +
-                           " server does not run: " + (told ? last_lines(told->err, 3) : told.error()) +
+  auto version = version_of(*found);
+  if (!version) {
+    return std::unexpected(std::string(to_string(product)) + " server does not run: " + version.error() +
                            (product == Product::mariadb ? "; tests/install test gets it" : ""));
   }
-  const std::size_t begin = told->out.find("Ver ");
-  if (begin == std::string::npos) return std::unexpected("cannot read the version out of: " + told->out);
-  found->version = told->out.substr(begin + 4, told->out.find(' ', begin + 4) - begin - 4);
+  found->version = std::move(*version);
   return found;
 }
 
@@ -135,6 +156,10 @@ std::expected<void, std::string> Installation::initialise(const fs::path& work) 
   if (auto done = run_or_fail(argv, initialise_timeout); !done) return done;
   std::error_code ignored;
   fs::remove(work / "data/auto.cnf", ignored);  // holds server_uuid; each copy makes its own
+  // Doublewrite files. After a clean end nothing is in them, and a start reads them whole.
+  for (const auto& file : fs::directory_iterator(work / "data", ignored)) {
+    if (file.path().extension() == ".dblwr") fs::remove(file.path(), ignored);
+  }
   return {};
 }
 
@@ -142,7 +167,7 @@ std::expected<fs::path, std::string> Installation::find_or_make_template() const
   const auto cache = cache_directory();
   if (!cache) return std::unexpected(cache.error());
   std::vector<std::string> key = initialise_command("");
-  key.insert(key.end(), {version, mariadb_extra_sql, user_option()});
+  key.insert(key.end(), {version, mariadb_extra_sql, user_option(), "sparse, without doublewrite files"});
   const fs::path made =
       *cache / "data" /
       (std::string(to_string(product)) + "-" + file_name_of(version) + "-" + std::to_string(hash_of(key)));
@@ -158,7 +183,10 @@ std::expected<fs::path, std::string> Installation::find_or_make_template() const
   const auto guard = TempDirectory::create_at(work);
   if (!guard) return std::unexpected(guard.error());
   if (auto done = initialise(work); !done) return std::unexpected(done.error());
-  fs::rename(work / "data", made, error);  // complete or absent, never half
+  // Half of it is zeros, which no copy then has to read.
+  if (auto done = copy(work / "data", work / "sparse", "--sparse=always"); !done)
+    return std::unexpected(done.error());
+  fs::rename(work / "sparse", made, error);  // complete or absent, never half
   if (error) return std::unexpected("cannot rename to " + made.string() + ": " + error.message());
   return made;
 }
@@ -166,8 +194,7 @@ std::expected<fs::path, std::string> Installation::find_or_make_template() const
 std::expected<void, std::string> Installation::make_data_directory(const fs::path& data) const {
   const auto from = find_or_make_template();
   if (!from) return std::unexpected(from.error());
-  return run_or_fail({"cp", "-a", "--reflink=auto", "--sparse=always", from->string(), data.string()},
-                     copy_timeout);
+  return copy(*from, data, "--sparse=auto");
 }
 
 std::expected<void, std::string> write_mysqlbinlog(const fs::path& path) {

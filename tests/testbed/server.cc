@@ -38,13 +38,17 @@ super_read_only = 1
 plugin_load_add = semisync_source.so;semisync_replica.so;mysql_clone.so
 )";
 
-// What only makes throwaway servers small and quick. Durability is above, and untouched.
+// What only makes throwaway servers small and quick: most of the time of a start is spent in filling buffers
+// with zeros. Durability is above, and untouched.
 constexpr const char* common_economies = R"(innodb_buffer_pool_size = 64M
+innodb_log_buffer_size = 2M
 innodb_buffer_pool_dump_at_shutdown = 0
 innodb_buffer_pool_load_at_startup = 0
 )";
 
 constexpr const char* mariadb_economies = R"(innodb_log_file_size = 16M
+key_buffer_size = 1M
+aria_pagecache_buffer_size = 8M
 performance_schema = OFF
 open_files_limit = 4096
 )";
@@ -62,6 +66,17 @@ performance_schema_events_statements_history_long_size = 0
 performance_schema_events_transactions_history_long_size = 0
 performance_schema_events_waits_history_long_size = 0
 performance_schema_events_stages_history_long_size = 0
+performance_schema_events_statements_history_size = 0
+performance_schema_events_transactions_history_size = 0
+performance_schema_events_waits_history_size = 0
+performance_schema_events_stages_history_size = 0
+performance_schema_error_size = 0
+performance_schema_max_memory_classes = 0
+performance_schema_users_size = 10
+performance_schema_accounts_size = 10
+performance_schema_hosts_size = 10
+performance_schema_session_connect_attrs_size = 0
+innodb_doublewrite_pages = 8
 mysqlx = OFF
 secure_file_priv = NULL
 )";
