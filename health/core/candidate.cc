@@ -110,8 +110,9 @@ bool is_better(const Server& a, const Server& b, bool planned) {
   const unsigned of_a = a.settings.priority;
   const unsigned of_b = b.settings.priority;
   if (planned && of_a != of_b) return of_a > of_b;
-  const auto more = lead(a, b);
-  return more != 0 ? more > 0 : of_a > of_b;
+  if (const auto more = lead(a, b); more != 0) return more > 0;
+  if (a.failed_catch_ups != b.failed_catch_ups) return a.failed_catch_ups < b.failed_catch_ups;
+  return of_a > of_b;
 }
 
 // The best first. No sort: with several origins "has received more" is not transitive.
@@ -133,6 +134,8 @@ std::string why_passed_over(const Server& server, const Server& best, bool plann
   if (less > 0 && !(planned && here != there)) {
     return "has received " + transactions(less) + " less than " + best.name();
   }
+  if (less == 0 && server.failed_catch_ups > best.failed_catch_ups)
+    return "has received as much as " + best.name() + ", and did not catch up when it was chosen before";
   if (here != there) {
     return std::string(planned ? "has" : "has received as much, and has") + " the lower priority (" +
            std::to_string(here) + ", " + best.name() + ": " + std::to_string(there) + ")";

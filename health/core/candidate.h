@@ -17,8 +17,9 @@ struct Refusal {
 
 struct Choice {
   std::optional<BackendId> candidate;  // the first of the eligible
-  // The one that has received most first; of those that have as much the one of the higher priority, then the
-  // order of the configuration. For a planned change the priority counts first.
+  // The one that has received most first; of those that have as much the one that failed to catch up less
+  // often in this outage, then the one of the higher priority, then the order of the configuration. For a
+  // planned change the priority counts first.
   std::vector<BackendId> eligible;
   std::vector<Refusal> refused;
   std::vector<Refusal> passed_over;  // eligible ones for the candidate's sake

@@ -217,6 +217,13 @@ void Change::fail(const std::string& why, Instant now) {
   }
 }
 
+// A server did not do what it was told, or not in time.
+void Change::fail_by_servers(const std::string& why, Instant now) {
+  // The next attempt begins with another one, if that has as much.
+  if (step_ == Step::catch_up) ++cluster_.at(*candidate_).failed_catch_ups;
+  fail(why, now);
+}
+
 void Change::give_up(const std::string&, Instant now) {
   // The caretaker sees to it that replicas go on receiving, and that the old primary may write again.
   if (!promote_sent_) store(old_primary_of_record(), false);
@@ -261,7 +268,7 @@ void Change::on(const CommandFinished& event, Instant now) {
       if (pending_.empty()) finish_repoint(now);
       return;
     default:
-      if (!error.empty()) return fail(error, now);
+      if (!error.empty()) return fail_by_servers(error, now);
       if (pending_.empty()) advance(now);
   }
 }
@@ -327,7 +334,7 @@ void Change::on_time(Instant now) {
       }
       return fail("not confirmed in time: " + fence_awaited(), now);
     default:
-      return fail(
+      return fail_by_servers(
           late_servers() + "took longer than " + std::to_string(to_ms(deadline_ - step_began_)) + " ms", now);
   }
 }

@@ -109,6 +109,7 @@ class Change {
   void leave(Instant now, const std::string& note = {});
   void advance(Instant now, const std::string& note = {});
   void fail(const std::string& why, Instant now);
+  void fail_by_servers(const std::string& why, Instant now);
   void give_up(const std::string& why, Instant now);
 
   void enter_close_route(Instant now);

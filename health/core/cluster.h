@@ -40,6 +40,7 @@ struct Server {
   bool being_turned = false;  // an order to follow was given and has not ended
   bool heir = false;  // its promotion was begun and did not end well: may replicate from nobody, had all that
                       // was received
+  unsigned failed_catch_ups = 0;    // in this outage: chosen, but did not apply what it had received
   std::optional<BackendId> leader;  // the primary that it was last seen to replicate from
   GtidSet errant;                   // transactions that the primary does not have, as of the last audit
   struct Claim {                    // what it had at some moment, waiting for a later word of the primary

@@ -168,6 +168,7 @@ void Controller::decide(Instant now) {
     outage_since_.reset();
     refusal_recorded_ = false;
     retry_pause_ = {};
+    for (auto& server : cluster_.servers) server.failed_catch_ups = 0;
   }
   if (change_) return;
   // By then it has been carried out, or never will be.

@@ -386,6 +386,45 @@ TEST(Failover, CatchUpTimesOutAndIsTriedAgain) {
   ASSERT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 20s));
 }
 
+// Another replica has as much: it takes over instead of the one that does not catch up, and gives that as the
+// reason; whichever has received more is asked again, however often it has failed.
+TEST(Failover, AnotherThatHasAsMuchIsTriedNext) {
+  auto options = three_servers();
+  options.configure = [](conf::Config& c) { c.failover.catchup_timeout = 3s; };
+  Scenario world(options);
+  world.stop_applying(1, true);
+  world.run_for(2s);
+  world.crash(0);
+  ASSERT_TRUE(world.run_until([&] { return world.routed() == 2U; }, 8s)) << world.core().reason();
+  EXPECT_TRUE(world.missing_on(2, world.acknowledged_by_replica()).empty());
+  ASSERT_TRUE(world.run_until([&] { return world.records("failover").size() == 2; }, 20s));
+  EXPECT_TRUE(world.records("failover").front().failed);
+  bool told = false;
+  for (const auto& step : world.last("failover").steps)
+    told = told || contains(step.note, "not db2 (has received as much as db3, and did not catch up");
+  EXPECT_TRUE(told);
+  world.stop_applying(1, false);
+  world.start(0);
+  EXPECT_TRUE(world.run_until([&] { return world.healthy(); }, 60s));
+}
+
+TEST(Failover, OneThatHasMoreIsTriedAgain) {
+  auto options = three_servers();
+  options.configure = [](conf::Config& c) { c.failover.catchup_timeout = 3s; };
+  Scenario world(options);
+  world.cut_replication(2);
+  world.run_for(1s);
+  world.stop_applying(1, true);
+  world.run_for(2s);
+  world.crash(0);
+  world.run_for(20s);
+  EXPECT_GT(world.records("failover").size(), 2U);
+  EXPECT_FALSE(world.routed().has_value());
+  world.stop_applying(1, false);
+  ASSERT_TRUE(world.run_until([&] { return world.routed() == 1U; }, 20s)) << world.core().reason();
+  EXPECT_TRUE(world.missing_on(1, world.acknowledged_by_replica()).empty());
+}
+
 // --- steps that fail
 // --------------------------------------------------------------------------------------------
 
