@@ -239,10 +239,7 @@ void Change::enter_route(Instant now) {
       if (promise_ && spared && !promise_->safe.contains(holdings(server))) server.promise = promise_;
     }
   }
-  for (auto& server : cluster_.servers) {
-    server.heir = false;
-    server.failed_catch_ups = 0;
-  }
+  for (auto& server : cluster_.servers) server.heir = false;
   Server& candidate = cluster_.at(*candidate_);
   candidate.fenced = candidate.quarantined = false;
   candidate.read_only_by_us = candidate.receiver_stopped_by_us = false;

@@ -402,7 +402,7 @@ TEST_F(ReplicationCut, PreferredRefusesToLose) {
   std::printf("%s %s\n", refused.value("reason", json()).dump().c_str(), refused["warnings"].dump().c_str());
   EXPECT_FALSE(writable(db(1)));
   // Before the cable is mended: what a dead server sent is still in its host's kernel, and a replica that
-  // gets all that was known of there may well take over.
+  // gets all that the daemon knew of may rightly take over.
   ASSERT_TRUE(testbed::done(db(0).start()));
   expect_writes(*writer);
   const auto mended = hosts_->mend_replication(0);
